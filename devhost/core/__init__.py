@@ -1,0 +1,1 @@
+"""Pure durable execution: values in, values out; no I/O, no clock, no randomness, no event loop."""

@@ -1,0 +1,88 @@
+"""Every error of devhost, sorted by who has to act on it. This module imports nothing of devhost.
+
+Absence is `None`, not an error. An error that crosses a process is data before it is an exception.
+"""
+
+from __future__ import annotations
+
+
+class DevHostError(Exception):
+    """Root of all errors that devhost raises on purpose."""
+
+
+class ConfigurationError(DevHostError):
+    """The developer of the app has to act: a setting, a file or the machine is not as it must be.
+
+    Stops start-up with exit code 2. The message is one line that names the file and the key and says what to do.
+    """
+
+
+class RequestError(DevHostError):
+    """The caller of the HTTP API has to act; never logged as an error."""
+
+    def __init__(self, status: int, message: str, detail: str | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+        self.detail = detail
+
+
+class InstanceExists(DevHostError):
+    """An instance with this id exists in a status that must not be replaced."""
+
+    def __init__(self, instance_id: str, status: str) -> None:
+        super().__init__(f"An Orchestration instance with the status {status} already exists.")
+        self.instance_id = instance_id
+        self.status = status
+
+
+class UserCodeError(DevHostError):
+    """The author of a function has to act; it becomes history and is never retried by the host."""
+
+
+class NonDeterminismError(UserCodeError):
+    """The orchestrator asks for something else than its history says it asked for before."""
+
+
+class UnsupportedFeatureError(UserCodeError):
+    """The app asks for a feature of Durable Functions that devhost does not have; the message names it."""
+
+
+class StorageError(DevHostError):
+    """The storage did not do what was asked; nobody has to act if it passes."""
+
+
+class StorageUnavailable(StorageError):
+    """No answer, or a 5xx: back off and try again."""
+
+
+class StaleCheckpoint(StorageError):
+    """Another host has advanced this instance since its history was read: drop the work, write nothing."""
+
+
+class LeaseLost(StorageError):
+    """The partition belongs to another host now."""
+
+
+class PoisonMessage(StorageError):
+    """A stored message cannot be understood; it is set aside and reported, never retried for ever."""
+
+
+class WorkerError(DevHostError):
+    """The process that runs user code failed, not the user code itself; nobody has to act if it passes."""
+
+
+class WorkerCrashed(WorkerError):
+    """The worker process ended while the function ran."""
+
+
+class WorkerUnresponsive(WorkerError):
+    """The worker process did not start in time, or stopped answering."""
+
+
+class FunctionTimeout(WorkerError):
+    """The function ran longer than `functionTimeout`; its worker process was killed."""
+
+
+class ProtocolError(WorkerError):
+    """Host and worker process disagree about their frames: a defect of devhost."""

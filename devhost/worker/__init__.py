@@ -1,0 +1,1 @@
+"""The processes that run user code, and the pool that owns them."""
