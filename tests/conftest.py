@@ -1,0 +1,49 @@
+"""What every layer of tests shares: one Azurite per run, and a task hub name per test.
+
+Rule of this file: it imports nothing that an environment of `requirements.txt`, pytest and pytest-asyncio lacks.
+"""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Iterator
+
+import pytest
+
+from devhost import azurite as emulator
+from devhost.errors import ConfigurationError
+
+
+@pytest.fixture(scope="session")
+def azurite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[emulator.Azurite]:
+    """The run's Azurite, on free ports and a folder of its own; every test brings its own `hub_name`."""
+    try:
+        emulator.find_command()
+    except ConfigurationError as missing:
+        # In CI a missing emulator must not pass for a green run.
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(str(missing))
+    location = tmp_path_factory.mktemp("azurite")
+    with emulator.start(location=location, ports=emulator.free_ports()) as running:
+        yield running
+
+
+@pytest.fixture
+def hub_name() -> str:
+    """A task hub name no other test has: 3 to 45 letters and digits, a letter first."""
+    return f"Test{uuid.uuid4().hex[:16]}"
+
+
+@pytest.fixture(autouse=True)
+def _azurite_where_marked(request: pytest.FixtureRequest) -> None:
+    """Lets a test that reaches the emulator by other ways say so with the mark alone."""
+    if request.node.get_closest_marker("azurite") is not None:
+        request.getfixturevalue("azurite")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks every test that uses the emulator, so that `-m "not azurite"` finds it without a decorator."""
+    for item in items:
+        if "azurite" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.azurite)

@@ -1,0 +1,48 @@
+"""The one way tests wait: ask again until the answer is there, for a bounded time.
+
+Rule of this file: no test sleeps for a guess; it waits for what it is about to assert.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import time
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+async def eventually(
+    check: Callable[[], T | Awaitable[T]],
+    *,
+    timeout_seconds: float = 10,
+    interval_seconds: float = 0.02,
+) -> T:
+    """Returns the first truthy answer of `check`, plain or async.
+
+    An AssertionError of `check` counts as "not yet", so it may hold plain asserts (and then return True).
+
+    Raises:
+        AssertionError: the time is over; the message carries the last answer or failed assertion.
+    """
+    deadline = time.monotonic() + timeout_seconds
+    while True:
+        failure: AssertionError | None = None
+        try:
+            answer = check()
+            value: T = await answer if inspect.isawaitable(answer) else answer
+            if value:
+                return value
+            seen = f"last seen: {value!r}"
+        except AssertionError as error:
+            failure, seen = error, f"last failure: {error}"
+        if time.monotonic() >= deadline:
+            raise AssertionError(f"not within {timeout_seconds:g} seconds; {seen}") from failure
+        await asyncio.sleep(interval_seconds)
+
+
+def eventually_blocking(check: Callable[[], T], *, timeout_seconds: float = 10, interval_seconds: float = 0.02) -> T:
+    """`eventually` for tests without an event loop."""
+    return asyncio.run(eventually(check, timeout_seconds=timeout_seconds, interval_seconds=interval_seconds))
