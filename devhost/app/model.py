@@ -1,0 +1,115 @@
+"""The function app as values: what discovery finds, and all that the other packages know of an app.
+
+Mirrors FunctionMetadata and BindingMetadata of the Functions host. Names of functions, bindings and their types compare
+without regard to case; they are kept as written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+
+from devhost.types import JsonObject, JsonValue
+
+
+class Direction(Enum):
+    """Which way a binding carries data."""
+
+    IN = "in"
+    OUT = "out"
+    INOUT = "inout"
+
+
+class TriggerKind(Enum):
+    """The triggers that devhost serves; the value is the binding type in lower case."""
+
+    HTTP = "httptrigger"
+    ORCHESTRATION = "orchestrationtrigger"
+    ACTIVITY = "activitytrigger"
+
+
+DURABLE_CLIENT_TYPES = frozenset({"durableclient", "orchestrationclient"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Binding:
+    """One entry of `bindings`; `properties` holds the whole entry as written."""
+
+    name: str
+    type: str
+    direction: Direction
+    properties: JsonObject
+
+    @property
+    def is_trigger(self) -> bool:
+        return self.direction is Direction.IN and self.type.lower().endswith("trigger")
+
+    @property
+    def is_durable_client(self) -> bool:
+        return self.type.lower() in DURABLE_CLIENT_TYPES
+
+    def property(self, name: str) -> JsonValue:
+        """A member of the entry, looked up without regard to case; None where absent."""
+        wanted = name.lower()
+        return next((value for key, value in self.properties.items() if key.lower() == wanted), None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class HttpTrigger:
+    """How an HTTP function is reached. `methods` None: all; `route` is the template without the prefix."""
+
+    route: str
+    methods: tuple[str, ...] | None
+    auth_level: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Function:
+    """One function that passed validation.
+
+    `registered_name` is the name that durable callers use: the trigger's own name property, else the folder's name.
+    """
+
+    name: str
+    folder: Path
+    script_file: Path
+    entry_point: str
+    bindings: tuple[Binding, ...]
+    config: JsonObject
+    registered_name: str
+    http: HttpTrigger | None = None
+    is_disabled: bool = False
+
+    @property
+    def trigger(self) -> Binding:
+        return next(binding for binding in self.bindings if binding.is_trigger)
+
+    @property
+    def kind(self) -> TriggerKind | None:
+        """None where devhost does not serve this kind of trigger."""
+        trigger_type = self.trigger.type.lower()
+        return next((kind for kind in TriggerKind if kind.value == trigger_type), None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FunctionError:
+    """A function that was dropped, with the reason. It never stops the others."""
+
+    name: str
+    message: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class FunctionApp:
+    """All functions below a script root, ordered by name without regard to case: the order decides route precedence."""
+
+    root: Path
+    functions: tuple[Function, ...]
+    errors: tuple[FunctionError, ...] = ()
+    warnings: tuple[str, ...] = field(default=())
+
+    def of_kind(self, kind: TriggerKind) -> Mapping[str, Function]:
+        """The enabled functions of one kind, by registered name in lower case."""
+        return {f.registered_name.lower(): f for f in self.functions if f.kind is kind and not f.is_disabled}
