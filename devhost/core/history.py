@@ -3,6 +3,8 @@
 Mirrors DurableTask.Core.History. The values know nothing of how a queue message, a table row or the SDK spells them:
 that is in `history_json` and in the storage package. Every event type that a real host may have stored is here, so that
 its history can be read back even where devhost itself never writes such an event.
+
+The members of each class stand in the order in which the original writes them.
 """
 
 from __future__ import annotations
@@ -62,8 +64,8 @@ class ExecutionStarted(HistoryEvent):
     type_number = 0
 
     orchestration_instance: OrchestrationInstance
-    name: str
     parent_instance: ParentInstance | None = None
+    name: str
     version: str | None = ""
     input: str | None = None
     tags: JsonObject | None = None
@@ -127,8 +129,8 @@ class SubOrchestrationInstanceCreated(HistoryEvent):
     type_number = 7
 
     name: str
-    instance_id: str
     version: str | None = ""
+    instance_id: str
     input: str | None = None
     client_span_id: str | None = None
     tags: JsonObject | None = None

@@ -1,0 +1,195 @@
+"""History events as JSON: with type names in queue messages, without them in the histories that the SDK reads.
+
+Mirrors what Json.NET makes of DurableTask.Core.History. Members are spelled in PascalCase and follow the order of the
+dataclass; `EventType` comes before an event's own members (behind the few that are public fields in the original), the
+members shared by all events come last. A new member of an event needs an entry here only if it is not plain JSON.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from datetime import datetime, timezone
+from typing import Any, cast
+
+from devhost.core.history import (
+    EVENT_TYPES,
+    ExecutionStarted,
+    GenericEvent,
+    HistoryEvent,
+    OrchestrationInstance,
+    ParentInstance,
+)
+from devhost.core.status import RuntimeStatus
+from devhost.errors import PoisonMessage
+from devhost.types import JsonObject, JsonValue
+
+TYPE = "$type"
+
+_EVENT_TYPE_BY_NUMBER = {event_type.type_number: event_type for event_type in EVENT_TYPES}
+_SHARED = tuple(field.name for field in fields(HistoryEvent))
+_OWN_MEMBERS = {
+    event_type.type_number: tuple(field.name for field in fields(event_type) if field.name not in _SHARED)
+    for event_type in EVENT_TYPES
+}
+_PASCAL = {
+    name: "".join(part.capitalize() for part in name.split("_"))
+    for members in (_SHARED, *_OWN_MEMBERS.values())
+    for name in members
+}
+_PUBLIC_FIELDS: dict[type[HistoryEvent], tuple[str, ...]] = {
+    ExecutionStarted: ("orchestration_instance",),
+    GenericEvent: ("data",),
+}
+_OBJECT_TYPES = {
+    "failure_details": "DurableTask.Core.FailureDetails",
+    "parent_trace_context": "DurableTask.Core.Tracing.DistributedTraceContext",
+}
+_TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(?:Z|\+00:00)?", re.ASCII)
+
+
+def format_time(at: datetime) -> str:
+    """ISO 8601 in UTC with `Z`; trailing zeros of the fraction, and the dot, are left out."""
+    utc = at.astimezone(timezone.utc)
+    whole = f"{utc.year:04}-{utc.month:02}-{utc.day:02}T{utc.hour:02}:{utc.minute:02}:{utc.second:02}"
+    fraction = f".{utc.microsecond:06}".rstrip("0").rstrip(".")
+    return f"{whole}{fraction}Z"
+
+
+def parse_time(text: str) -> datetime:
+    """The reverse of `format_time`. A seventh digit, which .NET writes and Python cannot hold, is cut off.
+
+    Raises:
+        ValueError: the text is not such a time.
+    """
+    match = _TIME.fullmatch(text)
+    if match is None:
+        raise ValueError(f"'{text}' is not a time in UTC, such as 2026-01-05T10:00:00.12Z")
+    whole, fraction = match.groups()
+    return datetime.fromisoformat(f"{whole}+00:00").replace(microsecond=int((fraction or "0").ljust(6, "0")[:6]))
+
+
+def own_members(event_type: type[HistoryEvent]) -> tuple[str, ...]:
+    """The members that only this type has, in order."""
+    return _OWN_MEMBERS[event_type.type_number]
+
+
+def pascal_case(name: str) -> str:
+    """`task_scheduled_id` as the wire spells it: `TaskScheduledId`."""
+    return _PASCAL[name]
+
+
+def event_to_json(event: HistoryEvent, *, with_types: bool = False) -> dict[str, JsonValue]:
+    """The event as a JSON object; `with_types` leads every object with the `$type` that a queue message needs."""
+    event_type = type(event)
+    public = _PUBLIC_FIELDS.get(event_type, ())
+    out: dict[str, JsonValue] = {}
+    if with_types:
+        out[TYPE] = f"DurableTask.Core.History.{event.type_name}Event"
+    for name in public:
+        out[_PASCAL[name]] = value_to_json(name, getattr(event, name), with_types=with_types)
+    out["EventType"] = event.type_number
+    for name in own_members(event_type):
+        if name not in public:
+            out[_PASCAL[name]] = value_to_json(name, getattr(event, name), with_types=with_types)
+    out["EventId"] = event.event_id
+    out["IsPlayed"] = event.is_played
+    out["Timestamp"] = format_time(event.timestamp)
+    return out
+
+
+def event_from_json(document: JsonValue) -> HistoryEvent:
+    """Reads both forms; type names and unknown members are ignored.
+
+    Raises:
+        PoisonMessage: the document is not a history event.
+    """
+    try:
+        obj = cast(Mapping[str, Any], document)
+        event_type = _EVENT_TYPE_BY_NUMBER[obj["EventType"]]
+        members = {
+            name: value_from_json(name, obj[_PASCAL[name]]) for name in own_members(event_type) if _PASCAL[name] in obj
+        }
+        return event_type(
+            timestamp=parse_time(obj["Timestamp"]),
+            event_id=int(obj.get("EventId", 0)),  # Json.NET leaves a missing one at 0
+            is_played=bool(obj.get("IsPlayed", False)),
+            **members,
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise PoisonMessage(f"not a history event: {error!r}") from error
+
+
+def instance_to_json(instance: OrchestrationInstance, *, with_types: bool = False) -> dict[str, JsonValue]:
+    out: dict[str, JsonValue] = {TYPE: "DurableTask.Core.OrchestrationInstance"} if with_types else {}
+    return {**out, "InstanceId": instance.instance_id, "ExecutionId": instance.execution_id}
+
+
+def instance_from_json(obj: Mapping[str, Any]) -> OrchestrationInstance:
+    return OrchestrationInstance(instance_id=str(obj["InstanceId"]), execution_id=obj.get("ExecutionId"))
+
+
+def value_to_json(name: str, value: Any, *, with_types: bool = False) -> JsonValue:
+    """One member of an event, by its Python name."""
+    if isinstance(value, datetime):
+        return format_time(value)
+    if isinstance(value, RuntimeStatus):
+        return value.number
+    if isinstance(value, OrchestrationInstance):
+        return instance_to_json(value, with_types=with_types)
+    if isinstance(value, ParentInstance):
+        return _parent_to_json(value, with_types=with_types)
+    if with_types and name in _OBJECT_TYPES and isinstance(value, Mapping):
+        return {TYPE: _OBJECT_TYPES[name], **value}
+    return cast(JsonValue, value)
+
+
+def value_from_json(name: str, value: Any) -> Any:
+    """The reverse of `value_to_json`."""
+    if value is None:
+        return None
+    read = _READERS.get(name)
+    return read(value) if read else value
+
+
+def _parent_to_json(parent: ParentInstance, *, with_types: bool) -> dict[str, JsonValue]:
+    out: dict[str, JsonValue] = {TYPE: "DurableTask.Core.ParentInstance"} if with_types else {}
+    return {
+        **out,
+        "Name": parent.name,
+        "OrchestrationInstance": instance_to_json(parent.orchestration_instance, with_types=with_types),
+        "TaskScheduleId": parent.task_schedule_id,
+        "Version": parent.version,
+    }
+
+
+def _parent_from_json(obj: Mapping[str, Any]) -> ParentInstance:
+    return ParentInstance(
+        name=obj.get("Name"),
+        orchestration_instance=instance_from_json(obj["OrchestrationInstance"]),
+        task_schedule_id=int(obj["TaskScheduleId"]),
+        version=obj.get("Version"),
+    )
+
+
+def _without_types(value: JsonValue) -> JsonValue:
+    if isinstance(value, Mapping):
+        return {key: _without_types(member) for key, member in value.items() if key != TYPE}
+    return value
+
+
+def _object_without_types(value: JsonObject) -> JsonObject:
+    return cast(JsonObject, _without_types(value))
+
+
+_READERS: dict[str, Callable[[Any], Any]] = {
+    "orchestration_instance": instance_from_json,
+    "parent_instance": _parent_from_json,
+    "orchestration_status": RuntimeStatus.of_number,
+    "fire_at": parse_time,
+    "scheduled_start_time": parse_time,
+    "tags": _object_without_types,
+    "parent_trace_context": _object_without_types,
+    "failure_details": _without_types,
+}
