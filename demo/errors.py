@@ -1,0 +1,5 @@
+"""The one error of the demonstration."""
+
+
+class DemoError(Exception):
+    """The demonstration cannot go on; the message is all its reader needs."""

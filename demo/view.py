@@ -1,0 +1,126 @@
+"""What a person sees: the progress on the way, the result as tables.
+
+Plain ASCII, so that every terminal and every log file shows it.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterable, Sequence
+from typing import Any, TextIO
+
+# Of more chunks than this the table shows both ends, and every failed one between them.
+MOST_ROWS = 40
+
+_BAR_WIDTH = 30
+
+
+class Progress:
+    """Shows each status: as one line that is overwritten on a terminal, else as one line per change."""
+
+    def __init__(self, stream: TextIO, total: int) -> None:
+        self._stream = stream
+        self._total = total
+        self._started_at = time.monotonic()
+        self._last = ""
+
+    def show(self, status: dict[str, Any]) -> None:
+        line = progress_line(status, self._total)
+        if line == self._last:
+            return
+        seconds = time.monotonic() - self._started_at
+        if self._stream.isatty():
+            # Spaces wipe out the rest of a longer line before it.
+            self._stream.write(f"\r{line}  {seconds:.1f} s".ljust(len(self._last) + 12))
+        else:
+            self._stream.write(f"{line}  {seconds:.1f} s\n")
+        self._stream.flush()
+        self._last = line
+
+    def close(self) -> None:
+        if self._last and self._stream.isatty():
+            self._stream.write("\n")
+            self._stream.flush()
+
+
+def progress_line(status: dict[str, Any], total: int) -> str:
+    """The bar of one status: `[##########--------------------]  4/12 chunks  Running: processing`."""
+    runtime_status = str(status.get("runtimeStatus"))
+    custom = status.get("customStatus")
+    told = custom if isinstance(custom, dict) else {}
+    done = total if runtime_status == "Completed" else int(told.get("chunks_done") or 0)
+    filled = _BAR_WIDTH * done // max(total, 1)
+    bar = ("#" * filled).ljust(_BAR_WIDTH, "-")
+    phase = told.get("phase") if runtime_status == "Running" else None
+    return f"[{bar}] {done:>{len(str(total))}}/{total} chunks  {f'{phase}' if phase else runtime_status}"
+
+
+def result_tables(output: dict[str, Any]) -> str:
+    """The chunks, then the summary per series, then one line about the whole."""
+    return "\n\n".join([chunk_table(output["results"]), summary_table(output["summary"]), closing_line(output)])
+
+
+def chunk_table(results: Sequence[dict[str, Any]]) -> str:
+    shown = shorten(results)
+    rows = [_chunk_row(each) if each else ["..."] * 5 for each in shown]
+    return table(["chunk", "start", "end", "records", "seconds"], rows, left=(1, 2))
+
+
+def shorten(results: Sequence[dict[str, Any]]) -> list[dict[str, Any] | None]:
+    """All results of a few; of many the ends and the failed ones, None standing for what is left out."""
+    if len(results) <= MOST_ROWS:
+        return list(results)
+    shown: list[dict[str, Any] | None] = []
+    for position, result in enumerate(results):
+        from_an_end = min(position, len(results) - 1 - position)
+        if from_an_end < MOST_ROWS // 2 or result["status"] != "success":
+            shown.append(result)
+        elif shown[-1] is not None:
+            shown.append(None)
+    return shown
+
+
+def _chunk_row(result: dict[str, Any]) -> list[str]:
+    window = [str(result["chunk_id"]), result["start"], result["end"]]
+    if result["status"] == "success":
+        return [*window, f"{result['records']:,}", f"{result['processing_time']:.3f}"]
+    error = result["error"]
+    return [*window, "failed", f"{error['type']}: {error['message']}"]
+
+
+def summary_table(summary: dict[str, dict[str, Any]]) -> str:
+    columns = ["mean", "std", "min", "max"]
+    rows = [
+        [series, f"{values['count']:,}", *(_number(values[column]) for column in columns)]
+        for series, values in sorted(summary.items())
+    ]
+    return table(["series", "count", *columns], rows, left=(0,))
+
+
+def closing_line(output: dict[str, Any]) -> str:
+    records = sum(result.get("records", 0) for result in output["results"])
+    return (
+        f"{output['status']}: {output['succeeded']} of {output['total_chunks']} chunks succeeded, "
+        f"{records:,} records from {output['start']} to {output['end']}"
+    )
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[str]], *, left: Sequence[int]) -> str:
+    """Aligned columns, to the right except those in `left`."""
+    lines = [header, *rows]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
+    rendered = [
+        "  ".join(
+            cell.ljust(width) if column in left else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
+        for line in lines
+    ]
+    return "\n".join([rendered[0], "  ".join("-" * width for width in widths), *rendered[1:]])
+
+
+def _number(value: float | None) -> str:
+    if value is None or not math.isfinite(value):
+        return "-"
+    return f"{value:,.3f}"
