@@ -1,0 +1,127 @@
+"""The settings as values: what the other packages know of host.json, local.settings.json and the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+
+from devhost.core.status import RuntimeStatus
+
+
+class LogLevel(Enum):
+    """The levels of the Functions host; the value is the spelling of host.json."""
+
+    TRACE = "Trace"
+    DEBUG = "Debug"
+    INFORMATION = "Information"
+    WARNING = "Warning"
+    ERROR = "Error"
+    CRITICAL = "Critical"
+    NONE = "None"
+
+    @property
+    def number(self) -> int:
+        """The level of the `logging` package; `NONE` is above every level there is."""
+        return _LEVEL_NUMBERS[self]
+
+
+_LEVEL_NUMBERS = {
+    LogLevel.TRACE: 5,
+    LogLevel.DEBUG: 10,
+    LogLevel.INFORMATION: 20,
+    LogLevel.WARNING: 30,
+    LogLevel.ERROR: 40,
+    LogLevel.CRITICAL: 50,
+    LogLevel.NONE: 100,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class HttpSettings:
+    """Where and how the host listens."""
+
+    port: int
+    address: str
+    route_prefix: str
+    cors_origins: tuple[str, ...]
+    cors_credentials: bool
+    custom_headers: Mapping[str, str]
+    body_limit_bytes: int
+    is_homepage_disabled: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class DurableSettings:
+    """`extensions.durableTask` without its storage."""
+
+    hub_name: str
+    max_concurrent_activities: int
+    max_concurrent_orchestrators: int
+    max_orchestration_actions: int
+    overridable_states: frozenset[RuntimeStatus]
+
+
+@dataclass(frozen=True, kw_only=True)
+class StorageConnection:
+    """How to reach the storage account: a connection string, or the members of an identity-based section.
+
+    `identity` has its keys in lower case: `accountname`, `blobserviceuri`, `queueserviceuri`, `tableserviceuri`,
+    `credential`, `clientid`.
+    """
+
+    name: str
+    connection_string: str | None = field(default=None, repr=False)
+    identity: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StorageSettings:
+    """`extensions.durableTask.storageProvider`; `connection` None: the setting it names does not exist."""
+
+    connection_name: str
+    connection: StorageConnection | None
+    partition_count: int
+    control_queue_batch_size: int
+    control_queue_buffer_threshold: int
+    control_queue_visibility_seconds: float
+    work_item_visibility_seconds: float
+    max_polling_interval_seconds: float
+    store_inputs: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkerSettings:
+    """How user code runs; `function_timeout_seconds` None: for ever."""
+
+    function_timeout_seconds: float | None
+    process_count: int
+    thread_count: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class LogSettings:
+    """`levels` are those of host.json, by category in lower case; `default` among them."""
+
+    levels: Mapping[str, LogLevel]
+    is_verbose: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """All settings of one start. `environment` is what worker processes get; `warnings` are for the developer's eyes.
+
+    `functions` is the allow list, empty for all.
+    """
+
+    script_root: Path
+    http: HttpSettings
+    durable: DurableSettings
+    storage: StorageSettings
+    worker: WorkerSettings
+    log: LogSettings
+    functions: tuple[str, ...]
+    starts_azurite: bool
+    environment: Mapping[str, str] = field(repr=False)
+    warnings: tuple[str, ...]
