@@ -6,8 +6,9 @@ Standard library only: `dev.py` checks the arguments by it before it sets anythi
 from __future__ import annotations
 
 import argparse
+from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import date, datetime, time, timezone
 from typing import NoReturn
 
 MOST_CHUNKS = 10_000
@@ -55,11 +56,13 @@ def _chunks(text: str) -> int:
 
 
 def _moment(text: str) -> datetime:
+    with suppress(ValueError):
+        return datetime.combine(date.fromisoformat(text), time.min, timezone.utc)
     try:
         # Python 3.10 does not read the Z.
         moment = datetime.fromisoformat(f"{text[:-1]}+00:00" if text.endswith("Z") else text)
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} is neither a date nor an ISO 8601 time") from None
-    if moment.tzinfo is None and "T" in text:
+    if moment.tzinfo is None:
         raise argparse.ArgumentTypeError(f"{text!r} needs a UTC offset or Z")
-    return moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
+    return moment

@@ -1,0 +1,128 @@
+"""The progress and the tables, as text."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+from demo.view import MOST_ROWS, Progress, chunk_table, progress_line, result_tables, shorten, table
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def running(done: int, phase: str = "processing") -> dict[str, Any]:
+    return {"runtimeStatus": "Running", "customStatus": {"phase": phase, "chunks_done": done}}
+
+
+def succeeded(chunk_id: int) -> dict[str, Any]:
+    return {
+        "chunk_id": chunk_id,
+        "status": "success",
+        "processing_time": 0.25,
+        "start": "2013-01-01T00:00:00Z",
+        "end": "2013-01-02T00:00:00Z",
+        "records": 1234,
+    }
+
+
+def failed(chunk_id: int) -> dict[str, Any]:
+    error = {"type": "ReadingsError", "message": "corrupt file"}
+    return {"chunk_id": chunk_id, "status": "failed", "start": "a", "end": "b", "error": error}
+
+
+def test_the_bar_is_as_full_as_chunks_are_done() -> None:
+    line = progress_line(running(4), 12)
+
+    assert line == "[##########--------------------]  4/12 chunks  processing"
+
+
+def test_before_any_custom_status_the_bar_is_empty() -> None:
+    line = progress_line({"runtimeStatus": "Pending", "customStatus": None}, 12)
+
+    assert line == f"[{'-' * 30}]  0/12 chunks  Pending"
+
+
+def test_a_completed_orchestration_fills_the_bar() -> None:
+    assert progress_line({"runtimeStatus": "Completed"}, 3) == f"[{'#' * 30}] 3/3 chunks  Completed"
+
+
+def test_a_log_file_gets_one_line_per_change() -> None:
+    stream = io.StringIO()
+    progress = Progress(stream, 2)
+    for status in (running(0), running(0), running(1)):
+        progress.show(status)
+    progress.close()
+
+    lines = stream.getvalue().splitlines()
+    assert [line.split("  ")[0].split("]")[1] for line in lines] == [" 0/2 chunks", " 1/2 chunks"]
+    assert "\r" not in stream.getvalue()
+
+
+def test_a_terminal_has_its_line_overwritten_and_ended_once() -> None:
+    stream = Terminal()
+    progress = Progress(stream, 2)
+    progress.show(running(0, phase="a rather long phase"))
+    progress.show(running(1, phase="short"))
+    progress.close()
+
+    _, first, second = stream.getvalue().split("\r")
+    assert len(second.rstrip("\n")) >= len(first)
+    assert stream.getvalue().count("\n") == 1
+
+
+def test_columns_are_as_wide_as_their_widest_cell() -> None:
+    text = table(["name", "count"], [["a", "1,000,000"], ["longer", "2"]], left=(0,))
+
+    assert text.splitlines() == [
+        "name        count",
+        "------  ---------",
+        "a       1,000,000",
+        "longer          2",
+    ]
+
+
+def test_a_failed_chunk_shows_its_error_where_the_others_show_numbers() -> None:
+    lines = chunk_table([succeeded(0), failed(1)]).splitlines()
+
+    assert lines[2].split() == ["0", "2013-01-01T00:00:00Z", "2013-01-02T00:00:00Z", "1,234", "0.250"]
+    assert lines[3].split() == ["1", "a", "b", "failed", "ReadingsError:", "corrupt", "file"]
+
+
+def test_a_few_chunks_are_all_shown() -> None:
+    results = [succeeded(chunk_id) for chunk_id in range(MOST_ROWS)]
+
+    assert shorten(results) == results
+
+
+def test_of_many_chunks_both_ends_and_the_failed_ones_are_shown() -> None:
+    results = [failed(i) if i in (500, 501) else succeeded(i) for i in range(1000)]
+
+    shown = [each["chunk_id"] if each else None for each in shorten(results)]
+
+    assert shown == [*range(20), None, 500, 501, None, *range(980, 1000)]
+
+
+def test_the_result_ends_with_one_line_about_the_whole() -> None:
+    statistics = {"count": 2468, "mean": 1.5, "std": None, "min": -1234.5, "max": float("nan")}
+    output = {
+        "status": "partial",
+        "total_chunks": 3,
+        "succeeded": 2,
+        "failed": 1,
+        "start": "2013-01-01T00:00:00Z",
+        "end": "2013-04-01T00:00:00Z",
+        "results": [succeeded(0), failed(1), succeeded(2)],
+        "summary": {"JFK.temp": statistics, "EWR.temp": statistics},
+    }
+
+    chunks, summary, whole = result_tables(output).split("\n\n")
+
+    assert len(chunks.splitlines()) == 5
+    assert [line.split()[0] for line in summary.splitlines()[2:]] == ["EWR.temp", "JFK.temp"]
+    assert summary.splitlines()[2].split()[1:] == ["2,468", "1.500", "-", "-1,234.500", "-"]
+    assert whole == (
+        "partial: 2 of 3 chunks succeeded, 2,468 records from 2013-01-01T00:00:00Z to 2013-04-01T00:00:00Z"
+    )
