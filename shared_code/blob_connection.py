@@ -1,0 +1,137 @@
+"""From an app setting to what Polars needs to read a storage account's blobs.
+
+The setting has the forms every Functions connection has: a connection string (key, shared access signature, emulator),
+or a prefix of `__accountName` / `__blobServiceUri` settings where an identity takes the key's place. The option names
+are those of the object store that Polars is built on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+# Published with the emulator, the same on every machine; no secret.
+_EMULATOR_ACCOUNT: Final = "devstoreaccount1"
+_EMULATOR_KEY: Final = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
+_EMULATOR_BLOB_PORT: Final = 10000
+_TOKEN_SCOPE: Final = "https://storage.azure.com/.default"
+# The object store's own patience is minutes; the activity's retries and the 5 minutes of a function come sooner.
+_RETRY_OPTIONS: Final = {"max_retries": "2", "retry_timeout_ms": "20000"}
+
+CredentialProvider = Callable[[], tuple[dict[str, str], "int | None"]]
+
+
+class ConnectionSettingError(Exception):
+    """The setting is missing or cannot be understood; the message names it and never contains its value."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BlobConnection:
+    """Keyword arguments of a Polars scan; `secrets` is what must not show in any message."""
+
+    storage_options: dict[str, str]
+    credential_provider: CredentialProvider | None = None
+    secrets: tuple[str, ...] = field(default=(), repr=False)
+
+
+def connect(setting: str, environment: Mapping[str, str]) -> BlobConnection:
+    """The connection that app setting `setting` describes.
+
+    Raises:
+        ConnectionSettingError: there is no such setting, or it lacks what it needs.
+    """
+    text = environment.get(setting, "").strip()
+    if text:
+        return _from_connection_string(setting, text)
+    account = environment.get(f"{setting}__accountName", "").strip()
+    endpoint = environment.get(f"{setting}__blobServiceUri", "").strip()
+    if account or endpoint:
+        return _from_identity(setting, account, endpoint, environment)
+    raise ConnectionSettingError(
+        f"the app setting {setting} is missing: it needs a storage connection string, or {setting}__accountName"
+    )
+
+
+def _from_connection_string(setting: str, text: str) -> BlobConnection:
+    parts = _parse(setting, text)
+    if parts.get("usedevelopmentstorage", "").lower() == "true":
+        return _with_key(_EMULATOR_ACCOUNT, _EMULATOR_KEY, _emulator_endpoint(parts))
+    account, key = parts.get("accountname", ""), parts.get("accountkey", "")
+    signature = parts.get("sharedaccesssignature", "").removeprefix("?")
+    endpoint = parts.get("blobendpoint", "") or _public_endpoint(account, parts)
+    if not endpoint or not (key or signature):
+        raise ConnectionSettingError(
+            f"the app setting {setting} needs AccountName or BlobEndpoint, and AccountKey or SharedAccessSignature"
+        )
+    account = account or _account_in(endpoint)
+    return _with_key(account, key, endpoint) if key else _with_signature(account, signature, endpoint)
+
+
+def _parse(setting: str, text: str) -> dict[str, str]:
+    parts = {}
+    for part in filter(None, (part.strip() for part in text.split(";"))):
+        name, equals, value = part.partition("=")
+        if not equals:
+            raise ConnectionSettingError(f"the app setting {setting} is not a connection string (Name=value;...)")
+        parts[name.strip().lower()] = value.strip()
+    return parts
+
+
+def _emulator_endpoint(parts: Mapping[str, str]) -> str:
+    host = parts.get("developmentstorageproxyuri", "http://127.0.0.1").rstrip("/")
+    return f"{host}:{_EMULATOR_BLOB_PORT}/{_EMULATOR_ACCOUNT}"
+
+
+def _public_endpoint(account: str, parts: Mapping[str, str]) -> str:
+    if not account:
+        return ""
+    scheme, suffix = parts.get("defaultendpointsprotocol", "https"), parts.get("endpointsuffix", "core.windows.net")
+    return f"{scheme}://{account}.blob.{suffix}"
+
+
+def _account_in(endpoint: str) -> str:
+    """The account of `https://account.blob...`, or of the emulator's `http://host:port/account`."""
+    host, _, path = endpoint.partition("://")[2].partition("/")
+    return path.strip("/") or host.partition(".")[0]
+
+
+def _options(account: str, endpoint: str, **credentials: str) -> dict[str, str]:
+    options = {"account_name": account, "azure_endpoint": endpoint.rstrip("/"), **_RETRY_OPTIONS, **credentials}
+    # Plain HTTP is the emulator's; a real account's endpoint says https and is held to it.
+    return {**options, "allow_http": "true"} if endpoint.lower().startswith("http://") else options
+
+
+def _with_key(account: str, key: str, endpoint: str) -> BlobConnection:
+    return BlobConnection(storage_options=_options(account, endpoint, account_key=key), secrets=(key,))
+
+
+def _with_signature(account: str, signature: str, endpoint: str) -> BlobConnection:
+    signed = [part.partition("=")[2] for part in signature.split("&") if part.startswith("sig=")]
+    return BlobConnection(storage_options=_options(account, endpoint, sas_key=signature), secrets=(signature, *signed))
+
+
+def _from_identity(setting: str, account: str, endpoint: str, environment: Mapping[str, str]) -> BlobConnection:
+    endpoint = endpoint or f"https://{account}.blob.core.windows.net"
+    return BlobConnection(
+        storage_options=_options(account or _account_in(endpoint), endpoint),
+        credential_provider=_token_provider(_identity(setting, environment)),
+    )
+
+
+def _identity(setting: str, environment: Mapping[str, str]) -> Any:
+    # Imported here: half a second that only identity-based connections have to pay.
+    from azure.identity import DefaultAzureCredential, ManagedIdentityCredential
+
+    client_id = environment.get(f"{setting}__clientId") or None
+    if environment.get(f"{setting}__credential", "").lower() == "managedidentity":
+        return ManagedIdentityCredential(client_id=client_id)
+    return DefaultAzureCredential(managed_identity_client_id=client_id)
+
+
+def _token_provider(credential: Any) -> CredentialProvider:
+    def provide() -> tuple[dict[str, str], int | None]:
+        token = credential.get_token(_TOKEN_SCOPE)
+        return {"bearer_token": token.token}, token.expires_on
+
+    return provide

@@ -1,0 +1,181 @@
+"""What the app is asked to do: the values that come in over HTTP or a durable boundary, and how their JSON is checked.
+
+The rule of this file: nothing enters the app but through `from_json`, and everything wrong with a value is told at
+once, each problem with the field it belongs to. Spelling on the wire equals the field names.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, Final, TypeVar
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
+
+from shared_code.instants import format_instant, parse_instant
+from shared_code.windows import Window
+
+JsonValue = bool | int | float | str | list["JsonValue"] | dict[str, "JsonValue"] | None
+JsonObject = dict[str, JsonValue]
+
+MAX_CHUNKS: Final = 10_000
+MAX_INSTANCE_ID_LENGTH: Final = 256
+# A body may hold thousands of unknown fields; the answer need not.
+MAX_PROBLEMS: Final = 50
+MAX_TARGET_LENGTH: Final = 100
+# An instance id becomes a path segment of the management URLs just as it is: so nothing that a URL would change.
+_INSTANCE_ID: Final = re.compile(r"(?!@)[!-~]+")
+_NOT_IN_INSTANCE_ID: Final = frozenset('/\\#?%"<>')
+
+ContractT = TypeVar("ContractT", bound="Contract")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Problem:
+    """One thing wrong with a value: the field, and what about it."""
+
+    target: str
+    message: str
+
+
+class InvalidInput(ValueError):
+    """A value is not what its contract asks for; `problems` has every reason."""
+
+    def __init__(self, *problems: Problem) -> None:
+        super().__init__("; ".join(f"{problem.target}: {problem.message}" for problem in problems))
+        self.problems = problems
+
+
+def _to_instant(value: object) -> datetime:
+    if isinstance(value, datetime):
+        return value
+    if not isinstance(value, str):
+        raise ValueError("must be a string with an ISO-8601 date and time")
+    return parse_instant(value)
+
+
+def _to_instance_id(value: str) -> str:
+    if len(value) > MAX_INSTANCE_ID_LENGTH:
+        raise ValueError(f"must have at most {MAX_INSTANCE_ID_LENGTH} characters")
+    if not _INSTANCE_ID.fullmatch(value) or _NOT_IN_INSTANCE_ID.intersection(value) or value in {".", ".."}:
+        raise ValueError(
+            'must be visible ASCII characters without / \\ # ? % " < > and must not begin with @, nor be . or ..'
+        )
+    return value
+
+
+def _refuse_null(value: object) -> object:
+    if value is None:
+        raise ValueError("must not be null; leave the field out instead")
+    return value
+
+
+Instant = Annotated[
+    datetime, BeforeValidator(_to_instant), PlainSerializer(format_instant, return_type=str, when_used="json")
+]
+_NotNull = BeforeValidator(_refuse_null)
+
+
+class Contract(BaseModel):
+    """Strict (a boolean is no number, text is no integer), frozen, and closed to unknown fields."""
+
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @classmethod
+    def from_json(cls: type[ContractT], value: object) -> ContractT:
+        """`value`, as `json.loads` returns it, as this contract.
+
+        Raises:
+            InvalidInput: with every problem found.
+        """
+        if not isinstance(value, dict):
+            raise InvalidInput(Problem(target="body", message="must be a JSON object"))
+        try:
+            return cls.model_validate(value)
+        except ValidationError as error:
+            raise InvalidInput(*_problems(error)) from None
+
+    def to_json(self) -> JsonObject:
+        return self.model_dump(mode="json", exclude_none=True)
+
+
+def _problems(error: ValidationError) -> list[Problem]:
+    errors = error.errors(include_url=False, include_input=False, include_context=False)
+    problems = [
+        Problem(
+            target=".".join(map(str, each["loc"]))[:MAX_TARGET_LENGTH] or "body",
+            message=each["msg"].removeprefix("Value error, "),
+        )
+        for each in errors[:MAX_PROBLEMS]
+    ]
+    if len(errors) > MAX_PROBLEMS:
+        problems.append(Problem(target="body", message=f"and {len(errors) - MAX_PROBLEMS} more problems"))
+    return problems
+
+
+class _Timespan(Contract):
+    start: Instant
+    end: Instant
+
+    @field_validator("end", mode="after")
+    @classmethod
+    def _comes_after_start(cls, end: datetime, known: ValidationInfo) -> datetime:
+        # On the field, not on the model: model validators do not run while another field is wrong.
+        start = known.data.get("start")
+        if start is not None and end <= start:
+            raise ValueError("must be later than start")
+        return end
+
+    @property
+    def window(self) -> Window:
+        return Window(start=self.start, end=self.end)
+
+
+class RunRequest(_Timespan):
+    """What a run of the orchestration is asked to do: the starter's HTTP body and the orchestrator's input."""
+
+    total_chunks: int = Field(ge=1, le=MAX_CHUNKS)
+    time: Annotated[Instant | None, _NotNull] = None
+    instance_id: Annotated[str | None, _NotNull] = None
+    max_failed_chunks: Annotated[int | None, _NotNull, Field(ge=0)] = None
+
+    @field_validator("total_chunks", mode="after")
+    @classmethod
+    def _leaves_no_chunk_empty(cls, total_chunks: int, known: ValidationInfo) -> int:
+        start, end = known.data.get("start"), known.data.get("end")
+        if start is not None and end is not None:
+            microseconds = Window(start=start, end=end).microseconds
+            if total_chunks > microseconds:
+                raise ValueError(f"must be no more than the window's {microseconds} microseconds")
+        return total_chunks
+
+    @field_validator("instance_id", mode="after")
+    @classmethod
+    def _is_an_instance_id(cls, instance_id: str | None) -> str | None:
+        return instance_id if instance_id is None else _to_instance_id(instance_id)
+
+
+class ChunkGroup(Contract):
+    """The input of a sub-orchestration: a run of chunks out of a request too large for one history."""
+
+    request: RunRequest
+    first_chunk: int = Field(ge=0)
+    chunk_count: int = Field(ge=1, le=MAX_CHUNKS)
+
+
+class ChunkInput(_Timespan):
+    """The activity's input; `start` and `end` are the chunk's own window."""
+
+    chunk_id: int = Field(ge=0)
+    total_chunks: int = Field(ge=1, le=MAX_CHUNKS)
+    time: Instant

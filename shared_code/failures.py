@@ -1,0 +1,36 @@
+"""Reads the class and the text of an activity's exception back out of what the durable SDK raises in the orchestrator.
+
+Mirrors the extension's `Activity function '...' failed:  Type: message`, to which the SDK appends the details; and the
+functions host's `Result: Failure / Exception: ... / Stack: ...` where the extension passes that through uncut.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from shared_code.results import ChunkError
+
+MAX_MESSAGE_LENGTH: Final = 500
+# The type where the text names none: a crashed worker, a timeout, a sub-orchestration terminated from outside.
+UNNAMED_TYPE: Final = "ChunkFailed"
+
+_PREFIX: Final = re.compile(r"\A(?:Activity|Orchestrator) function '[^']*' failed:\s*")
+_HOST_TEXT: Final = re.compile(r"Result: Failure\s*Exception: (?P<text>.*?)(?:\s*Stack: |\Z)", re.DOTALL)
+_DETAILS: Final = " \n "  # as the SDK joins reason and details
+_TYPED: Final = re.compile(r"\A(?P<type>[A-Za-z_]\w*(?:\.\w+)*)(?:: ?(?P<message>.*))?\Z", re.DOTALL)
+
+
+def read_failure(failure: BaseException) -> ChunkError:
+    """The activity's own exception, as far as the text still tells; the message is bounded, being stored per chunk."""
+    text = _PREFIX.sub("", str(failure))
+    host_text = _HOST_TEXT.search(text)
+    text = host_text["text"] if host_text else text.partition(_DETAILS)[0]
+    typed = _TYPED.match(text.strip())
+    if typed is None:
+        return ChunkError(type=UNNAMED_TYPE, message=bounded(text.strip()))
+    return ChunkError(type=typed["type"], message=bounded((typed["message"] or "").strip()))
+
+
+def bounded(text: str, limit: int = MAX_MESSAGE_LENGTH) -> str:
+    return text if len(text) <= limit else text[: limit - 1] + "…"

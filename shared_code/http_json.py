@@ -1,0 +1,84 @@
+"""JSON over HTTP as both HTTP functions speak it: body to contract, error to answer.
+
+The rule of this file: whatever the bytes, the outcome is a contract or an `InvalidInput`, and it comes quickly.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from typing import Final, NoReturn
+
+import azure.functions as func
+
+from shared_code.contracts import MAX_PROBLEMS, MAX_TARGET_LENGTH, ContractT, InvalidInput, JsonObject, Problem
+
+# Bodies here are a few hundred bytes. Refusing by size comes before parsing, which is what a hostile body makes dear.
+MAX_BODY_BYTES: Final = 64 * 1024
+
+
+def read_body(body: bytes, contract: type[ContractT]) -> ContractT:
+    """The contract in `body`.
+
+    Raises:
+        InvalidInput: too long, not UTF-8, not JSON, not an object, or not as the contract asks.
+    """
+    if len(body) > MAX_BODY_BYTES:
+        raise _refuse(f"must be at most {MAX_BODY_BYTES} bytes, not {len(body)}")
+    return contract.from_json(_parse(body))
+
+
+def _parse(body: bytes) -> object:
+    try:
+        text = body.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise _refuse(f"must be UTF-8 text; byte {error.start} is not") from None
+    try:
+        return json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_object_of)
+    except json.JSONDecodeError as error:
+        raise _refuse(f"must be JSON: {error.msg} at line {error.lineno}, column {error.colno}") from None
+    except InvalidInput:
+        raise
+    except (ValueError, RecursionError):
+        # An integer of thousands of digits, or nesting deeper than the interpreter's stack.
+        raise _refuse("must be JSON of reasonable size and depth") from None
+
+
+def _refuse(message: str) -> InvalidInput:
+    return InvalidInput(Problem(target="body", message=message))
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise _refuse(f"must be JSON: {name} is not a JSON number")
+
+
+def _object_of(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    value = dict(pairs)
+    if len(value) < len(pairs):
+        counts = Counter(name for name, _ in pairs)
+        repeated = [name for name, count in counts.items() if count > 1][:MAX_PROBLEMS]
+        raise InvalidInput(
+            *(Problem(target=name[:MAX_TARGET_LENGTH], message="must be given once") for name in repeated)
+        )
+    return value
+
+
+def json_response(document: JsonObject, status_code: int = 200) -> func.HttpResponse:
+    return func.HttpResponse(json.dumps(document), status_code=status_code, mimetype="application/json")
+
+
+def error_response(status_code: int, code: str, message: str, *details: Problem) -> func.HttpResponse:
+    document: JsonObject = {
+        "error": {
+            "code": code,
+            "message": message,
+            "details": [{"target": detail.target, "message": detail.message} for detail in details],
+        }
+    }
+    return json_response(document, status_code)
+
+
+def bad_request(error: InvalidInput) -> func.HttpResponse:
+    return error_response(
+        400, "InvalidRequest", "The request body is not valid; details has every problem.", *error.problems
+    )

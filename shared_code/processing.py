@@ -1,0 +1,72 @@
+"""One chunk: the readings of a window, reduced to statistics per series in one streaming pass.
+
+The rule of this file: it reads and computes, nothing else, and run twice it gives the same result, because an activity
+runs at least once.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import Any
+
+import polars as pl
+
+from shared_code.aggregation import merge
+from shared_code.contracts import ChunkInput
+from shared_code.readings import ReadingsError, Source
+from shared_code.results import ChunkResult, SeriesStatistics
+
+
+def process_chunk(chunk: ChunkInput, source: Source) -> ChunkResult:
+    """The statistics of the readings in the chunk's window; no readings are a success with no records.
+
+    Raises:
+        ReadingsError: the readings cannot be had.
+    """
+    began = time.perf_counter()
+    records = 0
+    statistics: dict[str, SeriesStatistics] = {}
+    for frame in source.scan(chunk.window):
+        with source.errors():
+            rows = _reduce(frame).collect(engine="streaming").to_dicts()
+        for row in rows:
+            records += row.pop("records")
+            series = row.pop("series")
+            more = _statistics(series, row)
+            statistics[series] = merge(statistics[series], more) if series in statistics else more
+    return ChunkResult(
+        chunk_id=chunk.chunk_id,
+        processing_time=round(time.perf_counter() - began, 6),
+        start=chunk.start,
+        end=chunk.end,
+        records=records,
+        statistics=statistics,
+    )
+
+
+def _reduce(frame: pl.LazyFrame) -> pl.LazyFrame:
+    value, finite = pl.col("value"), pl.col("finite")
+    count = finite.count()
+    return (
+        frame.with_columns(finite=pl.when(value.is_finite()).then(value))
+        .group_by("series")
+        .agg(
+            records=pl.len(),
+            count=count,
+            mean=finite.mean(),
+            m2=finite.var(ddof=0) * count,
+            min=finite.min(),
+            max=finite.max(),
+            nulls=value.null_count(),
+            non_finite=value.count() - count,
+        )
+        .sort("series")
+    )
+
+
+def _statistics(series: str, row: dict[str, Any]) -> SeriesStatistics:
+    row["m2"] = row["m2"] or 0.0
+    if row["count"] and not (math.isfinite(row["mean"]) and math.isfinite(row["m2"])):
+        raise ReadingsError(f"the values of series '{series}' are too large for statistics in double precision")
+    return SeriesStatistics(**row)
