@@ -15,8 +15,8 @@ class InstanceUpdate:
     """What a checkpoint changes in the record of its instance; None leaves a column as it is.
 
     `started` is set when the execution began with these events: name, version, input, creation time and generation come
-    from it. `output` is JSON text, or raw text for reasons and failures. `custom_status` is JSON text and always
-    written; None stands for "not set".
+    from it. `output` is JSON text, or raw text for reasons and failures. `custom_status` is JSON text, `null` where the
+    orchestrator sets none.
     """
 
     execution_id: str
@@ -38,3 +38,11 @@ class Checkpoint:
     new_events: tuple[HistoryEvent, ...] = ()
     outbox: tuple[TaskMessage, ...] = ()
     update: InstanceUpdate | None = None
+
+    def then(self, later: Checkpoint) -> Checkpoint:
+        """Both as one."""
+        return Checkpoint(
+            new_events=self.new_events + later.new_events,
+            outbox=self.outbox + later.outbox,
+            update=later.update or self.update,
+        )

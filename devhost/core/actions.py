@@ -1,0 +1,168 @@
+"""What an orchestrator asks for: the JSON that the SDK returns, as frozen actions.
+
+The rule of this file: whatever the SDK can ask for is either an action below or an `UnsupportedFeatureError` that names
+the feature; nothing is passed over. Compound actions (WhenAll, WhenAny) are flattened: they take no task id, and it is
+the SDK that decides when they are complete. Mirrors OutOfProcOrchestratorState and AsyncAction of the extension.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Union
+
+from devhost.core.history_json import parse_time
+from devhost.core.json_text import compact
+from devhost.errors import UnsupportedFeatureError, UserCodeError
+from devhost.types import JsonValue
+
+FAILURE_LABEL = "$OutOfProcData$:"
+
+_MAX_RETRY_INTERVAL_MILLISECONDS = 6 * 24 * 3600 * 1000
+_COMPOUND = (11, 12)
+_UNSUPPORTED = {
+    4: "continue_as_new",
+    6: "wait_for_external_event",
+    7: "call_entity",
+    8: "call_http",
+    9: "signal_entity",
+    10: "signal_entity",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class RetryOptions:
+    """When failed work is tried again; intervals in seconds."""
+
+    first_interval_seconds: float
+    max_attempts: int
+    backoff_coefficient: float = 1
+    max_interval_seconds: float = _MAX_RETRY_INTERVAL_MILLISECONDS / 1000
+
+    def delay_seconds(self, attempt: int) -> float:
+        """How long to wait after an attempt, counted from 1. After the last one too the SDK waits for a timer."""
+        if attempt >= self.max_attempts:
+            return 0
+        try:
+            delay = self.first_interval_seconds * self.backoff_coefficient ** (attempt - 1)
+        except OverflowError:
+            return self.max_interval_seconds
+        return min(delay, self.max_interval_seconds)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CallActivity:
+    """`input` is the JSON text that the activity gets."""
+
+    name: str
+    input: str | None
+    retry: RetryOptions | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class CallSubOrchestrator:
+    """`instance_id` None: the child is named after its parent's execution and its task id."""
+
+    name: str
+    input: str | None
+    instance_id: str | None = None
+    version: str | None = None
+    retry: RetryOptions | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class CreateTimer:
+    fire_at: datetime
+    is_canceled: bool = False
+
+
+Action = Union[CallActivity, CallSubOrchestrator, CreateTimer]  # noqa: UP007
+
+
+@dataclass(frozen=True, kw_only=True)
+class OrchestratorResult:
+    """What one run of the orchestrator function came to.
+
+    `actions` is the whole list since the execution began; from run to run it only grows, but for timers that have
+    become canceled. `error` None: the code returned or waits. `output` and `custom_status` are JSON text, None where
+    not set.
+    """
+
+    is_done: bool
+    actions: tuple[Action, ...] = ()
+    output: str | None = None
+    error: str | None = None
+    custom_status: str | None = None
+
+
+def parse_result(text: str) -> OrchestratorResult:
+    """Reads what an orchestrator function returned.
+
+    Raises:
+        UnsupportedFeatureError: it asks for what devhost does not have.
+        UserCodeError: it is not what the durable SDK returns.
+    """
+    try:
+        state = json.loads(text)
+        return OrchestratorResult(
+            is_done=bool(state["isDone"]),
+            actions=tuple(action for group in state["actions"] for action in _leaves(group)),
+            output=_json_text(state.get("output")),
+            error=state.get("error"),
+            custom_status=_json_text(state.get("customStatus")),
+        )
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise UserCodeError("Out of proc orchestrators must return a valid JSON schema") from error
+
+
+def parse_failure(message: str) -> OrchestratorResult | None:
+    """Reads the state that the SDK hides in the text of a failed orchestrator's exception; None where there is none."""
+    label_at = message.rfind(FAILURE_LABEL)
+    if label_at < 0:
+        return None
+    result = parse_result(message[label_at + len(FAILURE_LABEL) :])
+    return result if result.error is not None else None
+
+
+def _leaves(group: Any) -> Iterator[Action]:
+    for entry in group:
+        if entry["actionType"] in _COMPOUND:
+            yield from _leaves(entry["compoundActions"])
+        else:
+            yield _action(entry)
+
+
+def _action(entry: Mapping[str, Any]) -> Action:
+    kind = entry["actionType"]
+    if kind in (0, 1):
+        return CallActivity(name=entry["functionName"], input=entry.get("input"), retry=_retry(entry))
+    if kind in (2, 3):
+        return CallSubOrchestrator(
+            name=entry["functionName"],
+            input=entry.get("input"),
+            instance_id=entry.get("instanceId") or None,
+            version=entry.get("version"),
+            retry=_retry(entry),
+        )
+    if kind == 5:
+        return CreateTimer(fire_at=parse_time(entry["fireAt"]), is_canceled=bool(entry.get("isCanceled")))
+    feature = _UNSUPPORTED.get(kind, f"action type {kind}")
+    raise UnsupportedFeatureError(f"the orchestrator uses {feature}, which devhost does not support yet")
+
+
+def _retry(entry: Mapping[str, Any]) -> RetryOptions | None:
+    options = entry.get("retryOptions")
+    if options is None:
+        return None
+    return RetryOptions(
+        first_interval_seconds=options["firstRetryIntervalInMilliseconds"] / 1000,
+        max_attempts=options["maxNumberOfAttempts"],
+        backoff_coefficient=options.get("backoffCoefficient") or 1,
+        max_interval_seconds=(options.get("maxRetryIntervalInMilliseconds") or _MAX_RETRY_INTERVAL_MILLISECONDS) / 1000,
+    )
+
+
+def _json_text(value: JsonValue) -> str | None:
+    return None if value is None else compact(value)

@@ -1,0 +1,201 @@
+"""One turn of an orchestration: arrived events in, user code run over the whole history, one checkpoint out.
+
+The rule of this file: it decides everything and does nothing. Running the function and storing the checkpoint are up to
+whoever calls. Mirrors TaskOrchestrationDispatcher.OnProcessWorkItem and OutOfProcOrchestrationShim.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from devhost.core.actions import OrchestratorResult
+from devhost.core.checkpoint import Checkpoint, InstanceUpdate
+from devhost.core.history import (
+    ExecutionCompleted,
+    ExecutionStarted,
+    ExecutionTerminated,
+    HistoryEvent,
+    OrchestratorCompleted,
+    OrchestratorStarted,
+    SubOrchestrationInstanceCompleted,
+    SubOrchestrationInstanceFailed,
+    TimerFired,
+)
+from devhost.core.messages import TaskMessage
+from devhost.core.replay import Replay
+from devhost.core.schedule import Scheduler
+from devhost.core.state import fold
+from devhost.core.status import RuntimeStatus
+
+MAX_CUSTOM_STATUS_BYTES = 16 * 1024
+
+
+@dataclass(frozen=True, kw_only=True)
+class End:
+    """How an execution ends. `result` is JSON text, or raw text where it did not complete; the parent gets `details`."""
+
+    status: RuntimeStatus
+    result: str | None
+    details: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Episode:
+    """One turn of the execution that `started` opened.
+
+    `arrived` holds the events that open it, in the order of their delivery; None stands for the rest of an episode of
+    which a crash left only the first rows in `history`. `states_start`: the record of the instance may not know yet
+    that the execution has started.
+    """
+
+    started: ExecutionStarted
+    history: tuple[HistoryEvent, ...]
+    arrived: tuple[HistoryEvent, ...] | None
+    now: datetime
+    max_actions: int
+    stores_inputs: bool = False
+    states_start: bool = False
+
+    @property
+    def opened(self) -> tuple[HistoryEvent, ...]:
+        """The mark of its beginning, then what arrived. It is not earlier than any timer that fires in it."""
+        if self.arrived is None:
+            return ()
+        at = max([self.now, *(event.fire_at for event in self.arrived if isinstance(event, TimerFired))])
+        return (OrchestratorStarted(timestamp=at), *(replace(event, is_played=False) for event in self.arrived))
+
+    @property
+    def events(self) -> tuple[HistoryEvent, ...]:
+        """What the orchestrator function is to be run over."""
+        return self.history + self.opened
+
+    def numberable(self, result: OrchestratorResult) -> Episode:
+        """This episode with its events in an order in which its new work can be numbered.
+
+        When they are in another order now, the function has to be run again over it.
+        """
+        replay = Replay(result.actions)
+        replay.follow(self.history)
+        return self if self.arrived is None else replace(self, arrived=replay.retries_first(self.arrived))
+
+    def complete(self, result: OrchestratorResult) -> Checkpoint:
+        """The checkpoint of an episode whose function returned, waits, or raised an error of its own.
+
+        An execution ends only when nothing that it scheduled is still open, as upstream: a timer that was not canceled
+        keeps it running, and a failed fan-out waits for its other branches.
+
+        Raises:
+            NonDeterminismError: the function asks for other work than the history records.
+        """
+        if problem := self._over_limit(result):
+            return self.end(failed(self.started.name, problem))
+        replay = Replay(result.actions)
+        replay.follow(self.events)
+        scheduler = self._scheduler()
+        work = [scheduler.schedule(task_id, task) for task_id, task in replay.number_new_work()]
+        end = _end_of(self.started.name, result) if not replay.open else None
+        return self._checkpoint(
+            [event for event, _ in work],
+            [message for _, message in work if message is not None],
+            end,
+            replay.next_id,
+            result.custom_status or "null",
+        )
+
+    def end(self, end: End) -> Checkpoint:
+        """The checkpoint that ends the execution at once, whatever is still open."""
+        next_id = max(fold(self.history).scheduled_ids, default=-1) + 1
+        return self._checkpoint([], [], end, next_id, None)
+
+    def _checkpoint(
+        self,
+        scheduled: Sequence[HistoryEvent],
+        outbox: Sequence[TaskMessage],
+        end: End | None,
+        next_id: int,
+        custom_status: str | None,
+    ) -> Checkpoint:
+        new_events: list[HistoryEvent] = [_played(event) for event in self.opened]
+        new_events += scheduled
+        messages = list(outbox)
+        if end is not None:
+            new_events.append(
+                ExecutionCompleted(
+                    timestamp=self.now, event_id=next_id, orchestration_status=end.status, result=end.result
+                )
+            )
+            messages += self._reply_to_parent(end)
+        new_events.append(OrchestratorCompleted(timestamp=self.now))
+        return Checkpoint(new_events=tuple(new_events), outbox=tuple(messages), update=self._update(end, custom_status))
+
+    def _update(self, end: End | None, custom_status: str | None) -> InstanceUpdate:
+        return InstanceUpdate(
+            execution_id=self.started.orchestration_instance.execution_id or "",
+            last_updated_at=self.now,
+            custom_status=custom_status,
+            started=self.started if self.states_start else None,
+            runtime_status=end.status if end else RuntimeStatus.RUNNING,
+            output=end.result if end else None,
+            completed_at=self.now if end else None,
+        )
+
+    def _reply_to_parent(self, end: End) -> list[TaskMessage]:
+        parent = self.started.parent_instance
+        if parent is None:
+            return []
+        reply: HistoryEvent
+        if end.status is RuntimeStatus.COMPLETED:
+            reply = SubOrchestrationInstanceCompleted(
+                timestamp=self.now, task_scheduled_id=parent.task_schedule_id, result=end.result
+            )
+        else:
+            reply = SubOrchestrationInstanceFailed(
+                timestamp=self.now,
+                task_scheduled_id=parent.task_schedule_id,
+                reason=end.result,
+                details=end.details or end.result,
+            )
+        return [self._scheduler().message(reply, parent.orchestration_instance)]
+
+    def _scheduler(self) -> Scheduler:
+        episode = sum(isinstance(event, OrchestratorStarted) for event in self.events)
+        return Scheduler(started=self.started, episode=episode, now=self.now, stores_inputs=self.stores_inputs)
+
+    def _over_limit(self, result: OrchestratorResult) -> str | None:
+        size = len((result.custom_status or "").encode("utf-16-le", "surrogatepass"))
+        if size > MAX_CUSTOM_STATUS_BYTES:
+            return (
+                "The UTF-16 size of the JSON-serialized payload must not exceed 16 KB. "
+                f"The current payload size is {size / 1024:.1f} KB."
+            )
+        if len(result.actions) > self.max_actions:
+            return f"Maximum amount of orchestration actions ({self.max_actions}) has been reached."
+        return None
+
+
+def failed(name: str, error: str) -> End:
+    """The end of an execution whose orchestrator failed, in the words of the durable extension."""
+    return End(
+        status=RuntimeStatus.FAILED,
+        result=f"Orchestrator function '{name}' failed: {error}",
+        details=f"Message: {error}",
+    )
+
+
+def terminated(event: ExecutionTerminated) -> End:
+    return End(status=RuntimeStatus.TERMINATED, result=event.input or "")
+
+
+def _end_of(name: str, result: OrchestratorResult) -> End | None:
+    if result.error is not None:
+        return failed(name, result.error)
+    if result.is_done:
+        return End(status=RuntimeStatus.COMPLETED, result=result.output)
+    return None
+
+
+def _played(event: HistoryEvent) -> HistoryEvent:
+    """As a real host stores it: what came from outside was played, the marks of the episode were not."""
+    return event if isinstance(event, OrchestratorStarted) else replace(event, is_played=True)

@@ -1,0 +1,150 @@
+"""Numbers the work of an orchestrator as the SDK numbers it, by walking through its history event by event.
+
+The SDK counts tasks from 0 in the order in which they become scheduled. Its list of actions does not show the work that
+it schedules by itself: for every failure of work with retries a timer, and when that fires, the work again. It takes
+those numbers at the moment it processes the event, before user code goes on. A numbering taken from the list alone is
+therefore wrong as soon as retries run beside anything else; the history tells which numbers were taken when.
+
+Mirrors what TaskOrchestrationContext and RetryInterceptor of DurableTask.Core do while they replay.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from devhost.core.actions import Action, CallActivity, CreateTimer, RetryOptions
+from devhost.core.history import (
+    HistoryEvent,
+    SubOrchestrationInstanceCreated,
+    SubOrchestrationInstanceFailed,
+    TaskFailed,
+    TaskScheduled,
+    TimerCreated,
+    TimerFired,
+)
+from devhost.core.messages import answered_task_id
+from devhost.errors import NonDeterminismError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """Work that has, or is about to get, a task id.
+
+    `attempt` counts from 1. `retry_of` is set on the timer that waits before an attempt is repeated, or before its last
+    failure is reported, and holds the work it waits for.
+    """
+
+    action: Action
+    attempt: int = 1
+    retry_of: Task | None = None
+
+    @property
+    def retry(self) -> RetryOptions | None:
+        return None if isinstance(self.action, CreateTimer) else self.action.retry
+
+
+class Replay:
+    """One walk through a history, against the actions that the orchestrator's latest run listed.
+
+    `open` maps the ids of scheduled and unanswered tasks to what they are.
+    """
+
+    def __init__(self, actions: Sequence[Action]) -> None:
+        self.open: dict[int, Task] = {}
+        self.next_id = 0
+        self._unnumbered = deque(actions)
+        self._called_for: deque[Task] = deque()
+
+    def follow(self, events: Sequence[HistoryEvent]) -> None:
+        """Walks on through recorded events.
+
+        Raises:
+            NonDeterminismError: the history records other work than the orchestrator now lists at that place.
+        """
+        for event in events:
+            if isinstance(event, (TaskScheduled, SubOrchestrationInstanceCreated, TimerCreated)):
+                self._meet(event)
+            else:
+                self._answer(event)
+
+    def retries_first(self, events: Sequence[HistoryEvent]) -> tuple[HistoryEvent, ...]:
+        """The order in which arrived events can be numbered: those first that make the SDK schedule work by itself.
+
+        None of them resumes user code, so their numbers then come before all that user code schedules in this episode.
+        """
+        return tuple(sorted(events, key=lambda event: self._repeats(event) is None))
+
+    def number_new_work(self) -> Iterator[tuple[int, Task]]:
+        """Gives ids to the work that no event records yet, in the order in which the SDK numbers it."""
+        while self._called_for:
+            yield self._number(self._called_for.popleft())
+        while self._unnumbered:
+            yield self._number(Task(action=self._unnumbered.popleft()))
+
+    def _meet(self, event: TaskScheduled | SubOrchestrationInstanceCreated | TimerCreated) -> None:
+        if self._called_for and _records(event, self._called_for[0]):
+            task = self._called_for.popleft()
+        elif self._unnumbered and _records(event, Task(action=self._unnumbered[0])):
+            task = Task(action=self._unnumbered.popleft())
+        else:
+            raise NonDeterminismError(_mismatch(event, self._unnumbered[0] if self._unnumbered else None))
+        self.next_id = event.event_id
+        self._number(task)
+
+    def _number(self, task: Task) -> tuple[int, Task]:
+        task_id = self.next_id
+        self.next_id += 1
+        is_canceled = isinstance(task.action, CreateTimer) and task.action.is_canceled
+        if not is_canceled:
+            self.open[task_id] = task
+        return task_id, task
+
+    def _answer(self, event: HistoryEvent) -> None:
+        repeated = self._repeats(event)
+        task_id = answered_task_id(event)
+        if task_id is not None:
+            self.open.pop(task_id, None)
+        if repeated is not None:
+            self._called_for.append(repeated)
+
+    def _repeats(self, event: HistoryEvent) -> Task | None:
+        """The work that the SDK schedules by itself when it meets this event."""
+        task_id = answered_task_id(event)
+        task = None if task_id is None else self.open.get(task_id)
+        if task is None:
+            return None
+        if isinstance(event, (TaskFailed, SubOrchestrationInstanceFailed)) and task.retry is not None:
+            return Task(action=task.action, attempt=task.attempt, retry_of=task)
+        if isinstance(event, TimerFired) and task.retry_of is not None:
+            assert task.retry is not None
+            if task.attempt < task.retry.max_attempts:
+                return replace(task.retry_of, attempt=task.attempt + 1)
+        return None
+
+
+def _records(event: HistoryEvent, task: Task) -> bool:
+    action = task.action
+    if task.retry_of is not None or isinstance(action, CreateTimer):
+        return isinstance(event, TimerCreated)
+    if isinstance(action, CallActivity):
+        return isinstance(event, TaskScheduled) and event.name.lower() == action.name.lower()
+    return isinstance(event, SubOrchestrationInstanceCreated) and event.name.lower() == action.name.lower()
+
+
+def _mismatch(event: TaskScheduled | SubOrchestrationInstanceCreated | TimerCreated, action: Action | None) -> str:
+    recorded = "a timer" if isinstance(event, TimerCreated) else f"{event.type_name} of '{event.name}'"
+    return (
+        f"Non-Deterministic workflow detected: the history has {recorded} as task {event.event_id}, but the "
+        f"orchestrator now asks for {_describe(action)} there. Was its code changed while the instance was running?"
+    )
+
+
+def _describe(action: Action | None) -> str:
+    if action is None:
+        return "nothing more"
+    if isinstance(action, CreateTimer):
+        return "a timer"
+    kind = "activity" if isinstance(action, CallActivity) else "sub-orchestration"
+    return f"the {kind} '{action.name}'"

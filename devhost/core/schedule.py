@@ -1,0 +1,104 @@
+"""Turns one piece of numbered work into the event that records it and the message that gets it done.
+
+Mirrors what TaskOrchestrationDispatcher does with the decisions of an orchestrator. An execution id for a child is made
+from the ids that ask for it: a start that is sent twice, because a crash came between sending and recording, is then
+known as one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from devhost.core.actions import CallActivity, CreateTimer
+from devhost.core.history import (
+    ExecutionStarted,
+    HistoryEvent,
+    OrchestrationInstance,
+    ParentInstance,
+    SubOrchestrationInstanceCreated,
+    TaskScheduled,
+    TimerCreated,
+    TimerFired,
+)
+from devhost.core.ids import child_instance_id
+from devhost.core.messages import TaskMessage
+from devhost.core.payload import wrap_activity_input, wrap_child_input
+from devhost.core.replay import Task
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scheduler:
+    """Schedules the work of one episode of one execution.
+
+    `now` is the time of the episode. `stores_inputs`: the inputs of activities and children go into the history too,
+    not only into their messages.
+    """
+
+    started: ExecutionStarted
+    episode: int
+    now: datetime
+    stores_inputs: bool = False
+
+    @property
+    def instance(self) -> OrchestrationInstance:
+        return self.started.orchestration_instance
+
+    def schedule(self, task_id: int, task: Task) -> tuple[HistoryEvent, TaskMessage | None]:
+        """The event and the message for one task; a timer that was canceled before it was recorded has no message."""
+        action = task.action
+        if task.retry_of is not None:
+            assert task.retry is not None
+            return self._timer(task_id, self.now + timedelta(seconds=task.retry.delay_seconds(task.attempt)))
+        if isinstance(action, CreateTimer):
+            event, message = self._timer(task_id, action.fire_at)
+            return event, None if action.is_canceled else message
+        if isinstance(action, CallActivity):
+            return self._activity(task_id, action.name, wrap_activity_input(action.input))
+        child_id = action.instance_id or child_instance_id(self.instance.execution_id or "", task_id)
+        return self._child(task_id, action.name, child_id, action.version, wrap_child_input(action.input))
+
+    def message(self, event: HistoryEvent, target: OrchestrationInstance) -> TaskMessage:
+        return TaskMessage(event=event, target=target, sender=self.instance, episode=self.episode)
+
+    def _timer(self, task_id: int, fire_at: datetime) -> tuple[HistoryEvent, TaskMessage]:
+        created = TimerCreated(timestamp=self.now, event_id=task_id, fire_at=fire_at)
+        fired = TimerFired(timestamp=self.now, timer_id=task_id, fire_at=fire_at)
+        return created, self.message(fired, self.instance)
+
+    def _activity(self, task_id: int, name: str, text: str) -> tuple[HistoryEvent, TaskMessage]:
+        request = TaskScheduled(timestamp=self.now, event_id=task_id, name=name, input=text)
+        recorded = request if self.stores_inputs else TaskScheduled(timestamp=self.now, event_id=task_id, name=name)
+        return recorded, self.message(request, self.instance)
+
+    def _child(
+        self, task_id: int, name: str, child_id: str, version: str | None, text: str | None
+    ) -> tuple[HistoryEvent, TaskMessage]:
+        child = OrchestrationInstance(instance_id=child_id, execution_id=self._child_execution_id(task_id))
+        created = SubOrchestrationInstanceCreated(
+            timestamp=self.now,
+            event_id=task_id,
+            name=name,
+            version=version or "",
+            instance_id=child_id,
+            input=text if self.stores_inputs else None,
+        )
+        start = ExecutionStarted(
+            timestamp=self.now,
+            orchestration_instance=child,
+            parent_instance=ParentInstance(
+                name=self.started.name,
+                orchestration_instance=self.instance,
+                task_schedule_id=task_id,
+                version=self.started.version,
+            ),
+            name=name,
+            version=version or "",
+            input=text,
+            tags=self.started.tags,
+        )
+        return created, self.message(start, child)
+
+    def _child_execution_id(self, task_id: int) -> str:
+        return hashlib.sha256(f"{self.instance.execution_id}:{task_id}".encode()).hexdigest()[:32]

@@ -1,0 +1,94 @@
+"""Runs activities: one request in, the function called, one reply stored. At least once, never at most once.
+
+Mirrors TaskActivityDispatcher and TaskActivityShim.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from typing import cast
+
+from devhost.app.invocation import Failure, Invocation
+from devhost.app.model import Function
+from devhost.clock import Clock
+from devhost.core.history import HistoryEvent, TaskCompleted, TaskFailed, TaskScheduled
+from devhost.core.messages import TaskMessage
+from devhost.core.payload import activity_argument, normalize_result
+from devhost.engine.ports import ActivityWorkItem, Executor, TaskHub
+from devhost.errors import FunctionTimeout, WorkerCrashed
+
+# A request that took its worker process down so many times is taken for the cause: it fails instead of coming back.
+MAX_CRASHED_DELIVERIES = 5
+
+
+class Activities:
+    """The work source of activities. `functions` holds the activities by registered name in lower case."""
+
+    name = "activities"
+
+    def __init__(self, hub: TaskHub, executor: Executor, functions: Mapping[str, Function], clock: Clock) -> None:
+        self._hub = hub
+        self._executor = executor
+        self._functions = functions
+        self._clock = clock
+
+    async def fetch(self) -> ActivityWorkItem:
+        return await self._hub.fetch_activity()
+
+    async def abandon(self, item: ActivityWorkItem) -> None:
+        await self._hub.abandon_activity(item)
+
+    async def renew(self, item: ActivityWorkItem) -> None:
+        await self._hub.renew_activity(item)
+
+    def describe(self, item: ActivityWorkItem) -> str:
+        message = item.received.message
+        request = cast(TaskScheduled, message.event)
+        return f"activity '{request.name}' (task {request.event_id} of '{message.target.instance_id}')"
+
+    async def process(self, item: ActivityWorkItem) -> None:
+        """Stores the reply to one request. Raises what the two seams raise."""
+        request = item.received.message
+        event = await self._answer(cast(TaskScheduled, request.event), item.received.dequeue_count)
+        reply = TaskMessage(event=event, target=request.target, sender=request.target, episode=request.episode)
+        await self._hub.complete_activity(item, reply)
+
+    async def _answer(self, request: TaskScheduled, dequeue_count: int) -> HistoryEvent:
+        function = self._functions.get(request.name.lower())
+        if function is None:
+            return self._failed(request, f" Activity function '{request.name}' does not exist.", "")
+        try:
+            outcome = await self._executor.invoke(
+                Invocation(
+                    invocation_id=str(uuid.uuid4()),
+                    function_name=function.name,
+                    inputs={function.trigger.name: activity_argument(request.input)},
+                )
+            )
+        except FunctionTimeout as error:
+            return self._failed(request, f" {error}", "")
+        except WorkerCrashed as error:
+            if dequeue_count < MAX_CRASHED_DELIVERIES:
+                raise
+            return self._failed(request, f" {error}", "")
+        if outcome.failure is not None:
+            return self._failed(request, _text_of(outcome.failure), outcome.failure.stack)
+        return TaskCompleted(
+            timestamp=self._clock.now(),
+            task_scheduled_id=request.event_id,
+            result=normalize_result(outcome.return_value),
+        )
+
+    def _failed(self, request: TaskScheduled, text: str, details: str) -> TaskFailed:
+        return TaskFailed(
+            timestamp=self._clock.now(),
+            task_scheduled_id=request.event_id,
+            reason=f"Activity function '{request.name}' failed:{text}",
+            details=details or text.strip(),
+        )
+
+
+def _text_of(failure: Failure) -> str:
+    """With two blanks in front, as upstream, which cuts the text behind a label without its trailing blank."""
+    return f"  {failure.type_name}: {failure.message}"

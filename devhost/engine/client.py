@@ -1,0 +1,137 @@
+"""What a client of the task hub can do with instances: the operations behind the management API.
+
+Mirrors DurableClient of the extension and TaskHubClient of DurableTask.Core.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import replace
+
+from devhost.app.model import Function
+from devhost.clock import Clock
+from devhost.core.history import ExecutionStarted, ExecutionTerminated, HistoryEvent, OrchestrationInstance
+from devhost.core.ids import instance_id_problem
+from devhost.core.messages import TaskMessage
+from devhost.core.status import RuntimeStatus
+from devhost.engine.orchestrations import unknown_orchestrator
+from devhost.engine.ports import InstancePage, InstanceQuery, InstanceRecord, TaskHub
+from devhost.errors import RequestError
+
+NON_RUNNING = frozenset(status for status in RuntimeStatus if status.is_terminal)
+ANY_STATE = frozenset(RuntimeStatus)
+
+_PURGE_PAGE_SIZE = 100
+
+
+class OrchestrationClient:
+    """Operations on the instances of one hub.
+
+    `functions` holds the orchestrators by registered name in lower case. `overridable`: the statuses in which an
+    existing instance is replaced by a new start under its id.
+    """
+
+    def __init__(
+        self,
+        hub: TaskHub,
+        functions: Mapping[str, Function],
+        clock: Clock,
+        *,
+        overridable: frozenset[RuntimeStatus] = NON_RUNNING,
+        default_version: str = "",
+    ) -> None:
+        self._hub = hub
+        self._functions = functions
+        self._clock = clock
+        self._overridable = overridable
+        self._default_version = default_version
+
+    async def start(
+        self,
+        name: str,
+        *,
+        instance_id: str | None = None,
+        input_text: str | None = None,
+        version: str | None = None,
+    ) -> str:
+        """Starts an instance and returns its id; on return the start survives a crash. `input_text` is JSON text.
+
+        Raises:
+            RequestError: 400, for an unknown orchestrator or an id that is not allowed.
+            InstanceExists: an instance with this id must not be replaced.
+        """
+        function = self._functions.get(name.lower())
+        if function is None:
+            raise RequestError(400, unknown_orchestrator(name, self._functions))
+        if instance_id and (problem := instance_id_problem(instance_id)):
+            raise RequestError(400, problem)
+        instance = OrchestrationInstance(instance_id=instance_id or uuid.uuid4().hex, execution_id=uuid.uuid4().hex)
+        started = ExecutionStarted(
+            timestamp=self._clock.now(),
+            orchestration_instance=instance,
+            name=function.registered_name,
+            version=version if version is not None else self._default_version,
+            input=input_text,
+            generation=0,
+        )
+        await self._hub.start_instance(TaskMessage(event=started, target=instance), overridable=self._overridable)
+        return instance.instance_id
+
+    async def get(self, instance_id: str) -> InstanceRecord | None:
+        return await self._hub.get_instance(instance_id)
+
+    async def list(
+        self, query: InstanceQuery, *, page_size: int, continuation_token: str | None = None, with_input: bool = True
+    ) -> InstancePage:
+        return await self._hub.list_instances(
+            query, page_size=page_size, continuation_token=continuation_token, with_input=with_input
+        )
+
+    async def history(self, instance_id: str) -> tuple[HistoryEvent, ...]:
+        return await self._hub.read_history(instance_id)
+
+    async def terminate(self, instance_id: str, reason: str) -> None:
+        """Asks for the end of an instance; it ends at its next episode.
+
+        Raises:
+            RequestError: 404 where it is unknown, 410 where it has ended already.
+        """
+        record = await self._hub.get_instance(instance_id)
+        if record is None:
+            raise RequestError(404, f"No instance with ID '{instance_id}' was found.")
+        if record.runtime_status.is_terminal:
+            raise RequestError(410, f"The instance '{instance_id}' is {record.runtime_status.value} already.")
+        event = ExecutionTerminated(timestamp=self._clock.now(), input=reason)
+        target = OrchestrationInstance(instance_id=instance_id, execution_id=None)
+        await self._hub.send(TaskMessage(event=event, target=target))
+
+    async def purge(self, instance_id: str) -> bool:
+        """Removes a finished instance; False where it is unknown.
+
+        Raises:
+            RequestError: 412 where it has not finished.
+        """
+        record = await self._hub.get_instance(instance_id)
+        if record is None:
+            return False
+        if not record.runtime_status.is_terminal:
+            raise RequestError(
+                412, f"The instance '{instance_id}' is {record.runtime_status.value}; only finished ones can be purged."
+            )
+        return await self._hub.purge_instance(instance_id)
+
+    async def purge_matching(self, query: InstanceQuery) -> int:
+        """Removes the finished instances that match, whatever other statuses the query names; returns how many."""
+        finished = replace(query, statuses=(query.statuses & NON_RUNNING) or NON_RUNNING)
+        purged = 0
+        token = None
+        while True:
+            page = await self._hub.list_instances(
+                finished, page_size=_PURGE_PAGE_SIZE, continuation_token=token, with_input=False
+            )
+            for record in page.records:
+                purged += await self._hub.purge_instance(record.instance_id)
+            token = page.continuation_token
+            if token is None:
+                return purged

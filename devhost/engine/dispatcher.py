@@ -1,0 +1,157 @@
+"""One loop, used for orchestrations and for activities: fetch, process, then complete or abandon.
+
+Mirrors WorkItemDispatcher of DurableTask.Core. Errors of the storage and of worker processes end here: the work is
+abandoned and comes again. An error that nobody foresaw is logged with its traceback and treated alike: one bad item
+must not stop the others.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Coroutine
+from contextlib import suppress
+from typing import Any, Generic, Protocol, TypeVar
+
+import anyio
+
+from devhost.app.model import FunctionApp, TriggerKind
+from devhost.clock import Clock
+from devhost.engine.activities import Activities
+from devhost.engine.orchestrations import Orchestrations
+from devhost.engine.ports import Executor, TaskHub
+from devhost.errors import StaleCheckpoint, StorageError, WorkerError
+
+RENEW_INTERVAL_SECONDS = 30.0
+MAX_BACK_OFF_SECONDS = 10.0
+
+_log = logging.getLogger("Host.Engine")
+
+Item = TypeVar("Item")
+
+
+class WorkSource(Protocol[Item]):
+    """What a dispatcher needs of one kind of work."""
+
+    name: str
+
+    async def fetch(self) -> Item: ...
+    async def process(self, item: Item) -> None: ...
+    async def abandon(self, item: Item) -> None: ...
+    async def renew(self, item: Item) -> None: ...
+    def describe(self, item: Item) -> str: ...
+
+
+class Dispatcher(Generic[Item]):
+    """Takes work from one source and processes up to `limit` items at a time."""
+
+    def __init__(self, source: WorkSource[Item], *, limit: int) -> None:
+        self._source = source
+        self._slots = asyncio.Semaphore(limit)
+        self._failures = 0
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Runs until `stopping` is set, then returns as soon as the items in hand are done."""
+        async with anyio.create_task_group() as tasks:
+            while not stopping.is_set():
+                await self._slots.acquire()
+                item = await self._next(stopping)
+                if item is None:
+                    self._slots.release()
+                    continue
+                tasks.start_soon(self._handle, item, name=f"{self._source.name}: {self._source.describe(item)}")
+
+    async def _next(self, stopping: asyncio.Event) -> Item | None:
+        try:
+            item = await _unless(stopping, self._source.fetch(), name=f"{self._source.name}: fetch")
+        except StorageError as error:
+            self._failures += 1
+            delay = min(0.1 * 2**self._failures, MAX_BACK_OFF_SECONDS)
+            _log.warning("Fetching %s failed; trying again in %.1f s: %s", self._source.name, delay, error)
+            await _unless(stopping, asyncio.sleep(delay), name=f"{self._source.name}: back-off")
+            return None
+        self._failures = 0
+        return item
+
+    async def _handle(self, item: Item) -> None:
+        try:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self._renew, item, name=f"{self._source.name}: renew")
+                await self._process(item)
+                tasks.cancel_scope.cancel()
+        finally:
+            self._slots.release()
+
+    async def _process(self, item: Item) -> None:
+        subject = self._source.describe(item)
+        try:
+            await self._source.process(item)
+            return
+        except StaleCheckpoint as error:
+            _log.warning("Another host has advanced %s; this host drops its own attempt: %s", subject, error)
+        except (StorageError, WorkerError) as error:
+            _log.warning("Work on %s was given up and will be tried again: %s", subject, error)
+        except Exception:
+            _log.exception("Work on %s failed unexpectedly and will be tried again", subject)
+        try:
+            await self._source.abandon(item)
+        except StorageError as error:
+            _log.warning("Giving up %s failed; it comes again when its invisibility ends: %s", subject, error)
+
+    async def _renew(self, item: Item) -> None:
+        while True:
+            await asyncio.sleep(RENEW_INTERVAL_SECONDS)
+            try:
+                await self._source.renew(item)
+            except StorageError as error:
+                _log.warning("Keeping %s invisible to others failed: %s", self._source.describe(item), error)
+
+
+class Engine:
+    """Both dispatchers of one app over one hub."""
+
+    def __init__(
+        self,
+        hub: TaskHub,
+        executor: Executor,
+        app: FunctionApp,
+        clock: Clock,
+        *,
+        max_orchestrations: int,
+        max_activities: int,
+        max_actions: int = 100_000,
+        stores_inputs: bool = False,
+    ) -> None:
+        orchestrations = Orchestrations(
+            hub,
+            executor,
+            app.of_kind(TriggerKind.ORCHESTRATION),
+            clock,
+            max_actions=max_actions,
+            stores_inputs=stores_inputs,
+        )
+        activities = Activities(hub, executor, app.of_kind(TriggerKind.ACTIVITY), clock)
+        self._orchestrations = Dispatcher(orchestrations, limit=max_orchestrations)
+        self._activities = Dispatcher(activities, limit=max_activities)
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Runs until `stopping` is set and all work in hand is done."""
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._orchestrations.run, stopping, name="orchestrations")
+            tasks.start_soon(self._activities.run, stopping, name="activities")
+
+
+async def _unless(stopping: asyncio.Event, work: Coroutine[Any, Any, Item], *, name: str) -> Item | None:
+    """The result of `work`, or None where `stopping` was set first. A result that is there already is never lost."""
+    running = asyncio.create_task(work, name=name)
+    stopped = asyncio.create_task(stopping.wait(), name=f"{name}: stopping")
+    try:
+        await asyncio.wait({running, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        if not running.done():
+            running.cancel()
+        with suppress(asyncio.CancelledError):
+            return await running
+        return None
+    finally:
+        for task in (running, stopped):
+            task.cancel()
