@@ -35,7 +35,9 @@ DURABLE_CLIENT_TYPES = frozenset({"durableclient", "orchestrationclient"})
 
 @dataclass(frozen=True, kw_only=True)
 class Binding:
-    """One entry of `bindings`; `properties` holds the whole entry as written."""
+    """One entry of `bindings`; `properties` holds the whole entry as written, but with `%NAME%` expanded where the host
+    expands it.
+    """
 
     name: str
     type: str
