@@ -11,7 +11,6 @@ from devhost.settings.model import (
     LogLevel,
     LogSettings,
     Settings,
-    StorageConnection,
     StorageSettings,
     WorkerSettings,
 )
@@ -23,7 +22,6 @@ __all__ = [
     "LogSettings",
     "Settings",
     "StartOptions",
-    "StorageConnection",
     "StorageSettings",
     "WorkerSettings",
     "find_script_root",

@@ -14,7 +14,7 @@ from devhost.core.status import RuntimeStatus
 from devhost.errors import ConfigurationError
 from devhost.settings.configuration import Configuration
 from devhost.settings.environment import Environment
-from devhost.settings.model import DurableSettings, StorageConnection, StorageSettings
+from devhost.settings.model import DurableSettings, StorageSettings
 
 DEFAULT_HUB_NAME = "TestHubName"
 DEFAULT_CONNECTION_NAME = "AzureWebJobsStorage"
@@ -23,7 +23,7 @@ _ROOT = "extensions.durableTask"
 _PROVIDER = f"{_ROOT}.storageProvider"
 _LARGEST_NUMBER = 2**31 - 1
 _LONGEST_POLLING_SECONDS = 86400.0
-_LONGEST_VISIBILITY_SECONDS = 7 * 86400.0
+_LONGEST_VISIBILITY_SECONDS = 7 * 86400
 
 _HUB_NAME = re.compile(r"[A-Za-z][A-Za-z0-9]{2,44}")
 _HUB_NAME_RULE = "3 to 45 letters and digits, a letter first"
@@ -68,11 +68,9 @@ def read_storage(configuration: Configuration, environment: Environment) -> Stor
         partition_count=_bounded(configuration, "partitionCount", 4, 16),
         control_queue_batch_size=_bounded(configuration, "controlQueueBatchSize", 32, 32),
         control_queue_buffer_threshold=_bounded(configuration, "controlQueueBufferThreshold", 256, 1000),
-        control_queue_visibility_seconds=configuration.seconds(
-            f"{_PROVIDER}.controlQueueVisibilityTimeout", default=300, low=60, high=3600
-        ),
-        work_item_visibility_seconds=configuration.seconds(
-            f"{_PROVIDER}.workItemQueueVisibilityTimeout", default=300, low=1, high=_LONGEST_VISIBILITY_SECONDS
+        control_queue_visibility_seconds=_visibility(configuration, "controlQueueVisibilityTimeout", 60, 3600),
+        work_item_visibility_seconds=_visibility(
+            configuration, "workItemQueueVisibilityTimeout", 1, _LONGEST_VISIBILITY_SECONDS
         ),
         max_polling_interval_seconds=configuration.seconds(
             f"{_PROVIDER}.maxQueuePollingInterval", default=30, low=0.001, high=_LONGEST_POLLING_SECONDS
@@ -118,14 +116,14 @@ def _overridable_states(configuration: Configuration) -> frozenset[RuntimeStatus
     return states
 
 
-def _connection(name: str, environment: Environment) -> StorageConnection | None:
+def _connection(name: str, environment: Environment) -> Mapping[str, str]:
     """Looked up as WebJobs does: `AzureWebJobs<name>` first, then the name itself, then ConnectionStrings."""
     for candidate in (f"AzureWebJobs{name}", name, f"ConnectionStrings:{name}"):
         if text := environment.find(candidate):
-            return StorageConnection(name=name, connection_string=text)
+            return {name: text}
         if section := environment.section(candidate):
-            return StorageConnection(name=name, identity=section)
-    return None
+            return {f"{name}__{member}": value for member, value in section.items()}
+    return {}
 
 
 def _count(configuration: Configuration, key: str, default: int) -> int:
@@ -134,3 +132,8 @@ def _count(configuration: Configuration, key: str, default: int) -> int:
 
 def _bounded(configuration: Configuration, key: str, default: int, high: int) -> int:
     return configuration.whole_number(f"{_PROVIDER}.{key}", default=default, low=1, high=high)
+
+
+def _visibility(configuration: Configuration, key: str, low: int, high: int) -> int:
+    # The queue service knows whole seconds only.
+    return int(configuration.seconds(f"{_PROVIDER}.{key}", default=300, low=low, high=high))

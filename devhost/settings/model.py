@@ -64,29 +64,20 @@ class DurableSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class StorageConnection:
-    """How to reach the storage account: a connection string, or the members of an identity-based section.
+class StorageSettings:
+    """`extensions.durableTask.storageProvider`.
 
-    `identity` has its keys in lower case: `accountname`, `blobserviceuri`, `queueserviceuri`, `tableserviceuri`,
-    `credential`, `clientid`.
+    `connection` holds the app settings that describe the connection: one of that name, or the members of an
+    identity-based section as `name__member`; empty where there are none.
     """
 
-    name: str
-    connection_string: str | None = field(default=None, repr=False)
-    identity: Mapping[str, str] = field(default_factory=dict, repr=False)
-
-
-@dataclass(frozen=True, kw_only=True)
-class StorageSettings:
-    """`extensions.durableTask.storageProvider`; `connection` None: the setting it names does not exist."""
-
     connection_name: str
-    connection: StorageConnection | None
+    connection: Mapping[str, str] = field(repr=False)
     partition_count: int
     control_queue_batch_size: int
     control_queue_buffer_threshold: int
-    control_queue_visibility_seconds: float
-    work_item_visibility_seconds: float
+    control_queue_visibility_seconds: int
+    work_item_visibility_seconds: int
     max_polling_interval_seconds: float
     store_inputs: bool
 

@@ -83,7 +83,7 @@ class TestHostJson:
         }
         assert settings.worker.function_timeout_seconds == 1800
         assert settings.storage.partition_count == 4
-        assert settings.storage.connection is None
+        assert settings.storage.connection == {}
         assert settings.warnings == ()
 
     def test_that_is_missing_gives_defaults_a_warning_and_is_not_written(self, tmp_path: Path) -> None:
@@ -293,22 +293,20 @@ class TestDurableTask:
 class TestStorageConnection:
     def test_is_the_setting_named_by_default(self, load: Load) -> None:
         connection = load(local=plain(AzureWebJobsStorage="UseDevelopmentStorage=true")).storage.connection
-        assert connection is not None
-        assert connection.connection_string == "UseDevelopmentStorage=true"
+        assert connection == {"AzureWebJobsStorage": "UseDevelopmentStorage=true"}
 
     def test_may_be_named_in_host_json_and_stand_below_connection_strings(self, load: Load) -> None:
         local: JsonValue = {"IsEncrypted": False, "ConnectionStrings": {"Durable": {"ConnectionString": "A=b"}}}
         storage = load(provider(connectionName="Durable"), local).storage
         assert storage.connection_name == "Durable"
-        assert storage.connection is not None
-        assert storage.connection.connection_string == "A=b"
+        assert storage.connection == {"Durable": "A=b"}
 
     def test_may_be_an_identity_section(self, load: Load) -> None:
         local = plain(AzureWebJobsStorage__accountName="acct", AzureWebJobsStorage__credential="managedidentity")
-        connection = load(local=local).storage.connection
-        assert connection is not None
-        assert connection.connection_string is None
-        assert connection.identity == {"accountname": "acct", "credential": "managedidentity"}
+        assert load(local=local).storage.connection == {
+            "AzureWebJobsStorage__accountname": "acct",
+            "AzureWebJobsStorage__credential": "managedidentity",
+        }
 
     def test_text_does_not_show_in_a_representation(self, load: Load) -> None:
         assert "c2VjcmV0" not in repr(load(local=plain(AzureWebJobsStorage="AccountName=a;AccountKey=c2VjcmV0")))
@@ -339,7 +337,7 @@ class TestLocalSettings:
 
     def test_invalid_json_is_a_warning_and_counts_as_empty(self, load: Load) -> None:
         settings = load(local="{oops")
-        assert settings.storage.connection is None
+        assert settings.storage.connection == {}
         assert "local.settings.json is not valid JSON" in settings.warnings[0]
 
     @pytest.mark.parametrize("marked", [{}, {"IsEncrypted": True}])

@@ -1,0 +1,161 @@
+"""What a person at the terminal sees: the banner, the list of functions, and log records as lines.
+
+Lines of devhost itself carry no time, log records do. Colours only on a terminal, and not where NO_COLOR is set.
+Mirrors the console of Core Tools: shape of the lines, the categories, the levels that are shown.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Mapping
+from datetime import datetime, timezone
+from typing import TextIO
+
+from devhost.app.model import Function, FunctionApp
+from devhost.settings import LogLevel, LogSettings
+
+_RED = "31"
+_GREEN = "32"
+_YELLOW = "33"
+_CYAN = "36"
+
+# `print` in user code counts as user code's own logging.
+_USER_CATEGORIES = ("function.", "host.function.console")
+
+
+class Console:
+    """Writes to the terminal; each call is one write, so that lines of several threads do not mix."""
+
+    def __init__(self, out: TextIO, err: TextIO, *, environment: Mapping[str, str] | None = None) -> None:
+        environment = os.environ if environment is None else environment
+        self._out = _Stream(out, environment)
+        self._err = _Stream(err, environment)
+
+    def line(self, text: str = "") -> None:
+        self._out.write(text)
+
+    def warning(self, text: str) -> None:
+        self._out.write(text, _YELLOW)
+
+    def error(self, text: str) -> None:
+        self._err.write(text, _RED)
+
+    def log(self, text: str, level: int = logging.INFO) -> None:
+        """A line with the time in front, whatever levels are shown."""
+        self._out.write(f"[{_timestamp(datetime.now(timezone.utc))}] {text}", _color_of(level))
+
+    def banner(self, facts: Mapping[str, str], *, version: str) -> None:
+        width = max(map(len, facts)) + 1
+        rows = [f"{f'{name}:':<{width}} {value}" for name, value in facts.items()]
+        self.line("\n".join(["", f"devhost {version}, a local host for Azure Functions", *rows, ""]))
+
+    def function_list(self, app: FunctionApp, *, port: int, route_prefix: str, is_verbose: bool) -> None:
+        self.line(function_list(app, base_url=f"http://localhost:{port}", route_prefix=route_prefix))
+        if not is_verbose:
+            self._out.write("For detailed output, run devhost with --verbose flag.", _YELLOW)
+
+
+def function_list(app: FunctionApp, *, base_url: str, route_prefix: str) -> str:
+    """HTTP functions first, then the others with their trigger type; the disabled ones apart."""
+    enabled = [function for function in app.functions if not function.is_disabled]
+    ordered = sorted(enabled, key=lambda function: function.http is None)
+    rows = [row for function in ordered for row in (f"\t{_entry(function, base_url, route_prefix)}", "")]
+    heading = ["", "Functions:", ""] if rows else [""]
+    disabled = [f"Function {function.name} is disabled." for function in app.functions if function.is_disabled]
+    return "\n".join([*heading, *rows, *disabled])
+
+
+def _entry(function: Function, base_url: str, route_prefix: str) -> str:
+    if function.http is None:
+        return f"{function.name}: {function.trigger.type}"
+    methods = function.http.methods
+    shown = "" if methods is None else f"[{','.join(methods).upper()}]"
+    url = "/".join(part for part in (base_url, route_prefix, function.http.route) if part)
+    return f"{function.name}: {shown} {url}"
+
+
+def configure_logging(console: Console, settings: LogSettings) -> None:
+    """Sends every log record of this process to the console, as far as its category's level lets it pass."""
+    handler = ConsoleHandler(console, LevelRules(settings))
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(handler.rules.lowest)
+    logging.captureWarnings(True)
+
+
+class LevelRules:
+    """Which level a category is shown from.
+
+    System records from Warning (verbose: Information), those of functions from Information; `logLevel` of host.json
+    decides where it has a rule, the one with the longest prefix.
+    """
+
+    def __init__(self, settings: LogSettings) -> None:
+        rules = {category: level.number for category, level in settings.levels.items()}
+        self._default = rules.pop("default", None)
+        self._system = (LogLevel.INFORMATION if settings.is_verbose else LogLevel.WARNING).number
+        self._rules = sorted(rules.items(), key=lambda rule: len(rule[0]), reverse=True)
+
+    @property
+    def lowest(self) -> int:
+        numbers = [number for _, number in self._rules]
+        base = [LogLevel.INFORMATION.number] if self._default is None else [self._default]
+        return min(numbers + base)
+
+    def threshold(self, category: str) -> int:
+        name = category.lower()
+        for prefix, number in self._rules:
+            if name.startswith(prefix):
+                return number
+        if self._default is not None:
+            return self._default
+        return LogLevel.INFORMATION.number if name.startswith(_USER_CATEGORIES) else self._system
+
+
+class ConsoleHandler(logging.Handler):
+    """Log records as console lines: `[2026-01-05T10:00:00.000Z] message`, tracebacks below."""
+
+    def __init__(self, console: Console, rules: LevelRules) -> None:
+        super().__init__()
+        self._console = console
+        self.rules = rules
+        self.setFormatter(logging.Formatter("%(message)s"))
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            if record.levelno >= self.rules.threshold(record.name):
+                self._console.log(self.format(record), record.levelno)
+        except Exception:
+            self.handleError(record)
+
+
+class _Stream:
+    def __init__(self, stream: TextIO, environment: Mapping[str, str]) -> None:
+        self._stream = stream
+        self._has_color = stream.isatty() and not environment.get("NO_COLOR")
+        if self._has_color and sys.platform == "win32":
+            os.system("")  # makes the Windows console read escape sequences
+
+    def write(self, text: str, color: str = "") -> None:
+        shown = f"\x1b[{color}m{text}\x1b[0m" if color and self._has_color else text
+        self._stream.write(self._encodable(f"{shown}\n"))
+        self._stream.flush()
+
+    def _encodable(self, text: str) -> str:
+        """The text with what the terminal's encoding lacks replaced; a log line must not be lost over one letter."""
+        encoding = self._stream.encoding or "utf-8"
+        return text.encode(encoding, errors="backslashreplace").decode(encoding)
+
+
+def _timestamp(at: datetime) -> str:
+    return f"{at:%Y-%m-%dT%H:%M:%S}.{at.microsecond // 1000:03}Z"
+
+
+def _color_of(level: int) -> str:
+    if level >= logging.ERROR:
+        return _RED
+    if level >= logging.WARNING:
+        return _YELLOW
+    return _CYAN if level >= logging.INFO else _GREEN
