@@ -137,7 +137,7 @@ def check(checkout: Checkout, arguments: list[str]) -> int:
             "format": [python, "-m", "ruff", "format", "--check", "."],
             "lint": [python, "-m", "ruff", "check", "."],
             "types": [python, "-m", "mypy"],
-            "import contracts": [str(checkout.script("lint-imports"))],
+            "import contracts": [str(checkout.script("lint-imports")), "--no-logo"],
         }.items()
     }
     say("; ".join(f"{name}: {'ok' if passed else 'FAILED'}" for name, passed in results.items()))
