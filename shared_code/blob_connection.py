@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Final
 
 # Published with the emulator, the same on every machine; no secret.
@@ -17,9 +18,10 @@ _EMULATOR_KEY: Final = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErC
 _EMULATOR_BLOB_PORT: Final = 10000
 _TOKEN_SCOPE: Final = "https://storage.azure.com/.default"
 # The object store's own patience is minutes; the activity's retries and the 5 minutes of a function come sooner.
-_RETRY_OPTIONS: Final = {"max_retries": "2", "retry_timeout_ms": "20000"}
+_RETRY_OPTIONS: Final = {"max_retries": 2, "retry_timeout_ms": 20_000}
 
-CredentialProvider = Callable[[], tuple[dict[str, str], "int | None"]]
+StorageOptions = dict[str, str | int]
+CredentialProvider = Callable[[], tuple[dict[str, str], int | None]]
 
 
 class ConnectionSettingError(Exception):
@@ -30,7 +32,7 @@ class ConnectionSettingError(Exception):
 class BlobConnection:
     """Keyword arguments of a Polars scan; `secrets` is what must not show in any message."""
 
-    storage_options: dict[str, str]
+    storage_options: StorageOptions
     credential_provider: CredentialProvider | None = None
     secrets: tuple[str, ...] = field(default=(), repr=False)
 
@@ -96,8 +98,13 @@ def _account_in(endpoint: str) -> str:
     return path.strip("/") or host.partition(".")[0]
 
 
-def _options(account: str, endpoint: str, **credentials: str) -> dict[str, str]:
-    options = {"account_name": account, "azure_endpoint": endpoint.rstrip("/"), **_RETRY_OPTIONS, **credentials}
+def _options(account: str, endpoint: str, **credentials: str) -> StorageOptions:
+    options: StorageOptions = {
+        "account_name": account,
+        "azure_endpoint": endpoint.rstrip("/"),
+        **_RETRY_OPTIONS,
+        **credentials,
+    }
     # Plain HTTP is the emulator's; a real account's endpoint says https and is held to it.
     return {**options, "allow_http": "true"} if endpoint.lower().startswith("http://") else options
 
@@ -113,25 +120,31 @@ def _with_signature(account: str, signature: str, endpoint: str) -> BlobConnecti
 
 def _from_identity(setting: str, account: str, endpoint: str, environment: Mapping[str, str]) -> BlobConnection:
     endpoint = endpoint or f"https://{account}.blob.core.windows.net"
+    client_id = environment.get(f"{setting}__clientId") or None
+    is_managed = environment.get(f"{setting}__credential", "").lower() == "managedidentity"
     return BlobConnection(
         storage_options=_options(account or _account_in(endpoint), endpoint),
-        credential_provider=_token_provider(_identity(setting, environment)),
+        credential_provider=_token_provider(_identity(client_id, is_managed)),
     )
 
 
-def _identity(setting: str, environment: Mapping[str, str]) -> Any:
+@lru_cache(maxsize=8)
+def _identity(client_id: str | None, is_managed: bool) -> Any:
+    """One credential per identity and process, because it is the credential that remembers tokens."""
     # Imported here: half a second that only identity-based connections have to pay.
     from azure.identity import DefaultAzureCredential, ManagedIdentityCredential
 
-    client_id = environment.get(f"{setting}__clientId") or None
-    if environment.get(f"{setting}__credential", "").lower() == "managedidentity":
+    if is_managed:
         return ManagedIdentityCredential(client_id=client_id)
     return DefaultAzureCredential(managed_identity_client_id=client_id)
 
 
 def _token_provider(credential: Any) -> CredentialProvider:
     def provide() -> tuple[dict[str, str], int | None]:
-        token = credential.get_token(_TOKEN_SCOPE)
+        try:
+            token = credential.get_token(_TOKEN_SCOPE)
+        except Exception as error:
+            raise ConnectionSettingError(f"no token for the storage account: {error}") from error
         return {"bearer_token": token.token}, token.expires_on
 
     return provide

@@ -27,6 +27,7 @@ SYNTHETIC: Final = "synthetic"
 
 _AZURE_SCHEME: Final = "az://"
 _MAX_CAUSE_LENGTH: Final = 300
+_COLUMNS: Final = ("timestamp", "series", "value")
 _INT64: Final = 2**63
 # Ticks of a column's time unit in a second.
 _TICKS: Final = {"ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
@@ -65,7 +66,13 @@ class Source:
         try:
             yield
         # PanicException is how a fault inside Polars arrives, and no subclass of Exception.
-        except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
+        except (
+            pl.exceptions.PolarsError,
+            pl.exceptions.PanicException,
+            ConnectionSettingError,
+            OSError,
+            ValueError,
+        ) as error:
             raise ReadingsError(f"cannot read {self._culprit()}: {self._cause(error)}") from None
 
     def _scan_parquet(self) -> pl.LazyFrame:
@@ -75,10 +82,13 @@ class Source:
             storage_options=connection.storage_options or None,
             credential_provider=connection.credential_provider,
             extra_columns="ignore",
-        ).select("timestamp", "series", "value")
+        )
 
     def _checked(self, schema: pl.Schema) -> pl.Datetime:
         """The type of the timestamps, where all three columns are as readings need them."""
+        missing = [column for column in _COLUMNS if column not in schema]
+        if missing:
+            raise ReadingsError(f"{self.location} has no column '{missing[0]}'; it has {', '.join(schema)}")
         timestamp = schema["timestamp"]
         if not isinstance(timestamp, pl.Datetime):
             raise self._wrong_type("timestamp", timestamp, "a datetime")
