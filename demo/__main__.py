@@ -39,10 +39,12 @@ def main(argv: list[str]) -> int:
         say(f"{error}\nLogs and data of this run: {folder}")
         return 1
     except KeyboardInterrupt:
-        say("stopped.")
+        say("stopped")
+        shutil.rmtree(folder, ignore_errors=True)
         return 130
-    shutil.rmtree(folder, ignore_errors=True)
-    return report(status, as_json=arguments.as_json)
+    if (code := report(status, as_json=arguments.as_json)) == 0:
+        shutil.rmtree(folder, ignore_errors=True)
+    return code
 
 
 def run(arguments: Arguments, folder: Path) -> orchestration.Status:
