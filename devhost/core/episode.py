@@ -34,7 +34,7 @@ MAX_CUSTOM_STATUS_BYTES = 16 * 1024
 
 @dataclass(frozen=True, kw_only=True)
 class End:
-    """How an execution ends. `result` is JSON text, or raw text where it did not complete; the parent gets `details`."""
+    """How an execution ends. `result` is JSON text, or raw text where it did not complete; a parent gets `details`."""
 
     status: RuntimeStatus
     result: str | None

@@ -1,0 +1,194 @@
+"""Orchestrations over the real SDK, with messages in any order: the engine's own code, without storage or time.
+
+The hub keeps what the engine gives it. A random generator decides which instance goes next, with which of its messages,
+in which order, which messages come twice, and which checkpoints are lost after their messages were sent.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+import azure.durable_functions as df
+
+from devhost.app.invocation import Failure, Invocation, InvocationResult
+from devhost.app.model import Binding, Direction, Function
+from devhost.core.checkpoint import Checkpoint
+from devhost.core.history import ExecutionStarted, HistoryEvent, OrchestrationInstance
+from devhost.core.messages import TaskMessage
+from devhost.core.state import fold
+from devhost.core.status import RuntimeStatus
+from devhost.engine.activities import Activities
+from devhost.engine.orchestrations import Orchestrations
+from devhost.engine.ports import ActivityWorkItem, OrchestrationWorkItem, ReceivedMessage
+
+MAX_STEPS = 3000
+ROOT = "root"
+
+
+def function(name: str, trigger_type: str) -> Function:
+    binding = Binding(name="context", type=trigger_type, direction=Direction.IN, properties={})
+    return Function(
+        name=name,
+        folder=Path(name),
+        script_file=Path(name) / "__init__.py",
+        entry_point="main",
+        bindings=(binding,),
+        config={},
+        registered_name=name,
+    )
+
+
+@dataclass
+class SdkExecutor:
+    """Runs orchestrators through the SDK's own entry point, and activities as plain functions of their input."""
+
+    orchestrators: Mapping[str, Callable[..., Any]]
+    activities: Mapping[str, Callable[[Any], Any]]
+    runs: int = 0
+
+    async def invoke(self, invocation: Invocation) -> InvocationResult:
+        text = invocation.inputs["context"]
+        assert isinstance(text, str)
+        try:
+            return InvocationResult(return_value=self._call(invocation.function_name, text))
+        except Exception as error:
+            return InvocationResult(failure=Failure(type_name=type(error).__name__, message=str(error), stack="stack"))
+
+    def _call(self, name: str, text: str) -> str:
+        if name not in self.orchestrators:
+            return json.dumps(self.activities[name](json.loads(text)))
+        self.runs += 1
+        with warnings.catch_warnings():
+            # The SDK warns of its own deprecations, and of completions that come twice, which is what is tried here.
+            warnings.simplefilter("ignore")
+            result: str = df.Orchestrator.create(self.orchestrators[name])(text)
+            return result
+
+
+@dataclass
+class SimulatedHub:
+    """What the engine stores, and what waits for delivery."""
+
+    histories: dict[str, tuple[HistoryEvent, ...]] = field(default_factory=dict)
+    waiting: list[ReceivedMessage] = field(default_factory=list)
+    loses_checkpoint: bool = False
+    stored: int = 0
+
+    def put(self, message: TaskMessage) -> None:
+        self.stored += 1
+        self.waiting.append(ReceivedMessage(message_id=str(self.stored), message=message, dequeue_count=0))
+
+    async def complete_orchestration(
+        self, item: OrchestrationWorkItem, checkpoint: Checkpoint, deferred: Sequence[ReceivedMessage] = ()
+    ) -> None:
+        for message in checkpoint.outbox:
+            self.put(message)
+        if self.loses_checkpoint:
+            self.waiting += item.messages
+            return
+        self.histories[item.instance_id] = (*item.history, *checkpoint.new_events)
+        self.waiting += deferred
+
+    async def complete_activity(self, item: ActivityWorkItem, reply: TaskMessage) -> None:
+        self.put(reply)
+
+    async def get_instance(self, instance_id: str) -> None:
+        return None
+
+
+class Simulation:
+    """One run of one orchestrator and all that it starts."""
+
+    def __init__(
+        self,
+        orchestrators: Mapping[str, Callable[..., Any]],
+        activities: Mapping[str, Callable[[Any], Any]] | None = None,
+        *,
+        seed: int = 0,
+        losses: float = 0.0,
+        duplicates: float = 0.0,
+    ) -> None:
+        self.random = random.Random(seed)
+        self.losses = losses
+        self.duplicates = duplicates
+        self.at = datetime(2026, 3, 1, 10, tzinfo=timezone.utc)
+        self.hub = SimulatedHub()
+        self.executor = SdkExecutor(orchestrators, activities or {})
+        functions = {name.lower(): function(name, "orchestrationTrigger") for name in orchestrators}
+        work = {name.lower(): function(name, "activityTrigger") for name in self.executor.activities}
+        self.orchestrations = Orchestrations(self.hub, self.executor, functions, self)  # type: ignore[arg-type]
+        self.work = Activities(self.hub, self.executor, work, self)  # type: ignore[arg-type]
+
+    def now(self) -> datetime:
+        self.at += timedelta(milliseconds=1)
+        return self.at
+
+    async def run(self, name: str, value: Any = None) -> tuple[RuntimeStatus, Any]:
+        """Runs to the end of the root instance, and to the last message; its status and its output."""
+        instance = OrchestrationInstance(instance_id=ROOT, execution_id="e" * 32)
+        text = json.dumps(json.dumps(value))
+        start = ExecutionStarted(timestamp=self.now(), orchestration_instance=instance, name=name, input=text)
+        self.hub.put(TaskMessage(event=start, target=instance))
+        for _ in range(MAX_STEPS):
+            if not self.hub.waiting:
+                return self.end_of(ROOT)
+            await self._step()
+        raise AssertionError(f"not finished after {MAX_STEPS} steps: {self.hub.histories.get(ROOT)}")
+
+    def end_of(self, instance_id: str) -> tuple[RuntimeStatus, Any]:
+        history = self.hub.histories[instance_id]
+        status = fold(history).status
+        result = next((event.result for event in reversed(history) if hasattr(event, "orchestration_status")), None)  # type: ignore[attr-defined]
+        return status, json.loads(result) if status is RuntimeStatus.COMPLETED and result else result
+
+    async def _step(self) -> None:
+        due = [received for received in self.hub.waiting if (received.message.due_at or self.at) <= self.at]
+        if not due:
+            self.at = min(received.message.due_at or self.at for received in self.hub.waiting)
+            return
+        first = self.random.choice(due)
+        if first.message.is_activity_request:
+            await self._run_activity(first)
+        else:
+            await self._run_episode(first.message.target.instance_id, due)
+
+    async def _run_activity(self, received: ReceivedMessage) -> None:
+        self._take([received])
+        await self.work.process(ActivityWorkItem(received=received))
+
+    async def _run_episode(self, instance_id: str, due: Sequence[ReceivedMessage]) -> None:
+        mine = [
+            received
+            for received in due
+            if received.message.target.instance_id == instance_id and not received.message.is_activity_request
+        ]
+        self.random.shuffle(mine)
+        batch = mine[: self.random.randint(1, len(mine))]
+        history = self.hub.histories.get(instance_id, ())
+        start = next((m.message for m in mine if isinstance(m.message.event, ExecutionStarted)), None)
+        if not history and start is None:
+            batch = mine
+        self._take(batch)
+        self.hub.loses_checkpoint = self.random.random() < self.losses
+        await self.orchestrations.process(
+            OrchestrationWorkItem(
+                instance_id=instance_id,
+                execution_id=batch[0].message.target.execution_id,
+                history=history,
+                messages=tuple(replace(received, dequeue_count=received.dequeue_count + 1) for received in batch),
+            )
+        )
+
+    def _take(self, batch: Sequence[ReceivedMessage]) -> None:
+        """Takes messages out of the queue, or leaves a second delivery of them there."""
+        for received in batch:
+            self.hub.waiting.remove(received)
+            if self.random.random() < self.duplicates:
+                self.hub.put(received.message)
