@@ -30,8 +30,8 @@ CONTAINER = "readings"
 
 def main(argv: list[str]) -> int:
     arguments = parse_arguments(argv)
-    signal.signal(signal.SIGINT, interrupt_once)
-    signal.signal(signal.SIGTERM, interrupt_once)
+    for each in end_signals():
+        signal.signal(each, interrupt_once)
     folder = _run_folder()
     try:
         status = run(arguments, folder)
@@ -113,10 +113,15 @@ def say(text: str) -> None:
     sys.stderr.flush()
 
 
+def end_signals() -> list[signal.Signals]:
+    """Ctrl+C, a request to end, and the terminal's end where there is a signal for it."""
+    return [each for each in signal.Signals if each.name in ("SIGINT", "SIGTERM", "SIGHUP")]
+
+
 def interrupt_once(number: int, frame: FrameType | None) -> NoReturn:
     """Asked to end, by Ctrl+C or a signal, the demonstration ends what it started, undisturbed by asking again."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    for each in end_signals():
+        signal.signal(each, signal.SIG_IGN)
     raise KeyboardInterrupt
 
 
