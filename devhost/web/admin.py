@@ -1,0 +1,172 @@
+"""The admin routes that tools such as the VS Code extension call: host status, functions, a run from outside.
+
+Mirrors HostController and FunctionsController of the Functions host. Links point to the origin of the request, plain
+http included.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from urllib.parse import quote, unquote
+
+from aiohttp import web
+
+from devhost.app.invocation import HttpRequest, InputValue
+from devhost.app.model import Function, FunctionApp, TriggerKind
+from devhost.errors import RequestError
+from devhost.types import JsonValue
+from devhost.web.answer import empty, json_answer
+from devhost.web.functions import FunctionCaller
+from devhost.web.request import EdgeRequest
+from devhost.web.router import full_template
+
+logger = logging.getLogger("Host.Web")
+
+
+@dataclass(frozen=True, kw_only=True)
+class HostStatus:
+    """The state of the host. `state` is one of the host's own words; tools wait for `Running`."""
+
+    host_id: str
+    state: str
+    version: str
+    uptime_seconds: float
+    errors: tuple[str, ...] = ()
+
+
+class AdminApi:
+    """Answers what is below `/admin`. It owns the runs it starts: `close` ends them."""
+
+    def __init__(
+        self, app: FunctionApp, caller: FunctionCaller, host_status: Callable[[], HostStatus], *, prefix: str
+    ) -> None:
+        self._functions = {function.name.lower(): function for function in app.functions}
+        self._errors = {error.name.lower(): error.message for error in app.errors}
+        self._caller = caller
+        self._host_status = host_status
+        self._prefix = prefix
+        self._runs: set[asyncio.Task[None]] = set()
+
+    async def handle(self, request: EdgeRequest, rest: str) -> web.Response:
+        """`rest` is the raw path below `/admin`."""
+        parts = [unquote(part, errors="replace") for part in rest.strip("/").split("/")]
+        match request.method, [parts[0].lower(), *parts[1:]]:
+            case "GET", ["host", name] if name.lower() == "status":
+                return self._status()
+            case "GET" | "POST", ["host", name] if name.lower() == "ping":
+                return empty(200)
+            case "GET", ["functions"]:
+                return json_answer([self._describe(function, request.origin) for function in self._functions.values()])
+            case "GET", ["functions", name]:
+                function = self._functions.get(name.lower())
+                return json_answer(self._describe(function, request.origin)) if function else empty(404)
+            case "POST", ["functions", name]:
+                return await self._run(request, name)
+            case "GET", ["functions", name, last] if last.lower() == "status":
+                return self._function_status(name)
+        return empty(404)
+
+    async def wait_for_runs(self) -> None:
+        """Returns when every run started here has ended."""
+        while self._runs:
+            await asyncio.wait(self._runs)
+
+    async def close(self) -> None:
+        """Ends the runs that still go on."""
+        runs = list(self._runs)
+        for run in runs:
+            run.cancel()
+        await asyncio.gather(*runs, return_exceptions=True)
+
+    def _status(self) -> web.Response:
+        status = self._host_status()
+        document: dict[str, JsonValue] = {
+            "id": status.host_id,
+            "state": status.state,
+            "version": status.version,
+            "versionDetails": status.version,
+        }
+        if status.errors:
+            document["errors"] = list(status.errors)
+        document["processUptime"] = int(status.uptime_seconds * 1000)
+        document["functionAppContentEditingState"] = "Unknown"
+        return json_answer(document)
+
+    def _function_status(self, name: str) -> web.Response:
+        error = self._errors.get(name.lower())
+        if error is None and name.lower() not in self._functions:
+            return empty(404)
+        return json_answer({"errors": [error]} if error else {})
+
+    def _describe(self, function: Function, origin: str) -> JsonValue:
+        files = f"{origin}/admin/vfs/site/wwwroot/{quote(function.name)}"
+        return {
+            "name": function.name,
+            "script_root_path_href": f"{files}/",
+            "script_href": f"{files}/{quote(function.script_file.name)}",
+            "config_href": f"{files}/function.json",
+            "test_data_href": f"{origin}/admin/vfs/data/Functions/sampledata/{quote(function.name)}.dat",
+            "href": f"{origin}/admin/functions/{quote(function.name)}",
+            "invoke_url_template": self._invoke_url(function, origin),
+            "language": "python",
+            "config": function.config,
+            "files": None,
+            "test_data": "",
+            "isDisabled": function.is_disabled,
+            "isDirect": False,
+            "isProxy": False,
+        }
+
+    def _invoke_url(self, function: Function, origin: str) -> str | None:
+        if function.http is None:
+            return None
+        return f"{origin}/{full_template(function, self._prefix)}".lower()
+
+    async def _run(self, request: EdgeRequest, name: str) -> web.Response:
+        function = self._functions.get(name.lower())
+        if function is None:
+            return empty(404)
+        text = _input_of(await request.read())
+        value: InputValue = _as_request(text, request) if function.kind is TriggerKind.HTTP else text
+        run = asyncio.create_task(self._call(function, value), name=f"admin run of {function.name}")
+        self._runs.add(run)
+        run.add_done_callback(self._runs.discard)
+        return empty(202)
+
+    async def _call(self, function: Function, value: InputValue) -> None:
+        """Nobody waits for this run: the log is the only place where its end shows."""
+        try:
+            await self._caller.call(function, value)
+        except Exception:
+            logger.exception("The run of '%s' failed", function.name)
+
+
+def _input_of(body: bytes) -> str:
+    """The `input` of `{"input": "<string>"}`; a number is taken for its text."""
+    try:
+        document = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise RequestError(400, 'The body has to be {"input": "<string>"}', str(error)) from error
+    if not isinstance(document, dict):
+        raise RequestError(400, 'The body has to be {"input": "<string>"}')
+    value = document.get("input")
+    if value is None:
+        return ""
+    if isinstance(value, (dict, list)):
+        raise RequestError(400, "'input' has to be a string; quote JSON that a function is to get")
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _as_request(text: str, request: EdgeRequest) -> HttpRequest:
+    return HttpRequest(
+        method="POST",
+        url=request.url,
+        headers={"content-type": "application/json"} if text else {},
+        query={},
+        params={},
+        body=text.encode("utf-8", "replace"),
+    )

@@ -1,0 +1,87 @@
+"""The answers of devhost itself, and the one table that says which error becomes which of them.
+
+Mirrors HttpRequestMessageExtensions and HttpApiHandler of the Durable Functions extension. Every body is empty or JSON:
+the SDK's client can read nothing else.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+
+from aiohttp import web
+
+from devhost.core.json_text import compact
+from devhost.errors import InstanceExists, RequestError, StorageUnavailable
+from devhost.types import JsonValue
+
+logger = logging.getLogger("Host.Web")
+
+_BAD_ARGUMENT = "One or more of the arguments submitted is incorrect"
+_UNEXPECTED = "Something went wrong while processing your request"
+_STORAGE_RETRY_SECONDS = 5
+_EXCEPTION_TYPES = {400: "System.ArgumentException", 409: "System.InvalidOperationException"}
+
+
+def json_answer(value: JsonValue, *, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
+    return text_answer(compact(value), status=status, headers=headers)
+
+
+def text_answer(json_text: str, *, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
+    """An answer whose body is JSON text already."""
+    return web.Response(
+        status=status,
+        body=json_text.encode("utf-8"),
+        headers={"Content-Type": "application/json; charset=utf-8", **(headers or {})},
+    )
+
+
+def empty(status: int) -> web.Response:
+    return web.Response(status=status)
+
+
+def refused(feature: str) -> web.Response:
+    """The answer of a route whose feature devhost does not have: never a 404, which would blame the caller."""
+    return _long(501, f"devhost does not support {feature} yet", f"devhost does not support {feature} yet")
+
+
+def error_answer(error: Exception) -> web.Response:
+    """The status table: what the caller is told of an error. What nobody expected is logged here, and only here."""
+    if isinstance(error, web.HTTPException):
+        return empty(error.status)
+    if isinstance(error, RequestError):
+        return _request_error(error)
+    if isinstance(error, InstanceExists):
+        return _long(409, str(error), str(error))
+    if isinstance(error, StorageUnavailable):
+        logger.warning("The storage did not answer a request: %s", error)
+        answer = _long(503, "The storage is not available", str(error))
+        answer.headers["Retry-After"] = str(_STORAGE_RETRY_SECONDS)
+        return answer
+    if isinstance(error, (web.RequestPayloadError, ConnectionError)):
+        return empty(400)  # the body broke off; mostly there is nobody left to read this
+    logger.error("A request failed: %r", error, exc_info=error)
+    return _long(500, _UNEXPECTED, f"{type(error).__name__}: the log of the host has the details")
+
+
+def _request_error(error: RequestError) -> web.Response:
+    if error.status in (404, 410, 413):
+        return empty(error.status)
+    if error.status == 412:
+        return json_answer(error.message, status=412)
+    if error.status == 400 and error.detail is None:
+        return _long(400, _BAD_ARGUMENT, error.message)
+    return _long(error.status, error.message, error.detail or error.message)
+
+
+def _long(status: int, message: str, exception_message: str) -> web.Response:
+    """The form with an exception in it. The SDK reads `ExceptionMessage`; a stack trace is for the log only."""
+    return json_answer(
+        {
+            "Message": message,
+            "ExceptionMessage": exception_message,
+            "ExceptionType": _EXCEPTION_TYPES.get(status, "System.Exception"),
+            "StackTrace": None,
+        },
+        status=status,
+    )

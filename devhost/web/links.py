@@ -1,0 +1,88 @@
+"""The URLs of the management API: in the 202 answers, and in the JSON that a durable client binding hands to user code.
+
+Mirrors HttpApiHandler.GetClientPayload and BindingHelper of the Durable Functions extension. There is no key store, so
+no URL carries a `code`.
+"""
+
+from __future__ import annotations
+
+from urllib.parse import quote
+
+from devhost.app.model import Binding
+from devhost.core.json_text import compact
+from devhost.types import JsonValue
+
+WEBHOOK_PATH = "/runtime/webhooks/durabletask"
+RPC_PATH = "/durabletask/"
+PLACEHOLDER_ID = "INSTANCEID"
+
+# In the order of the answers. The payload of the extension's own answers has no `rewindPostUri`.
+_SUFFIXES = {
+    "statusQueryGetUri": "?",
+    "sendEventPostUri": "/raiseEvent/{eventName}?",
+    "terminatePostUri": "/terminate?reason={text}&",
+    "rewindPostUri": "/rewind?reason={text}&",
+    "purgeHistoryDeleteUri": "?",
+    "restartPostUri": "/restart?",
+    "suspendPostUri": "/suspend?reason={text}&",
+    "resumePostUri": "/resume?reason={text}&",
+}
+
+
+class Links:
+    """Makes every link of one host. The origins are known once the web server listens: it calls `listens_at`."""
+
+    def __init__(self, *, hub_name: str, connection_name: str = "Storage") -> None:
+        self.hub_name = hub_name
+        self.connection_name = connection_name
+        self.origin = "http://localhost:7071"
+        self.rpc_base_url: str | None = None
+
+    def listens_at(self, *, origin: str, rpc_base_url: str) -> None:
+        self.origin = origin
+        self.rpc_base_url = rpc_base_url
+
+    def start_payload(self, instance_id: str, *, origin: str) -> dict[str, JsonValue]:
+        """The body of a 202 to a start."""
+        urls = self._management_urls(quote(instance_id, safe=""), origin, self.hub_name, self.connection_name)
+        del urls["rewindPostUri"]
+        return {"id": instance_id, **urls}
+
+    def client_input(self, binding: Binding) -> str:
+        """The value of a durableClient binding, as JSON text."""
+        hub = _text(binding.property("taskHub")) or self.hub_name
+        connection = _text(binding.property("connectionName")) or self.connection_name
+        base = f"{self.origin}{WEBHOOK_PATH}"
+        document: dict[str, JsonValue] = {
+            "taskHubName": hub,
+            "connectionName": None,
+            "creationUrls": _creation_urls(base),
+            "managementUrls": {
+                "id": PLACEHOLDER_ID,
+                **self._management_urls(PLACEHOLDER_ID, self.origin, hub, connection),
+            },
+            "baseUrl": base,
+            "requiredQueryStringParameters": "",
+            "rpcBaseUrl": self.rpc_base_url,
+            "httpBaseUrl": None,
+        }
+        return compact(document)
+
+    def _management_urls(self, instance_id: str, origin: str, hub: str, connection: str) -> dict[str, JsonValue]:
+        base = f"{origin}{WEBHOOK_PATH}/instances/{instance_id}"
+        query = f"taskHub={quote(hub, safe='')}&connection={quote(connection, safe='')}"
+        return {key: f"{base}{suffix}{query}" for key, suffix in _SUFFIXES.items()}
+
+
+def _creation_urls(base: str) -> dict[str, JsonValue]:
+    start = f"{base}/orchestrators/{{functionName}}[/{{instanceId}}]"
+    return {
+        "createNewInstancePostUri": start,
+        "createAndWaitOnNewInstancePostUri": (
+            f"{start}?timeout={{timeoutInSeconds}}&pollingInterval={{intervalInSeconds}}"
+        ),
+    }
+
+
+def _text(value: JsonValue) -> str:
+    return value.strip() if isinstance(value, str) else ""

@@ -1,0 +1,100 @@
+"""One listening socket: every request goes through one handler, and every error through the status table.
+
+aiohttp's own router stays empty: routes of function apps follow other rules than its.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from aiohttp import web
+
+from devhost.errors import ConfigurationError
+from devhost.web.answer import error_answer, logger
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+_UNAVAILABLE = frozenset({errno.EADDRINUSE, errno.EACCES, 10013, 10048})  # the last two are those of Windows
+_BACKLOG = 512
+_KEEP_ALIVE_SECONDS = 130
+_CANCEL_AFTER_SECONDS = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """What a client may send. `body_bytes` 0: any body."""
+
+    body_bytes: int
+    line_bytes: int = 8190
+    header_bytes: int = 32768
+    header_count: int = 100
+
+
+class Listener:
+    """Serves `handler` on one address from `start` to `close`."""
+
+    def __init__(self, handler: Handler, limits: Limits) -> None:
+        self._handler = handler
+        self._running = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+        application = web.Application(middlewares=[self._answer], client_max_size=limits.body_bytes)
+        self._runner = web.AppRunner(
+            application,
+            access_log=None,
+            logger=logger,
+            auto_decompress=False,  # a function gets the bytes that were sent
+            keepalive_timeout=_KEEP_ALIVE_SECONDS,
+            shutdown_timeout=_CANCEL_AFTER_SECONDS,
+            max_line_size=limits.line_bytes,
+            max_field_size=limits.header_bytes,
+            max_headers=limits.header_count,
+        )
+
+    @property
+    def port(self) -> int:
+        """The port in use, also where 0 was asked for."""
+        return int(self._runner.addresses[0][1])
+
+    async def start(self, address: str, port: int) -> None:
+        """Returns when connections are accepted.
+
+        Raises:
+            ConfigurationError: the port is taken, or the address is not one of this machine.
+        """
+        await self._runner.setup()
+        try:
+            await web.TCPSite(self._runner, address, port, backlog=_BACKLOG).start()
+        except OSError as error:
+            await self._runner.cleanup()
+            if error.errno in _UNAVAILABLE:
+                raise ConfigurationError(
+                    f"Port {port} is unavailable. Close the process using that port, "
+                    "or specify another port using --port [-p]."
+                ) from error
+            raise ConfigurationError(f"The address {address} cannot be listened on: {error.strerror}") from error
+
+    async def wait_until_idle(self) -> None:
+        await self._idle.wait()
+
+    async def close(self) -> None:
+        """Closes the socket and every connection; requests that still run are cancelled after a moment."""
+        await self._runner.cleanup()
+
+    @web.middleware
+    async def _answer(self, request: web.Request, handler: Any) -> web.StreamResponse:
+        # `handler` is the one of the empty router: 404 for everything.
+        self._running += 1
+        self._idle.clear()
+        try:
+            return await self._handler(request)
+        except Exception as error:
+            return error_answer(error)
+        finally:
+            self._running -= 1
+            if self._running == 0:
+                self._idle.set()

@@ -1,0 +1,182 @@
+"""The durable management API: one set of routes for the webhooks and for the RPC base that SDK clients call.
+
+Mirrors HttpApiHandler of the Durable Functions extension; `docs/management-api.md` says where answers differ. The path
+is what follows the base; a path or a verb that no route has is 404 with an empty body.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from urllib.parse import unquote
+
+from aiohttp import web
+
+from devhost.core.status import RuntimeStatus
+from devhost.engine.client import OrchestrationClient
+from devhost.engine.ports import InstancePage, InstanceQuery, InstanceRecord
+from devhost.errors import RequestError
+from devhost.web.answer import empty, json_answer, refused, text_answer
+from devhost.web.links import Links
+from devhost.web.request import EdgeRequest
+from devhost.web.start import Starter
+from devhost.web.status_view import HistoryOptions, history_json, status_json
+from devhost.web.stored import json_array
+
+_TOKEN_HEADER = "x-ms-continuation-token"
+_PAGE_SIZE = 100
+_POLL_SECONDS = "5"
+_FINISHED = frozenset(status for status in RuntimeStatus if status.is_terminal)
+_DEFAULT_CONNECTIONS = frozenset({"storage", "azurewebjobsstorage"})
+_VERBS = frozenset({"GET", "PUT", "POST", "DELETE", "OPTIONS"})
+
+_Handler = Callable[[EdgeRequest, dict[str, str]], Awaitable[web.Response]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Route:
+    verbs: frozenset[str]
+    pattern: re.Pattern[str]
+    handler: _Handler
+
+
+class ManagementApi:
+    """Answers the requests below one of its bases."""
+
+    def __init__(self, client: OrchestrationClient, links: Links, starter: Starter) -> None:
+        self._client = client
+        self._links = links
+        self._starter = starter
+        self._routes = self._build_routes()
+
+    async def handle(self, request: EdgeRequest, rest: str) -> web.Response:
+        """`rest` is the raw path below the base."""
+        path = rest.strip("/")
+        for route in self._routes:
+            match = route.pattern.fullmatch(path)
+            if match and request.method in route.verbs:
+                self._refuse_other_hubs(request)
+                parts = {name: unquote(part, errors="replace") for name, part in match.groupdict().items() if part}
+                return await route.handler(request, parts)
+        return empty(404)
+
+    def _build_routes(self) -> tuple[_Route, ...]:
+        return (
+            _route("POST", r"orchestrators/{function}(?:/{id})?", self._starter.start),
+            _route("GET POST DELETE", r"entities(?:/{name}(?:/{key})?)?", _refuse("entities")),
+            _route("GET", r"instances", self._list),
+            _route("DELETE", r"instances", self._purge_matching),
+            _route("GET", r"instances/{id}", self._status),
+            _route("DELETE", r"instances/{id}", self._purge),
+            _route("POST", r"instances/{id}/terminate", self._terminate),
+            _route("POST", r"instances/{id}/rewind", _refuse("rewind")),
+            _route("POST", r"instances/{id}/restart", _refuse("restart")),
+            _route("POST", r"instances/{id}/suspend", _refuse("suspend")),
+            _route("POST", r"instances/{id}/resume", _refuse("resume")),
+            _route("POST", r"instances/{id}/raiseEvent/{event}", _refuse("external events")),
+            _route(" ".join(_VERBS), r"makeprimary", _make_primary),
+        )
+
+    def _refuse_other_hubs(self, request: EdgeRequest) -> None:
+        hub = request.query.text("taskHub")
+        if hub and hub.lower() != self._links.hub_name.lower():
+            raise RequestError(501, f"devhost does not support other task hubs yet: '{hub}'")
+        connection = request.query.text("connection")
+        known = {self._links.connection_name.lower(), *_DEFAULT_CONNECTIONS}
+        if connection and connection.lower() not in known:
+            raise RequestError(501, f"devhost does not support other storage connections yet: '{connection}'")
+
+    async def _status(self, request: EdgeRequest, parts: dict[str, str]) -> web.Response:
+        record = await self._client.get(parts["id"])
+        if record is None:
+            return empty(404)
+        query = request.query
+        with_input = query.boolean("showInput", True)
+        history = None
+        if query.boolean("showHistory", False) and record.runtime_status is not RuntimeStatus.PENDING:
+            options = HistoryOptions(with_input=with_input, with_output=query.boolean("showHistoryOutput", False))
+            history = history_json(await self._client.history(record.instance_id), options)
+        body = status_json(record, with_input=with_input, history=history)
+        if not record.runtime_status.is_terminal:
+            return text_answer(body, status=202, headers={"Location": request.url, "Retry-After": _POLL_SECONDS})
+        is_error = record.runtime_status is RuntimeStatus.FAILED and query.boolean(
+            "returnInternalServerErrorOnFailure", False
+        )
+        return text_answer(body, status=500 if is_error else 200)
+
+    async def _list(self, request: EdgeRequest, _: dict[str, str]) -> web.Response:
+        with_input = request.query.boolean("showInput", True)
+        page = await self._fill_page(
+            _instance_query(request),
+            page_size=request.query.positive_integer("top", _PAGE_SIZE),
+            continuation_token=request.header(_TOKEN_HEADER) or None,
+            with_input=with_input,
+        )
+        body = json_array(status_json(record, with_input=with_input) for record in page.records)
+        return text_answer(body, headers={_TOKEN_HEADER: page.continuation_token or ""})
+
+    async def _fill_page(
+        self, query: InstanceQuery, *, page_size: int, continuation_token: str | None, with_input: bool
+    ) -> InstancePage:
+        """A full page where there is one: the SDK's client reads the first page only, however short it is."""
+        records: list[InstanceRecord] = []
+        while True:
+            page = await self._client.list(
+                query,
+                page_size=page_size - len(records),
+                continuation_token=continuation_token,
+                with_input=with_input,
+            )
+            records.extend(page.records)
+            continuation_token = page.continuation_token
+            if continuation_token is None or len(records) >= page_size:
+                return InstancePage(records=tuple(records), continuation_token=continuation_token)
+
+    async def _terminate(self, request: EdgeRequest, parts: dict[str, str]) -> web.Response:
+        await self._client.terminate(parts["id"], request.query.text("reason") or "")
+        return empty(202)
+
+    async def _purge(self, _: EdgeRequest, parts: dict[str, str]) -> web.Response:
+        if not await self._client.purge(parts["id"]):
+            return empty(404)
+        return json_answer({"instancesDeleted": 1})
+
+    async def _purge_matching(self, request: EdgeRequest, _: dict[str, str]) -> web.Response:
+        if request.query.time("createdTimeFrom") is None:
+            return json_answer("Please provide value for 'createdTimeFrom' parameter.", status=400)
+        query = _instance_query(request)
+        finished = InstanceQuery(
+            created_from=query.created_from, created_to=query.created_to, statuses=query.statuses & _FINISHED
+        )
+        count = await self._client.purge_matching(finished)
+        return json_answer({"instancesDeleted": count}) if count else empty(404)
+
+
+def _route(verbs: str, pattern: str, handler: _Handler) -> _Route:
+    """`{name}` in the pattern stands for one part of the path."""
+    expression = re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", pattern)
+    return _Route(
+        verbs=frozenset(verbs.split()), pattern=re.compile(expression, re.IGNORECASE | re.DOTALL), handler=handler
+    )
+
+
+def _instance_query(request: EdgeRequest) -> InstanceQuery:
+    query = request.query
+    return InstanceQuery(
+        created_from=query.time("createdTimeFrom"),
+        created_to=query.time("createdTimeTo"),
+        statuses=query.statuses("runtimeStatus"),
+        id_prefix=query.text("instanceIdPrefix"),
+    )
+
+
+def _refuse(feature: str) -> _Handler:
+    async def refuse(_: EdgeRequest, __: dict[str, str]) -> web.Response:
+        return refused(feature)
+
+    return refuse
+
+
+async def _make_primary(_: EdgeRequest, __: dict[str, str]) -> web.Response:
+    return empty(200)

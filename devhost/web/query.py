@@ -1,0 +1,88 @@
+"""Query strings as the management API reads them: names without regard to case, bad values as if absent.
+
+Mirrors the query handling of HttpApiHandler in the Durable Functions extension.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from datetime import datetime, timedelta, timezone
+from urllib.parse import parse_qsl
+
+from devhost.core.status import RuntimeStatus
+
+_TIME = re.compile(
+    r"(\d{4})-(\d\d)-(\d\d)(?:[T ](\d\d):(\d\d)(?::(\d\d)(?:\.(\d{1,9}))?)?)?\s*(?:(Z)|([+ -])(\d\d):?(\d\d))?",
+    re.ASCII | re.IGNORECASE,
+)
+_INTEGER = re.compile(r"[+-]?\d{1,10}", re.ASCII)
+_NUMBER = re.compile(r"\d{1,15}(?:\.\d*)?|\.\d+", re.ASCII)
+_MAX_INT32 = 2**31 - 1
+_STATUSES = {status.value.lower(): status for status in RuntimeStatus}
+
+
+class Query:
+    """The decoded query of a request."""
+
+    def __init__(self, raw: str) -> None:
+        self._pairs = tuple(parse_qsl(raw, keep_blank_values=True, errors="replace"))
+
+    def joined(self) -> Mapping[str, str]:
+        """The query as a function sees it: empty values dropped, repeated ones joined with a comma."""
+        names: dict[str, str] = {}
+        values: dict[str, list[str]] = {}
+        for name, value in self._pairs:
+            if value:
+                key = names.setdefault(name.lower(), name)
+                values.setdefault(key, []).append(value)
+        return {name: ",".join(parts) for name, parts in values.items()}
+
+    def all(self, name: str) -> list[str]:
+        wanted = name.lower()
+        return [value for key, value in self._pairs if key.lower() == wanted]
+
+    def text(self, name: str) -> str | None:
+        """The first value; None where it is absent or blank."""
+        return next((value for value in self.all(name) if value.strip()), None)
+
+    def boolean(self, name: str, default: bool) -> bool:
+        return {"true": True, "false": False}.get((self.text(name) or "").strip().lower(), default)
+
+    def positive_integer(self, name: str, default: int) -> int:
+        text = (self.text(name) or "").strip()
+        number = int(text) if _INTEGER.fullmatch(text) else 0
+        return number if 0 < number <= _MAX_INT32 else default
+
+    def seconds(self, name: str) -> float | None:
+        """A duration; decimals are allowed, negative ones are not."""
+        text = (self.text(name) or "").strip()
+        number = float(text) if _NUMBER.fullmatch(text) else math.nan
+        return number if math.isfinite(number) else None
+
+    def time(self, name: str) -> datetime | None:
+        return _parse_time((self.text(name) or "").strip())
+
+    def statuses(self, name: str) -> frozenset[RuntimeStatus]:
+        """The statuses of a list with commas, of a repeated name, or of both; unknown ones are left out."""
+        words = (word.strip().lower() for value in self.all(name) for word in value.split(","))
+        return frozenset(_STATUSES[word] for word in words if word in _STATUSES)
+
+
+def _parse_time(text: str) -> datetime | None:
+    """A time without an offset is in UTC. A blank where the sign of the offset belongs is a `+` that was not quoted."""
+    match = _TIME.fullmatch(text)
+    if match is None:
+        return None
+    year, month, day, hour, minute, second, fraction, _, sign, offset_hours, offset_minutes = match.groups()
+    offset = timedelta(hours=int(offset_hours or 0), minutes=int(offset_minutes or 0))
+    microsecond = int((fraction or "0").ljust(6, "0")[:6])
+    try:
+        local = datetime(
+            int(year), int(month), int(day), int(hour or 0), int(minute or 0), int(second or 0), microsecond,
+            tzinfo=timezone.utc,
+        )  # fmt: skip
+        return local + offset if sign == "-" else local - offset
+    except (ValueError, OverflowError):
+        return None

@@ -1,0 +1,179 @@
+"""The HTTP edge of the host: a public listener for functions, webhooks and admin, a loopback one for SDK clients.
+
+Mirrors the middleware order of the Functions host: fixed routes first, then functions, the home page last; and
+LocalHttpListener of the Durable Functions extension.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import time
+import uuid
+from collections.abc import Callable
+
+from aiohttp import web
+
+from devhost.app.model import FunctionApp
+from devhost.engine.client import OrchestrationClient
+from devhost.engine.ports import Executor
+from devhost.errors import ConfigurationError
+from devhost.settings.model import HttpSettings
+from devhost.web.admin import AdminApi, HostStatus
+from devhost.web.answer import empty, error_answer
+from devhost.web.cors import CorsPolicy
+from devhost.web.functions import FunctionCaller
+from devhost.web.home import home_page
+from devhost.web.links import RPC_PATH, WEBHOOK_PATH, Links
+from devhost.web.listener import Limits, Listener
+from devhost.web.management import ManagementApi
+from devhost.web.request import EdgeRequest
+from devhost.web.router import Router
+from devhost.web.start import Starter
+
+logger = logging.getLogger("Host.Web")
+
+RPC_PORT = 17071
+_LOOPBACK = "127.0.0.1"
+_RPC_LIMITS = Limits(body_bytes=0, line_bytes=65536)
+
+
+class WebServer:
+    """Listens from `start` to `stop`. On `start` it tells `links` where."""
+
+    def __init__(
+        self,
+        app: FunctionApp,
+        executor: Executor,
+        client: OrchestrationClient,
+        links: Links,
+        http: HttpSettings,
+        host_status: Callable[[], HostStatus],
+        *,
+        rpc_port: int = RPC_PORT,
+    ) -> None:
+        self._app = app
+        self._links = links
+        self._http = http
+        self._wanted_rpc_port = rpc_port
+        self._stopping = asyncio.Event()
+        self._cors = CorsPolicy(http.cors_origins, allows_credentials=http.cors_credentials)
+        self._router = Router(app.functions, prefix=http.route_prefix)
+        self._caller = FunctionCaller(executor)
+        self._admin = AdminApi(app, self._caller, host_status, prefix=http.route_prefix)
+        self._management = ManagementApi(client, links, Starter(client, links, self._stopping))
+        self._public = Listener(self._serve_public, Limits(body_bytes=http.body_limit_bytes))
+        self._rpc = Listener(self._serve_rpc, _RPC_LIMITS)
+
+    @property
+    def port(self) -> int:
+        """The public port in use."""
+        return self._public.port
+
+    @property
+    def rpc_base_url(self) -> str:
+        return f"http://{_LOOPBACK}:{self._rpc.port}{RPC_PATH}"
+
+    async def start(self) -> None:
+        """Returns when both listeners accept connections and `links` knows where.
+
+        Raises:
+            ConfigurationError: the public port is taken. A taken RPC port is no error: any free one serves as well.
+        """
+        await self._public.start(self._http.address, self._http.port)
+        try:
+            await self._start_rpc()
+        except BaseException:
+            await self._public.close()
+            raise
+        self._links.listens_at(origin=f"http://localhost:{self.port}", rpc_base_url=self.rpc_base_url)
+
+    async def drain(self, seconds: float) -> None:
+        """From now on public requests get 503; returns when those that run have ended, or the time is over.
+
+        The RPC base stays open: functions that still run may need it. Safe to call twice.
+        """
+        self._stopping.set()
+        try:
+            await asyncio.wait_for(self._wait_for_work(), seconds)
+        except asyncio.TimeoutError:
+            logger.warning("Some requests had not ended after %g seconds", seconds)
+
+    async def stop(self, drain_seconds: float = 0) -> None:
+        """Drains, then closes both listeners; what still runs is cancelled. Safe to call twice."""
+        await self.drain(drain_seconds)
+        await self._admin.close()
+        await self._public.close()
+        await self._rpc.close()
+
+    async def _start_rpc(self) -> None:
+        try:
+            await self._rpc.start(_LOOPBACK, self._wanted_rpc_port)
+        except ConfigurationError:
+            self._rpc = Listener(self._serve_rpc, _RPC_LIMITS)
+            await self._rpc.start(_LOOPBACK, 0)
+
+    async def _wait_for_work(self) -> None:
+        await self._public.wait_until_idle()
+        await self._admin.wait_for_runs()
+
+    async def _serve_rpc(self, source: web.Request) -> web.StreamResponse:
+        request = EdgeRequest(
+            source, default_origin=f"http://{_LOOPBACK}", body_limit=None, public_origin=self._links.origin
+        )
+        rest = _below(RPC_PATH.rstrip("/"), request.raw_path)
+        return empty(404) if rest is None else await self._management.handle(request, rest)
+
+    async def _serve_public(self, source: web.Request) -> web.StreamResponse:
+        request = EdgeRequest(source, default_origin=self._links.origin, body_limit=self._http.body_limit_bytes or None)
+        request_id, began_at = str(uuid.uuid4()), time.monotonic()
+        _log_request("Executing", {"requestId": request_id, "method": request.method, "uri": request.raw_path})
+        if self._cors.is_preflight(source):
+            answer: web.StreamResponse = self._cors.preflight_answer(source)
+        else:
+            answer = await self._answer(request)
+        self._cors.mark(source, answer)
+        for name, value in self._http.custom_headers.items():
+            answer.headers.setdefault(name, value)
+        duration = int((time.monotonic() - began_at) * 1000)
+        _log_request("Executed", {"requestId": request_id, "status": answer.status, "duration": duration})
+        return answer
+
+    async def _answer(self, request: EdgeRequest) -> web.StreamResponse:
+        try:
+            return await self._route(request)
+        except Exception as error:  # here and not in the listener, so that a page may read the error too
+            return error_answer(error)
+
+    async def _route(self, request: EdgeRequest) -> web.StreamResponse:
+        rest = _below("/admin", request.raw_path)
+        if rest is not None:
+            return await self._admin.handle(request, rest)
+        if self._stopping.is_set():
+            return web.Response(status=503, text="Function host is not running.")
+        rest = _below(WEBHOOK_PATH, request.raw_path)
+        if rest is not None:
+            return await self._management.handle(request, rest)
+        if _below("/runtime", request.raw_path) is not None:
+            return empty(404)
+        match = self._router.match(request.method, request.path)
+        if match is not None:
+            return await self._caller.answer(request, match)
+        return self._home(request) if request.raw_path == "/" else empty(404)
+
+    def _home(self, request: EdgeRequest) -> web.Response:
+        if self._http.is_homepage_disabled:
+            return empty(204)
+        return home_page(self._app, origin=request.origin, prefix=self._http.route_prefix)
+
+
+def _below(base: str, raw_path: str) -> str | None:
+    """What follows the base in the path, compared without regard to case; None where the path is not below it."""
+    head, rest = raw_path[: len(base)], raw_path[len(base) :]
+    return rest if head.lower() == base and (not rest or rest.startswith("/")) else None
+
+
+def _log_request(verb: str, members: dict[str, str | int]) -> None:
+    if logger.isEnabledFor(logging.INFO):
+        logger.info("%s HTTP request: %s", verb, json.dumps(members))

@@ -1,0 +1,80 @@
+"""The start route of the management API, with its wait mode.
+
+Mirrors HandleStartOrchestratorRequestAsync and WaitForCompletionOrCreateCheckStatusResponseAsync of HttpApiHandler. In
+wait mode the instance is started before the times are judged, as in the original.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from aiohttp import web
+
+from devhost.core.status import RuntimeStatus
+from devhost.engine.client import OrchestrationClient
+from devhost.engine.ports import InstanceRecord
+from devhost.errors import RequestError
+from devhost.web.answer import json_answer, text_answer
+from devhost.web.links import Links
+from devhost.web.request import EdgeRequest
+from devhost.web.status_view import status_json
+from devhost.web.stored import body_to_input, stored_json
+
+_RETRY_SECONDS = "10"
+_SHORTEST_INTERVAL_SECONDS = 0.05
+
+
+class Starter:
+    """Starts instances. `stopping` is set when the host ends: nobody is kept waiting then."""
+
+    def __init__(self, client: OrchestrationClient, links: Links, stopping: asyncio.Event) -> None:
+        self._client = client
+        self._links = links
+        self._stopping = stopping
+
+    async def start(self, request: EdgeRequest, parts: dict[str, str]) -> web.Response:
+        instance_id = await self._client.start(
+            parts["function"],
+            instance_id=parts.get("id"),
+            input_text=body_to_input(await request.read()),
+            version=request.query.text("version"),
+        )
+        timeout = request.query.seconds("timeout")
+        interval = request.query.seconds("pollingInterval")
+        if timeout is not None and interval is not None:
+            finished = await self._wait(instance_id, timeout, interval)
+            if finished is not None:
+                return _outcome(finished)
+        payload = self._links.start_payload(instance_id, origin=request.link_origin)
+        headers = {"Location": str(payload["statusQueryGetUri"]), "Retry-After": _RETRY_SECONDS}
+        return json_answer(payload, status=202, headers=headers)
+
+    async def _wait(self, instance_id: str, timeout_seconds: float, interval_seconds: float) -> InstanceRecord | None:
+        """The record once the instance is finished; None where the time is over first."""
+        if interval_seconds > timeout_seconds:
+            raise RequestError(
+                400,
+                f"Total timeout {timeout_seconds:g} should be bigger than retry timeout {interval_seconds:g}",
+            )
+        deadline = time.monotonic() + timeout_seconds
+        while True:
+            record = await self._client.get(instance_id)
+            if record is not None and record.runtime_status.is_terminal:
+                return record
+            remaining = deadline - time.monotonic()
+            if remaining <= 0 or self._stopping.is_set():
+                return None
+            await self._pause(min(max(interval_seconds, _SHORTEST_INTERVAL_SECONDS), remaining))
+
+    async def _pause(self, seconds: float) -> None:
+        try:
+            await asyncio.wait_for(self._stopping.wait(), seconds)
+        except asyncio.TimeoutError:
+            return
+
+
+def _outcome(record: InstanceRecord) -> web.Response:
+    if record.runtime_status is RuntimeStatus.COMPLETED:
+        return text_answer(stored_json(record.output))
+    return text_answer(status_json(record, with_input=True))
