@@ -79,9 +79,10 @@ def _entry(function: Function, base_url: str, route_prefix: str) -> str:
 def configure_logging(console: Console, settings: LogSettings) -> None:
     """Sends every log record of this process to the console, as far as its category's level lets it pass."""
     handler = ConsoleHandler(console, LevelRules(settings))
-    root = logging.getLogger()
-    root.handlers = [handler]
-    root.setLevel(handler.rules.lowest)
+    logging.getLogger().handlers = [handler]
+    # Loggers drop early what no category below them shows, so that hidden records cost next to nothing.
+    for name in ("", "Host", "Host.Function.Console", "Function"):
+        logging.getLogger(name).setLevel(handler.rules.lowest_below(name))
     logging.captureWarnings(True)
 
 
@@ -98,11 +99,10 @@ class LevelRules:
         self._system = (LogLevel.INFORMATION if settings.is_verbose else LogLevel.WARNING).number
         self._rules = sorted(rules.items(), key=lambda rule: len(rule[0]), reverse=True)
 
-    @property
-    def lowest(self) -> int:
-        numbers = [number for _, number in self._rules]
-        base = [LogLevel.INFORMATION.number] if self._default is None else [self._default]
-        return min(numbers + base)
+    def lowest_below(self, category: str) -> int:
+        """The lowest threshold of any category that begins so."""
+        prefix = category.lower()
+        return min([self.threshold(category), *(number for rule, number in self._rules if rule.startswith(prefix))])
 
     def threshold(self, category: str) -> int:
         name = category.lower()

@@ -85,6 +85,7 @@ def load_settings(options: StartOptions, environment: Mapping[str, str]) -> Sett
         worker=_worker(configuration, seen),
         log=LogSettings(levels=levels, is_verbose=options.is_verbose),
         functions=options.functions or configuration.texts("functions"),
+        has_bundle=bool(configuration.below("extensionBundle")),
         starts_azurite=options.starts_azurite,
         environment=variables | _debug_switch(levels, seen),
         warnings=tuple(warnings),

@@ -103,7 +103,7 @@ class LogSettings:
 class Settings:
     """All settings of one start. `environment` is what worker processes get; `warnings` are for the developer's eyes.
 
-    `functions` is the allow list, empty for all.
+    `functions` is the allow list, empty for all. `has_bundle`: host.json names an extension bundle.
     """
 
     script_root: Path
@@ -113,6 +113,7 @@ class Settings:
     worker: WorkerSettings
     log: LogSettings
     functions: tuple[str, ...]
+    has_bundle: bool
     starts_azurite: bool
     environment: Mapping[str, str] = field(repr=False)
     warnings: tuple[str, ...]

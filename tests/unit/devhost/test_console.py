@@ -104,11 +104,12 @@ class TestLevels:
 
 @pytest.fixture
 def restored_logging() -> Iterator[None]:
-    root = logging.getLogger()
-    handlers, level = root.handlers, root.level
+    loggers = [logging.getLogger(name) for name in ("", "Host", "Host.Function.Console", "Function")]
+    handlers, levels = loggers[0].handlers, [logger.level for logger in loggers]
     yield
-    root.handlers = handlers
-    root.setLevel(level)
+    loggers[0].handlers = handlers
+    for logger, level in zip(loggers, levels, strict=True):
+        logger.setLevel(level)
     logging.captureWarnings(False)
 
 
@@ -149,6 +150,7 @@ class TestLines:
         logging.getLogger("Function.Hello").debug("hidden")
         logging.getLogger("Host.Startup").warning("careful")
         assert [line.partition("] ")[2] for line in out.getvalue().splitlines()] == ["in detail", "careful"]
+        assert not logging.getLogger("Host.Web").isEnabledFor(logging.INFO)
 
 
 class TestColor:
