@@ -1,0 +1,82 @@
+"""A web server on a free port of the loopback, with user code and storage in memory."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+import pytest
+
+from devhost.app.model import FunctionApp, TriggerKind
+from devhost.engine.client import OrchestrationClient
+from devhost.web.links import Links
+from devhost.web.server import WebServer
+from tests.unit.devhost.web.fakes import (
+    FakeHub,
+    FixedClock,
+    ScriptedExecutor,
+    host_status,
+    make_app,
+    make_function,
+    make_settings,
+)
+
+
+@dataclass
+class Edge:
+    """A running server and what stands behind it."""
+
+    server: WebServer
+    hub: FakeHub
+    executor: ScriptedExecutor
+    links: Links
+    session: aiohttp.ClientSession
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server.port}"
+
+    @property
+    def webhook(self) -> str:
+        return f"{self.url}/runtime/webhooks/durabletask"
+
+    def request(self, method: str, path: str, **options: Any) -> Any:
+        return self.session.request(method, self.url + path, **options)
+
+    def manage(self, method: str, path: str, **options: Any) -> Any:
+        """A request to the management API."""
+        return self.session.request(method, self.webhook + path, **options)
+
+
+class EdgeFactory:
+    """Starts servers and ends them with the test."""
+
+    def __init__(self) -> None:
+        self.edges: list[Edge] = []
+
+    async def __call__(self, app: FunctionApp | None = None, **settings: Any) -> Edge:
+        app = app or make_app(make_function("Hello"), make_function("Orch", "orchestrationTrigger"))
+        hub, executor = FakeHub(), ScriptedExecutor()
+        links = Links(hub_name="TestHub")
+        client = OrchestrationClient(hub.port, app.of_kind(TriggerKind.ORCHESTRATION), FixedClock())
+        server = WebServer(app, executor.port, client, links, make_settings(**settings), host_status, rpc_port=0)
+        await server.start()
+        edge = Edge(server, hub, executor, links, aiohttp.ClientSession(auto_decompress=False))
+        self.edges.append(edge)
+        return edge
+
+
+@pytest.fixture
+async def serve() -> AsyncIterator[EdgeFactory]:
+    factory = EdgeFactory()
+    yield factory
+    for edge in factory.edges:
+        await edge.session.close()
+        await edge.server.stop()
+
+
+@pytest.fixture
+async def edge(serve: EdgeFactory) -> Edge:
+    return await serve()
