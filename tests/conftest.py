@@ -15,6 +15,13 @@ from devhost import azurite as emulator
 from devhost.errors import ConfigurationError
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    # Here and not in tests/e2e: pytest reads options from the topmost conftest only.
+    parser.addoption(
+        "--base-url", metavar="URL", help="run the end-to-end tests against a host that is running already"
+    )
+
+
 @pytest.fixture(scope="session")
 def azurite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[emulator.Azurite]:
     """The run's Azurite, on free ports and a folder of its own; every test brings its own `hub_name`."""

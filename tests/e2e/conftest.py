@@ -1,0 +1,71 @@
+"""What end-to-end tests share: real hosts on the run's Azurite, each test with a task hub of its own.
+
+With `--base-url URL` the tests that need no host of their own run against a host that is running already, such as
+`func start`.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+
+from devhost.azurite import Azurite
+from tests.e2e.host_process import CHECKOUT, HostProcess, environment_of, hosted, spawn_host
+
+HELLO_APP = CHECKOUT / "tests" / "apps" / "hello"
+
+
+class RunningHost(Protocol):
+    """Starts a host for the length of a `with` block."""
+
+    def __call__(
+        self,
+        app_root: Path = HELLO_APP,
+        *,
+        environment: Mapping[str, str] | None = None,
+        options: Sequence[str] = ("--no-azurite",),
+        port: int = 0,
+        is_awaited: bool = True,
+    ) -> AbstractContextManager[HostProcess]: ...
+
+
+@pytest.fixture
+def running_host(request: pytest.FixtureRequest, azurite: Azurite, hub_name: str, tmp_path: Path) -> RunningHost:
+    """Every host of one test shares its storage and its task hub."""
+    if request.config.getoption("--base-url"):
+        pytest.skip("needs a host of its own")
+    return _hosts(azurite.connection_string, hub_name, tmp_path / "host.log")
+
+
+@pytest.fixture(scope="module")
+def app_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Where the function app of this project runs: `--base-url`, or a host for the tests of one module."""
+    if url := request.config.getoption("--base-url"):
+        yield url.rstrip("/")
+        return
+    azurite: Azurite = request.getfixturevalue("azurite")
+    folder = tmp_path_factory.mktemp("host")
+    hub_name = f"Test{uuid.uuid4().hex[:16]}"
+    with _hosts(azurite.connection_string, hub_name, folder / "host.log")(CHECKOUT) as host:
+        yield host.url
+
+
+def _hosts(storage: str, hub_name: str, output_file: Path) -> RunningHost:
+    def start(
+        app_root: Path = HELLO_APP,
+        *,
+        environment: Mapping[str, str] | None = None,
+        options: Sequence[str] = ("--no-azurite",),
+        port: int = 0,
+        is_awaited: bool = True,
+    ) -> AbstractContextManager[HostProcess]:
+        variables = environment_of(storage, hub_name, environment or {})
+        host = spawn_host(app_root, output_file=output_file, environment=variables, options=options, port=port)
+        return hosted(host, is_awaited=is_awaited)
+
+    return start

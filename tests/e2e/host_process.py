@@ -1,0 +1,168 @@
+"""A real host as a child process: started on a free port, waited for, signalled, its output at hand."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+CHECKOUT = Path(__file__).parents[2]
+HUB_NAME_VARIABLE = "AzureFunctionsJobHost__extensions__durableTask__hubName"
+READY_SECONDS = 60
+END_SECONDS = 30
+
+# What a developer's shell may hold must not decide a test.
+_FOREIGN_PREFIXES = ("azurewebjobs", "azurefunctions", "functions_", "readings", "website_")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """An HTTP answer of any status."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def document(self) -> Any:
+        return json.loads(self.body)
+
+
+def call(method: str, url: str, body: object = None, *, headers: Mapping[str, str] | None = None) -> Answer:
+    """One HTTP request; `body` is sent as it is where it is bytes, as JSON otherwise."""
+    data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
+    request = urllib.request.Request(url, data=data, method=method, headers=dict(headers or {}))
+    try:
+        with urllib.request.urlopen(request, timeout=60) as response:
+            return Answer(status=response.status, headers=dict(response.headers), body=response.read())
+    except urllib.error.HTTPError as error:
+        with error:
+            return Answer(status=error.code, headers=dict(error.headers), body=error.read())
+
+
+def free_port() -> int:
+    with socket.socket() as candidate:
+        candidate.bind(("127.0.0.1", 0))
+        return int(candidate.getsockname()[1])
+
+
+class HostProcess:
+    """`python -m devhost start`, running or ended."""
+
+    def __init__(self, process: subprocess.Popen[bytes], *, port: int, output_file: Path) -> None:
+        self._process = process
+        self._output_file = output_file
+        self.url = f"http://localhost:{port}"
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def output(self) -> str:
+        """Everything it has printed so far, stdout and stderr."""
+        return self._output_file.read_text("utf-8", errors="replace")
+
+    def wait_until_ready(self) -> None:
+        deadline = time.monotonic() + READY_SECONDS
+        while not self.is_ready():
+            assert self._process.poll() is None, f"the host ended with {self._process.returncode}:\n{self.output}"
+            assert time.monotonic() < deadline, f"the host was not ready in time:\n{self.output}"
+            time.sleep(0.05)
+
+    def is_ready(self) -> bool:
+        try:
+            answer = call("GET", f"{self.url}/admin/host/status")
+        except OSError:
+            return False
+        return answer.status == 200 and answer.document["state"] == "Running"
+
+    def interrupt(self) -> None:
+        """Ctrl+C."""
+        self._process.send_signal(signal.Signals["CTRL_BREAK_EVENT" if sys.platform == "win32" else "SIGINT"])
+
+    def terminate(self) -> None:
+        self._process.terminate()
+
+    def kill(self) -> None:
+        """Ends it as a power cut would: nothing is cleaned up."""
+        self._process.kill()
+        self._process.wait()
+
+    def wait(self, timeout_seconds: float = END_SECONDS) -> int:
+        """The exit code."""
+        try:
+            return self._process.wait(timeout_seconds)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"the host did not end in time:\n{self.output}") from None
+
+    def stop(self) -> None:
+        """Ends it in good order, whatever its state."""
+        if self._process.poll() is None:
+            self.interrupt()
+            try:
+                self.wait()
+            finally:
+                self._process.kill()
+                self._process.wait()
+
+
+def environment_of(storage: str | None, hub_name: str | None, extra: Mapping[str, str]) -> dict[str, str]:
+    inherited = {name: value for name, value in os.environ.items() if not name.lower().startswith(_FOREIGN_PREFIXES)}
+    chosen = {"AzureWebJobsStorage": storage, HUB_NAME_VARIABLE: hub_name}
+    return {
+        **inherited,
+        "PYTHONPATH": str(CHECKOUT),
+        "PYTHONUTF8": "1",
+        **{name: value for name, value in chosen.items() if value is not None},
+        **extra,
+    }
+
+
+def spawn_host(
+    app_root: Path, *, output_file: Path, environment: Mapping[str, str], options: Sequence[str] = (), port: int = 0
+) -> HostProcess:
+    """Starts a host and returns at once."""
+    port = port or free_port()
+    command = [sys.executable, "-m", "devhost", "start", "--script-root", str(app_root), "--port", str(port), *options]
+    with output_file.open("ab") as output:
+        process = subprocess.Popen(
+            command,
+            env=dict(environment),
+            cwd=app_root,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            # A group of its own: Ctrl+C in the terminal of the tests is for the tests.
+            start_new_session=sys.platform != "win32",
+            creationflags=_creation_flags(),
+        )
+    return HostProcess(process, port=port, output_file=output_file)
+
+
+@contextmanager
+def hosted(host: HostProcess, *, is_awaited: bool = True) -> Iterator[HostProcess]:
+    """Waits until the host is ready, and ends it after the block if it has not ended by then."""
+    try:
+        if is_awaited:
+            host.wait_until_ready()
+        yield host
+    finally:
+        host.stop()
+
+
+def _creation_flags() -> int:
+    if sys.platform == "win32":
+        return subprocess.CREATE_NEW_PROCESS_GROUP
+    return 0
