@@ -1,0 +1,167 @@
+"""One call: invocation to arguments, the call itself, return value and out parameters to a result.
+
+Nothing that user code raises leaves this module, but for SystemExit: it ends the process, as it does in Azure.
+Mirrors the invocation request of `azure_functions_worker.dispatcher` and its bindings.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import azure.functions as func
+
+from devhost.app.invocation import HttpRequest, HttpResponse, InputValue, Invocation, InvocationResult
+from devhost.worker.context import FunctionContext, running
+from devhost.worker.converter import GENERIC, Converter, Datum
+from devhost.worker.failure import describe
+from devhost.worker.loader import LoadedFunction
+from devhost.worker.response import response_from_http, response_from_text
+from devhost.worker.signature import RETURN_NAME, Slot
+
+_HTTP = "http"
+
+
+class OutValue(func.Out[Any]):
+    """The object behind an out parameter."""
+
+    def __init__(self) -> None:
+        self._value: Any = None
+
+    def set(self, val: Any) -> None:
+        self._value = val
+
+    def get(self) -> Any:
+        return self._value
+
+
+def call(function: LoadedFunction, invocation: Invocation) -> InvocationResult:
+    """Calls a plain entry point, in the thread that is to run it."""
+    with running(invocation):
+        try:
+            outs, arguments = _arguments(function, invocation)
+            return _result(function, function.entry(**arguments, **outs), outs)
+        except SystemExit:
+            raise
+        except BaseException as error:
+            return InvocationResult(failure=describe(error))
+
+
+async def call_async(function: LoadedFunction, invocation: Invocation) -> InvocationResult:
+    """Calls a coroutine function, in a task of its own."""
+    with running(invocation):
+        try:
+            outs, arguments = _arguments(function, invocation)
+            return _result(function, await function.entry(**arguments, **outs), outs)
+        except SystemExit:
+            raise
+        # CancelledError too: nobody cancels a call, so user code has raised it.
+        except BaseException as error:
+            return InvocationResult(failure=describe(error))
+
+
+def _arguments(function: LoadedFunction, invocation: Invocation) -> tuple[dict[str, OutValue], dict[str, Any]]:
+    signature = function.signature
+    arguments = {name: _decoded(slot, invocation.inputs.get(name)) for name, slot in signature.inputs.items()}
+    if signature.takes_context:
+        arguments["context"] = FunctionContext(invocation, function.folder)
+    return {name: OutValue() for name in signature.outputs}, arguments
+
+
+def _decoded(slot: Slot, value: InputValue) -> Any:
+    datum = _datum(value)
+    try:
+        return slot.converter.decode(datum, trigger_metadata={})
+    except NotImplementedError as error:
+        raise TypeError(
+            "unable to decode incoming TypedData: unsupported combination of TypedData field "
+            f"{datum.type!r} and expected binding type {_class_of(slot.converter)}"
+        ) from error
+
+
+def _datum(value: InputValue) -> Any:
+    if isinstance(value, HttpRequest):
+        return _http_datum(value)
+    return Datum(value, None if value is None else "string")
+
+
+def _http_datum(request: HttpRequest) -> Any:
+    def texts(values: Mapping[str, str]) -> dict[str, Any]:
+        return {name: Datum(value, "string") for name, value in values.items()}
+
+    return Datum(
+        {
+            "method": Datum(request.method, "string"),
+            "url": Datum(request.url, "string"),
+            "headers": texts(request.headers),
+            "query": texts(request.query),
+            "params": texts(request.params),
+            "body": Datum(request.body, "bytes"),
+        },
+        _HTTP,
+    )
+
+
+def _result(function: LoadedFunction, value: Any, outs: Mapping[str, OutValue]) -> InvocationResult:
+    signature = function.signature
+    target = signature.returned or signature.implicit
+    if target is None and value is not None:
+        # The blank is missing upstream too, and that text is what people search for.
+        raise RuntimeError(f"function {function.name!r} without a $return bindingreturned a non-None value")
+    given = [(name, signature.outputs[name], out.get()) for name, out in outs.items() if out.get() is not None]
+    # The explicit return comes last: of two answers it wins.
+    if signature.returned is not None:
+        given.append((RETURN_NAME, signature.returned, value))
+    response, outputs = _outputs(given)
+    return InvocationResult(
+        return_value=_implicit_value(function, value),
+        response=response,
+        outputs=outputs,
+    )
+
+
+def _outputs(given: list[tuple[str, Slot, Any]]) -> tuple[HttpResponse | None, dict[str, str]]:
+    response: HttpResponse | None = None
+    outputs: dict[str, str] = {}
+    for name, slot, value in given:
+        datum = _encoded(slot, value)
+        if slot.binding.type.lower() == _HTTP:
+            is_text = datum.type == "string"
+            response = response_from_text(datum.value) if is_text else response_from_http(datum.value)
+        else:
+            outputs[name] = _json_text(datum)
+    return response, outputs
+
+
+def _implicit_value(function: LoadedFunction, value: Any) -> str | None:
+    """What goes back through the trigger: what activities and orchestrators return."""
+    implicit = function.signature.implicit
+    if implicit is None or not implicit.binding.is_trigger:
+        return None
+    return _json_text(_encoded(implicit, value))
+
+
+def _encoded(slot: Slot, value: Any) -> Any:
+    try:
+        return slot.converter.encode(value, expected_type=slot.annotation)
+    except NotImplementedError as error:
+        raise TypeError(
+            f'unable to encode outgoing TypedData: unsupported type "{_class_of(slot.converter)}" '
+            f'for Python type "{type(value).__name__}"'
+        ) from error
+
+
+def _json_text(datum: Any) -> str:
+    if datum.type == "json":
+        if not isinstance(datum.value, str):
+            raise TypeError(f"the function must return JSON text, not {type(datum.value).__name__}")
+        return datum.value
+    if isinstance(datum.value, bytes):
+        return json.dumps(base64.b64encode(datum.value).decode("ascii"))
+    return json.dumps(datum.value)
+
+
+def _class_of(converter: Converter) -> object:
+    return type(converter) if converter is GENERIC else converter

@@ -1,0 +1,285 @@
+"""One worker process, from its start to its end: spawned, greeted, loaded, called, watched, killed. Never restarted.
+
+Rule of this file: whatever ends the process, on return from `run` nothing of it is left, and every call that it had
+has an outcome. Mirrors GrpcWorkerChannel and WorkerProcess of the Functions host.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import anyio
+
+from devhost.app.invocation import Failure, Invocation, InvocationResult
+from devhost.errors import ProtocolError, WorkerCrashed, WorkerError, WorkerUnresponsive
+from devhost.worker import journal
+from devhost.worker.listener import Connection, Listener
+from devhost.worker.output import LineSplitter, level_of_error_line
+from devhost.worker.protocol import Invoke, Load, Loaded, Log, Message, Ping, Result, Shutdown
+
+T = TypeVar("T")
+
+_CHILD_MODULE = "devhost.worker.child"
+_PACKAGE_PARENT = str(Path(__file__).parents[2])
+_STDERR = 2
+_LAST_FRAMES_SECONDS = 1.0
+_KILL_SECONDS = 5.0
+_PINGS = 4
+_STABLE_SECONDS = 60.0
+
+_log = logging.getLogger(journal.WORKER)
+_console = logging.getLogger(journal.CONSOLE)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """How long the host waits for a worker process, in seconds."""
+
+    start_seconds: float = 60
+    load_seconds: float = 300
+    liveness_seconds: float = 60
+    shutdown_seconds: float = 5
+
+
+class WorkerProcess:
+    """Runs calls until it ends."""
+
+    def __init__(self, listener: Listener, environment: Mapping[str, str], limits: Limits) -> None:
+        self._listener = listener
+        self._environment = environment
+        self._limits = limits
+        self._output = _Output()
+        self._transport: asyncio.SubprocessTransport | None = None
+        self._connection: Connection | None = None
+        self._loaded: asyncio.Future[Mapping[str, Failure]] = asyncio.get_running_loop().create_future()
+        self._calls: dict[str, asyncio.Future[InvocationResult]] = {}
+        self._unanswered_pings = 0
+        self._ready_at: float | None = None
+        self._end_reason: str | None = None
+        self.load_failures: Mapping[str, Failure] = {}
+
+    async def run(self, load: Load, on_ready: Callable[[WorkerProcess], None]) -> None:
+        """From start to end of the process; returns when it has ended, whatever has ended it.
+
+        Raises:
+            WorkerError: it ended, or the time was over, before it was ready.
+        """
+        token, connected = self._listener.expect()
+        problem: WorkerError | None = None
+        try:
+            await self._spawn(token)
+            self._connection = await self._while_alive(connected, self._limits.start_seconds)
+            async with anyio.create_task_group() as tasks:
+                received = asyncio.Event()
+                tasks.start_soon(self._receive, self._connection, received, name="worker frames")
+                tasks.start_soon(self._watch, self._connection, name="worker liveness")
+                try:
+                    await self._connection.send(load)
+                    self.load_failures = await self._while_alive(self._loaded, self._limits.load_seconds)
+                    self._ready_at = time.monotonic()
+                    on_ready(self)
+                    await self._output.exited.wait()
+                    # What the process sent before its end is still on the way.
+                    with anyio.move_on_after(_LAST_FRAMES_SECONDS):
+                        await received.wait()
+                except WorkerError as error:
+                    problem = error
+                tasks.cancel_scope.cancel()
+        finally:
+            connected.cancel()
+            await self._clean_up()
+        if problem is not None:
+            raise problem
+
+    async def invoke(self, invocation: Invocation) -> InvocationResult:
+        """Raises `WorkerCrashed` if the process ends first."""
+        if self._connection is None or self._output.exited.is_set():
+            raise self._crashed()
+        answer: asyncio.Future[InvocationResult] = asyncio.get_running_loop().create_future()
+        self._calls[invocation.invocation_id] = answer
+        try:
+            await self._connection.send(Invoke(invocation=invocation))
+            return await answer
+        finally:
+            self._calls.pop(invocation.invocation_id, None)
+
+    async def shutdown(self) -> None:
+        """Asks the process to end, then makes it."""
+        if self._connection is not None and self._transport is not None:
+            with anyio.move_on_after(self._limits.shutdown_seconds if not self._calls else 0):
+                await self._connection.send(Shutdown())
+                await self._output.exited.wait()
+            if not self._output.exited.is_set():
+                with contextlib.suppress(ProcessLookupError):
+                    self._transport.terminate()
+                with anyio.move_on_after(1):
+                    await self._output.exited.wait()
+        self.kill("The host is stopping.")
+
+    def kill(self, reason: str) -> None:
+        """Ends the process, and what user code has started from it, at once."""
+        self._end_reason = self._end_reason or reason
+        if self._transport is not None:
+            _kill_tree(self._transport.get_pid(), is_alive=not self._output.exited.is_set())
+
+    @property
+    def is_stable(self) -> bool:
+        """It has served for so long that its end is not taken for a fault of its start."""
+        return self._ready_at is not None and time.monotonic() - self._ready_at > _STABLE_SECONDS
+
+    @property
+    def end_text(self) -> str:
+        """Why the process ended, in the words of the Functions host."""
+        if self._transport is None:
+            return "Language Worker Process was not started."
+        code = self._transport.get_returncode()
+        text = f"Language Worker Process exited. Pid={self._transport.get_pid()}."
+        if code is not None:
+            text += f" python exited with code {code} (0x{code & 0xFFFFFFFF:X})."
+        return f"{text} {self._end_reason}" if self._end_reason else text
+
+    async def _spawn(self, token: str) -> None:
+        self._transport, _ = await asyncio.get_running_loop().subprocess_exec(
+            lambda: self._output,
+            sys.executable,
+            "-m",
+            _CHILD_MODULE,
+            # -m finds the package in the working directory, unless this variable forbids it; the child leaves it.
+            cwd=_PACKAGE_PARENT,
+            env={name: value for name, value in self._environment.items() if name != "PYTHONSAFEPATH"},
+            **_in_own_group(),
+        )
+        stdin: Any = self._transport.get_pipe_transport(0)
+        stdin.write(json.dumps({"port": self._listener.port, "token": token}).encode("ascii") + b"\n")
+        stdin.close()
+
+    async def _while_alive(self, awaited: asyncio.Future[T], seconds: float) -> T:
+        exited = asyncio.ensure_future(self._output.exited.wait())
+        either: set[asyncio.Future[Any]] = {awaited, exited}
+        try:
+            await asyncio.wait(either, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            exited.cancel()
+        if awaited.done():
+            return awaited.result()
+        if self._output.exited.is_set():
+            raise WorkerCrashed(f"{self.end_text} It was not ready yet. {self._output.tail}".rstrip())
+        self.kill(f"It was not ready within {seconds:g} seconds.")
+        raise WorkerUnresponsive(f"The worker process was not ready within {seconds:g} seconds. {self._output.tail}")
+
+    async def _receive(self, connection: Connection, received: asyncio.Event) -> None:
+        try:
+            async for message in connection.received():
+                self._unanswered_pings = 0
+                self._handle(message)
+        except ProtocolError as error:
+            _log.error("A worker process sent what the host does not understand: %s", error)
+            self.kill(str(error))
+        received.set()
+
+    def _handle(self, message: Message) -> None:
+        if isinstance(message, Result):
+            answer = self._calls.get(message.invocation_id)
+            if answer is not None and not answer.done():
+                answer.set_result(message.result)
+        elif isinstance(message, Log):
+            journal.log_record(message)
+        elif isinstance(message, Loaded) and not self._loaded.done():
+            self._loaded.set_result(message.failures)
+
+    async def _watch(self, connection: Connection) -> None:
+        """Kills the process when none of its threads runs any more: code that never lets go of the interpreter."""
+        limit = self._limits.liveness_seconds
+        # Pings are counted, not seconds: a machine that slept for hours must not take its processes for dead.
+        while self._unanswered_pings < _PINGS:
+            self._unanswered_pings += 1
+            # A process that reads nothing must not keep this loop from seeing it.
+            with anyio.move_on_after(limit / _PINGS / 2):
+                await connection.send(Ping())
+            await asyncio.sleep(limit / _PINGS)
+        self.kill(f"It did not answer for {limit:g} seconds.")
+
+    async def _clean_up(self) -> None:
+        with anyio.CancelScope(shield=True):
+            self.kill("")
+            with anyio.move_on_after(_KILL_SECONDS):
+                await self._output.exited.wait()
+            if self._connection is not None:
+                self._connection.close()
+            if self._transport is not None:
+                self._transport.close()
+                with anyio.move_on_after(_KILL_SECONDS):
+                    await self._output.closed.wait()
+        for answer in self._calls.values():
+            if not answer.done():
+                answer.set_exception(self._crashed())
+
+    def _crashed(self) -> WorkerCrashed:
+        return WorkerCrashed(self.end_text)
+
+
+class _Output(asyncio.SubprocessProtocol):
+    """Logs what the process writes, and notices its end."""
+
+    def __init__(self) -> None:
+        self.exited = asyncio.Event()
+        self.closed = asyncio.Event()
+        self._splitters = {1: LineSplitter(), _STDERR: LineSplitter()}
+        self._last_errors: deque[str] = deque(maxlen=10)
+
+    @property
+    def tail(self) -> str:
+        """The last lines on stderr."""
+        return " | ".join(self._last_errors)
+
+    def pipe_data_received(self, fd: int, data: bytes) -> None:
+        for line in self._splitters[fd].feed(data):
+            self._line(fd, line)
+
+    def pipe_connection_lost(self, fd: int, exc: Exception | None) -> None:
+        if fd in self._splitters:
+            for line in self._splitters[fd].finish():
+                self._line(fd, line)
+
+    def process_exited(self) -> None:
+        self.exited.set()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.closed.set()
+
+    def _line(self, fd: int, line: str) -> None:
+        if fd == _STDERR:
+            self._last_errors.append(line.strip())
+        _console.log(level_of_error_line(line) if fd == _STDERR else logging.INFO, "%s", line)
+
+
+def _in_own_group() -> dict[str, Any]:
+    """A group of its own: Ctrl+C reaches only the host, which drains; and the whole group can be killed."""
+    if sys.platform == "win32":
+        return {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
+    return {"start_new_session": True}
+
+
+def _kill_tree(pid: int, *, is_alive: bool) -> None:
+    if sys.platform == "win32":
+        if is_alive:
+            subprocess.run(["taskkill", "/F", "/T", "/PID", str(pid)], capture_output=True, check=False)
+        return
+    # After the end of its leader too: the group's other members are processes that user code has forked.
+    try:
+        os.killpg(pid, signal.SIGKILL)
+    except (ProcessLookupError, PermissionError):
+        return

@@ -1,0 +1,219 @@
+"""The frames between the host and a worker process, encoded and decoded; no I/O.
+
+A frame is an 8-byte prefix (the sizes of header and blob), a JSON header, and a blob that holds the bytes values of the
+message, so that a large HTTP body is neither escaped nor copied into text. Mirrors the streaming messages of the
+Functions RPC (FunctionRpc.proto), reduced to what devhost needs.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, is_dataclass
+from enum import Enum
+from typing import Any, Union
+
+from devhost.app.invocation import Failure, HttpRequest, HttpResponse, InputValue, Invocation, InvocationResult
+from devhost.app.model import Binding, Direction
+from devhost.errors import ProtocolError
+
+PREFIX_SIZE = 8
+MAX_BODY_SIZE = 2**31
+_PREFIX = struct.Struct("!II")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hello:
+    """The first frame of a worker process: who it is. The token proves that the host started it."""
+
+    token: str
+    pid: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class FunctionToLoad:
+    """What a worker process has to know of a function; all paths are absolute."""
+
+    name: str
+    folder: str
+    script_file: str
+    entry_point: str
+    bindings: tuple[Binding, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Load:
+    """Asks for the app below `root` to be imported."""
+
+    root: str
+    thread_count: int
+    functions: tuple[FunctionToLoad, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Loaded:
+    """The app is imported, but for the functions named in `failures`."""
+
+    failures: Mapping[str, Failure] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Invoke:
+    """Asks for one call."""
+
+    invocation: Invocation
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """How the call ended. Every log record of the call was sent before."""
+
+    invocation_id: str
+    result: InvocationResult
+
+
+@dataclass(frozen=True, kw_only=True)
+class Log:
+    """A record of Python logging; `function_name` None where it belongs to no running call."""
+
+    function_name: str | None
+    logger: str
+    level: int
+    message: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ping:
+    """Asks whether the process is alive."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pong:
+    """It is."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shutdown:
+    """Asks the process to end."""
+
+
+Message = Union[Hello, Load, Loaded, Invoke, Result, Log, Ping, Pong, Shutdown]  # noqa: UP007
+
+
+def encode(message: Message) -> bytes:
+    """The whole frame."""
+    blob = bytearray()
+    header = json.dumps({"type": type(message).__name__, **_plain_fields(message, blob)}, separators=(",", ":"))
+    body = header.encode("ascii")
+    if len(body) + len(blob) > MAX_BODY_SIZE:
+        raise ProtocolError(f"a frame of {len(body) + len(blob)} bytes is too large")
+    return b"".join((_PREFIX.pack(len(body), len(blob)), body, blob))
+
+
+def body_size(prefix: bytes) -> int:
+    """How many bytes follow the prefix."""
+    header_size, blob_size = _PREFIX.unpack(prefix)
+    size: int = header_size + blob_size
+    if size > MAX_BODY_SIZE:
+        raise ProtocolError(f"a frame announces {size} bytes")
+    return size
+
+
+def decode(prefix: bytes, body: bytes) -> Message:
+    """Raises `ProtocolError` for anything that `encode` does not make."""
+    header_size, _ = _PREFIX.unpack(prefix)
+    view = memoryview(body)
+    try:
+        header = json.loads(str(view[:header_size], "ascii"))
+        return _DECODERS[header["type"]](header, view[header_size:])
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ProtocolError(f"a frame cannot be understood: {error!r}") from error
+
+
+def _plain_fields(value: object, blob: bytearray) -> dict[str, Any]:
+    return {f.name: _plain(getattr(value, f.name), blob) for f in fields(value)}  # type: ignore[arg-type]
+
+
+def _plain(value: object, blob: bytearray) -> object:
+    if isinstance(value, bytes):
+        blob += value
+        return [len(blob) - len(value), len(value)]
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, Mapping):
+        return {key: _plain(member, blob) for key, member in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(member, blob) for member in value]
+    if is_dataclass(value):
+        return _plain_fields(value, blob)
+    return value
+
+
+def _bytes(span: Sequence[int], blob: memoryview) -> bytes:
+    start, size = span
+    if start < 0 or size < 0 or start + size > len(blob):
+        raise ValueError(f"bytes {start}+{size} lie outside of the blob")
+    return bytes(blob[start : start + size])
+
+
+def _binding(value: Mapping[str, Any]) -> Binding:
+    return Binding(**{**value, "direction": Direction(value["direction"])})
+
+
+def _function(value: Mapping[str, Any]) -> FunctionToLoad:
+    return FunctionToLoad(**{**value, "bindings": tuple(_binding(binding) for binding in value["bindings"])})
+
+
+def _load(value: Mapping[str, Any], _: memoryview) -> Load:
+    return Load(
+        root=value["root"],
+        thread_count=value["thread_count"],
+        functions=tuple(_function(function) for function in value["functions"]),
+    )
+
+
+def _loaded(value: Mapping[str, Any], _: memoryview) -> Loaded:
+    return Loaded(failures={name: Failure(**failure) for name, failure in value["failures"].items()})
+
+
+def _input(value: Any, blob: memoryview) -> InputValue:
+    if value is None or isinstance(value, str):
+        return value
+    return HttpRequest(**{**value, "body": _bytes(value["body"], blob)})
+
+
+def _invoke(value: Mapping[str, Any], blob: memoryview) -> Invoke:
+    invocation = value["invocation"]
+    inputs = {name: _input(given, blob) for name, given in invocation["inputs"].items()}
+    return Invoke(invocation=Invocation(**{**invocation, "inputs": inputs}))
+
+
+def _response(value: Mapping[str, Any], blob: memoryview) -> HttpResponse:
+    return HttpResponse(**{**value, "body": _bytes(value["body"], blob), "cookies": tuple(value["cookies"])})
+
+
+def _result(value: Mapping[str, Any], blob: memoryview) -> Result:
+    result = value["result"]
+    return Result(
+        invocation_id=value["invocation_id"],
+        result=InvocationResult(
+            return_value=result["return_value"],
+            response=None if result["response"] is None else _response(result["response"], blob),
+            outputs=result["outputs"],
+            failure=None if result["failure"] is None else Failure(**result["failure"]),
+        ),
+    )
+
+
+def _flat(message_type: type[Message]) -> Callable[[Mapping[str, Any], memoryview], Message]:
+    return lambda value, _: message_type(**{name: member for name, member in value.items() if name != "type"})
+
+
+_DECODERS: Mapping[str, Callable[[Mapping[str, Any], memoryview], Message]] = {
+    **{message_type.__name__: _flat(message_type) for message_type in (Hello, Log, Ping, Pong, Shutdown)},
+    "Load": _load,
+    "Loaded": _loaded,
+    "Invoke": _invoke,
+    "Result": _result,
+}
