@@ -50,7 +50,7 @@ class OrchestrationState:
 
 
 def fold(history: Sequence[HistoryEvent]) -> OrchestrationState:
-    """An episode is open when its end is missing: a crash cut the write of its rows."""
+    """Walks through a history once. An episode is open when its end is missing: a crash cut the write of its rows."""
     completed = _last(history, ExecutionCompleted)
     started = _last(history, ExecutionStarted)
     if completed is not None:
@@ -63,7 +63,7 @@ def fold(history: Sequence[HistoryEvent]) -> OrchestrationState:
         scheduled_ids=frozenset(e.event_id for e in history if _schedules(e)),
         answered_ids=frozenset(i for i in map(answered_task_id, history) if i is not None),
         episode_count=sum(isinstance(e, OrchestratorStarted) for e in history),
-        is_episode_open=bool(history) and not isinstance(history[-1], OrchestratorCompleted),
+        is_episode_open=status is RuntimeStatus.RUNNING and not isinstance(history[-1], OrchestratorCompleted),
     )
 
 

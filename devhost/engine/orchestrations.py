@@ -62,7 +62,7 @@ class Orchestrations:
         """Stores the checkpoint that the item's messages lead to. Raises what the two seams raise."""
         state = fold(item.history)
         admission = admit(state, [(received.message, received.dequeue_count) for received in item.messages])
-        if admission.delivered:
+        if admission.delivered or state.is_episode_open:
             checkpoint = await self._advance(item, state, admission)
         else:
             checkpoint = await self._repair(item, state)
@@ -72,6 +72,7 @@ class Orchestrations:
     async def _advance(
         self, item: OrchestrationWorkItem, state: OrchestrationState, admission: Admission
     ) -> Checkpoint:
+        """Finishes an episode that a crash cut short, where there is one, then runs one over what was admitted."""
         started = state.started or next(e for e in admission.delivered if isinstance(e, ExecutionStarted))
         episode = Episode(
             started=started,
@@ -85,7 +86,8 @@ class Orchestrations:
         rest = Checkpoint()
         if state.is_episode_open:
             rest = await self._turn(replace(episode, states_start=True))
-            if any(isinstance(event, ExecutionCompleted) for event in rest.new_events):
+            has_ended = any(isinstance(event, ExecutionCompleted) for event in rest.new_events)
+            if has_ended or not admission.delivered:
                 return rest
         history = (*item.history, *rest.new_events)
         episode = replace(episode, history=history, arrived=admission.delivered)

@@ -7,21 +7,23 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
 from aiohttp import web
+from aiohttp.http import HttpProcessingError
 
 from devhost.errors import ConfigurationError
-from devhost.web.answer import error_answer, logger
+from devhost.web.answer import error_answer
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 _UNAVAILABLE = frozenset({errno.EADDRINUSE, errno.EACCES, 10013, 10048})  # the last two are those of Windows
 _BACKLOG = 512
 _KEEP_ALIVE_SECONDS = 130
-_CANCEL_AFTER_SECONDS = 1.0
+_CANCEL_AFTER_SECONDS = 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +48,7 @@ class Listener:
         self._runner = web.AppRunner(
             application,
             access_log=None,
-            logger=logger,
+            logger=_connection_logger(),
             auto_decompress=False,  # a function gets the bytes that were sent
             keepalive_timeout=_KEEP_ALIVE_SECONDS,
             shutdown_timeout=_CANCEL_AFTER_SECONDS,
@@ -98,3 +100,19 @@ class Listener:
             self._running -= 1
             if self._running == 0:
                 self._idle.set()
+
+
+class _ClientErrors(logging.Filter):
+    """Drops what aiohttp reports of bytes that are no HTTP: the client has its 400, the log is for the developer."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
+
+
+_CLIENT_ERRORS = _ClientErrors()
+
+
+def _connection_logger() -> logging.Logger:
+    connection_logger = logging.getLogger("Host.Web.Connection")
+    connection_logger.addFilter(_CLIENT_ERRORS)
+    return connection_logger

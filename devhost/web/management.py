@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import unquote
 
 from aiohttp import web
@@ -146,10 +146,7 @@ class ManagementApi:
         if request.query.time("createdTimeFrom") is None:
             return json_answer("Please provide value for 'createdTimeFrom' parameter.", status=400)
         query = _instance_query(request)
-        finished = InstanceQuery(
-            created_from=query.created_from, created_to=query.created_to, statuses=query.statuses & _FINISHED
-        )
-        count = await self._client.purge_matching(finished)
+        count = await self._client.purge_matching(replace(query, statuses=query.statuses & _FINISHED))
         return json_answer({"instancesDeleted": count}) if count else empty(404)
 
 

@@ -75,6 +75,10 @@ class WebServer:
     def rpc_base_url(self) -> str:
         return f"http://{_LOOPBACK}:{self._rpc.port}{RPC_PATH}"
 
+    @property
+    def is_stopping(self) -> bool:
+        return self._stopping.is_set()
+
     async def start(self) -> None:
         """Returns when both listeners accept connections and `links` knows where.
 
@@ -102,7 +106,9 @@ class WebServer:
 
     async def stop(self, drain_seconds: float = 0) -> None:
         """Drains, then closes both listeners; what still runs is cancelled. Safe to call twice."""
-        await self.drain(drain_seconds)
+        self._stopping.set()
+        if drain_seconds > 0:
+            await self.drain(drain_seconds)
         await self._admin.close()
         await self._public.close()
         await self._rpc.close()

@@ -60,6 +60,8 @@ class RouteTemplate:
         return values
 
 
+_VALUE, _SHORT_VALUE = "([^/]+)", "([^/]+?)"
+
 _Part = str | Parameter
 _Segment = list[_Part]
 _TOKEN = re.compile(r"\{\{|\}\}|\{((?:[^{}]|\{\{|\}\})*)\}(?!\})|/|[^{}/]+")
@@ -163,11 +165,13 @@ def _segment_pattern(segment: _Segment) -> str:
         return "(.*)"
     *front, last = segment or [""]
     if isinstance(last, Parameter) and last.is_optional and front and str(front[-1]).endswith("."):
-        # `{name}.{extension?}`: the dot goes with the parameter.
+        # `{name}.{extension?}`: the last dot goes with the extension, so the name takes as little as it can.
         stem = "".join(_part_pattern(part) for part in [*front[:-1], str(front[-1])[:-1]])
-        return rf"{stem}(?:\.{_part_pattern(last)})?"
+        if stem.endswith(_VALUE):
+            stem = stem.removesuffix(_VALUE) + _SHORT_VALUE
+        return rf"{stem}(?:\.([^/.]+))?"
     return "".join(_part_pattern(part) for part in segment)
 
 
 def _part_pattern(part: _Part) -> str:
-    return re.escape(part) if isinstance(part, str) else "([^/]+)"
+    return re.escape(part) if isinstance(part, str) else _VALUE
