@@ -1,0 +1,269 @@
+"""One turn of an orchestration: which events and messages it makes, and when it ends."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from devhost.core.actions import CallActivity, CallSubOrchestrator, CreateTimer, OrchestratorResult
+from devhost.core.episode import Episode, failed, terminated
+from devhost.core.history import (
+    ExecutionCompleted,
+    ExecutionStarted,
+    ExecutionTerminated,
+    HistoryEvent,
+    OrchestratorStarted,
+    SubOrchestrationInstanceCompleted,
+    SubOrchestrationInstanceCreated,
+    SubOrchestrationInstanceFailed,
+    TaskScheduled,
+    TimerCreated,
+    TimerFired,
+)
+from devhost.core.ids import partition_of
+from devhost.core.status import RuntimeStatus
+from devhost.errors import NonDeterminismError
+from tests.unit.devhost.core.examples import (
+    AT,
+    LATER,
+    PARENT,
+    RETRY,
+    completed,
+    failure,
+    first_episode,
+    scheduled,
+    started,
+    waits,
+)
+
+DONE = OrchestratorResult(is_done=True, output='"ok"')
+
+
+def episode(
+    *arrived: HistoryEvent, history: tuple[HistoryEvent, ...] = (), start: ExecutionStarted | None = None
+) -> Episode:
+    return Episode(
+        started=start or started(),
+        history=history,
+        arrived=arrived,
+        now=LATER,
+        max_actions=100,
+        states_start=not history,
+    )
+
+
+def names(events: tuple[HistoryEvent, ...]) -> list[str]:
+    return [event.type_name for event in events]
+
+
+def test_the_first_episode_is_stored_as_a_real_host_stores_it() -> None:
+    checkpoint = episode(started()).complete(waits("ReserveStock"))
+    assert names(checkpoint.new_events) == [
+        "OrchestratorStarted",
+        "ExecutionStarted",
+        "TaskScheduled",
+        "OrchestratorCompleted",
+    ]
+    assert [event.is_played for event in checkpoint.new_events] == [False, True, False, False]
+    assert [event.event_id for event in checkpoint.new_events] == [-1, -1, 0, -1]
+
+
+def test_the_input_of_an_activity_is_in_its_message_only() -> None:
+    checkpoint = episode(started()).complete(waits("A"))
+    (message,) = checkpoint.outbox
+    assert isinstance(message.event, TaskScheduled)
+    assert message.event.input == '["1"]'
+    assert message.episode == 1
+    assert message.sender == message.target
+    recorded = checkpoint.new_events[2]
+    assert isinstance(recorded, TaskScheduled)
+    assert recorded.input is None
+
+
+def test_inputs_are_recorded_where_the_app_asks_for_it() -> None:
+    checkpoint = replace(episode(started()), stores_inputs=True).complete(waits("A"))
+    assert checkpoint.new_events[2] == checkpoint.outbox[0].event
+
+
+def test_a_child_is_named_after_the_execution_and_its_task_id() -> None:
+    result = OrchestratorResult(is_done=False, actions=(CallSubOrchestrator(name="Sub", input="1"),))
+    checkpoint = episode(started()).complete(result)
+    created = checkpoint.new_events[2]
+    assert isinstance(created, SubOrchestrationInstanceCreated)
+    assert created.instance_id == "e1:0"
+    start = checkpoint.outbox[0].event
+    assert isinstance(start, ExecutionStarted)
+    assert start.parent_instance is not None
+    assert start.parent_instance.task_schedule_id == 0
+    assert start.generation is None
+
+
+def test_a_start_that_is_sent_twice_starts_one_execution() -> None:
+    result = OrchestratorResult(is_done=False, actions=(CallSubOrchestrator(name="Sub", input="1", instance_id="c"),))
+    first, again = (episode(started()).complete(result).outbox[0] for _ in range(2))
+    assert first.target == again.target
+    assert len(first.target.execution_id or "") == 32
+
+
+def test_a_timer_is_a_message_that_is_due_when_it_fires() -> None:
+    fire_at = AT + timedelta(hours=1)
+    result = OrchestratorResult(is_done=False, actions=(CreateTimer(fire_at=fire_at),))
+    checkpoint = episode(started()).complete(result)
+    assert isinstance(checkpoint.new_events[2], TimerCreated)
+    assert checkpoint.outbox[0].due_at == fire_at
+
+
+def test_a_canceled_timer_takes_its_number_but_sends_nothing_and_keeps_nothing_open() -> None:
+    timer = CreateTimer(fire_at=AT + timedelta(hours=1), is_canceled=True)
+    checkpoint = episode(started()).complete(replace(DONE, actions=(timer,)))
+    assert checkpoint.outbox == ()
+    assert names(checkpoint.new_events)[2:] == ["TimerCreated", "ExecutionCompleted", "OrchestratorCompleted"]
+
+
+def test_an_execution_that_returned_waits_for_what_it_left_open() -> None:
+    history = first_episode(scheduled(0), scheduled(1))
+    result = replace(DONE, actions=waits("A", "A").actions)
+    checkpoint = episode(completed(0), history=history).complete(result)
+    assert "ExecutionCompleted" not in names(checkpoint.new_events)
+    assert checkpoint.update is not None
+    assert checkpoint.update.runtime_status is RuntimeStatus.RUNNING
+    history = (*history, *checkpoint.new_events)
+    assert "ExecutionCompleted" in names(episode(completed(1), history=history).complete(result).new_events)
+
+
+def test_the_end_takes_the_next_number() -> None:
+    history = first_episode(scheduled(0))
+    checkpoint = episode(completed(0), history=history).complete(replace(DONE, actions=waits("A").actions))
+    end = checkpoint.new_events[-2]
+    assert isinstance(end, ExecutionCompleted)
+    assert (end.event_id, end.orchestration_status, end.result) == (1, RuntimeStatus.COMPLETED, '"ok"')
+    assert checkpoint.update is not None
+    assert checkpoint.update.output == '"ok"'
+    assert checkpoint.update.completed_at == LATER
+
+
+def test_an_error_fails_the_execution_in_the_words_of_the_extension() -> None:
+    checkpoint = episode(started()).complete(OrchestratorResult(is_done=False, error="boom"))
+    assert checkpoint.update is not None
+    assert checkpoint.update.runtime_status is RuntimeStatus.FAILED
+    assert checkpoint.update.output == "Orchestrator function 'Orch' failed: boom"
+
+
+def test_a_parent_hears_of_the_end_under_its_own_task_id() -> None:
+    start = started(parent_instance=PARENT)
+    (reply,) = episode(start, start=start).complete(DONE).outbox
+    assert reply.target == PARENT.orchestration_instance
+    assert isinstance(reply.event, SubOrchestrationInstanceCompleted)
+    assert (reply.event.task_scheduled_id, reply.event.result) == (7, '"ok"')
+
+
+def test_a_parent_hears_of_a_failure() -> None:
+    start = started(parent_instance=PARENT)
+    (reply,) = episode(start, start=start).end(failed("Orch", "boom")).outbox
+    assert isinstance(reply.event, SubOrchestrationInstanceFailed)
+    assert reply.event.reason == "Orchestrator function 'Orch' failed: boom"
+    assert reply.event.details == "Message: boom"
+
+
+def test_a_termination_ends_with_its_reason_as_raw_text() -> None:
+    terminate = ExecutionTerminated(timestamp=AT, input="enough")
+    checkpoint = episode(terminate, history=first_episode(scheduled(0))).end(terminated(terminate))
+    assert names(checkpoint.new_events) == [
+        "OrchestratorStarted",
+        "ExecutionTerminated",
+        "ExecutionCompleted",
+        "OrchestratorCompleted",
+    ]
+    assert checkpoint.update is not None
+    assert (checkpoint.update.runtime_status, checkpoint.update.output) == (RuntimeStatus.TERMINATED, "enough")
+    assert checkpoint.update.custom_status is None
+
+
+def test_a_failure_with_retries_is_followed_by_a_timer_and_that_by_the_work_again() -> None:
+    result = waits("A", retry=RETRY)
+    history = first_episode(scheduled(0))
+    checkpoint = episode(failure(0), history=history).complete(result)
+    timer = checkpoint.new_events[2]
+    assert isinstance(timer, TimerCreated)
+    assert (timer.event_id, timer.fire_at) == (1, LATER + timedelta(seconds=5))
+
+    history = (*history, *checkpoint.new_events)
+    fired = TimerFired(timestamp=LATER, timer_id=1, fire_at=timer.fire_at)
+    checkpoint = episode(fired, history=history).complete(result)
+    again = checkpoint.outbox[0].event
+    assert isinstance(again, TaskScheduled)
+    assert (again.event_id, again.name, again.input) == (2, "A", '["1"]')
+
+
+def test_an_episode_is_not_earlier_than_a_timer_that_fires_in_it() -> None:
+    fired = TimerFired(timestamp=LATER, timer_id=0, fire_at=LATER + timedelta(milliseconds=28))
+    assert episode(fired).opened[0] == OrchestratorStarted(timestamp=fired.fire_at)
+
+
+def test_events_that_make_the_sdk_schedule_by_itself_are_put_first() -> None:
+    result = replace(waits("A"), actions=(CallActivity(name="A", input="1"), *waits("B", retry=RETRY).actions))
+    history = first_episode(scheduled(0, "A"), scheduled(1, "B"))
+    ordered = episode(completed(0), failure(1), history=history).numberable(result)
+    assert ordered.arrived == (failure(1), completed(0))
+    assert ordered.numberable(result) == ordered
+
+
+def test_the_rest_of_an_episode_that_a_crash_cut_short_has_no_beginning() -> None:
+    history = first_episode(scheduled(0))[:-1]
+    rest = replace(episode(history=history), arrived=None)
+    checkpoint = rest.complete(waits("A", "B"))
+    assert names(checkpoint.new_events) == ["TaskScheduled", "OrchestratorCompleted"]
+    assert checkpoint.new_events[0].event_id == 1
+
+
+@pytest.mark.parametrize(
+    ("actions", "asked"),
+    [((), "nothing more"), (waits("B").actions, "the activity 'B'"), ((CreateTimer(fire_at=AT),), "a timer")],
+)
+def test_code_that_asks_for_other_work_than_the_history_has_is_refused(
+    actions: tuple[CallActivity, ...], asked: str
+) -> None:
+    message = f"the history has TaskScheduled of 'A' as task 0, but the orchestrator now asks for {asked} there"
+    with pytest.raises(NonDeterminismError, match=message):
+        episode(completed(0), history=first_episode(scheduled(0))).complete(replace(DONE, actions=actions))
+
+
+def test_function_names_are_compared_without_regard_to_case() -> None:
+    history = first_episode(scheduled(0, "reservestock"))
+    checkpoint = episode(completed(0), history=history).complete(replace(DONE, actions=waits("ReserveStock").actions))
+    assert "ExecutionCompleted" in names(checkpoint.new_events)
+
+
+def test_a_custom_status_over_16_kb_fails_the_execution() -> None:
+    result = replace(DONE, custom_status='"' + "x" * 8191 + '"')
+    checkpoint = episode(started()).complete(result)
+    assert checkpoint.update is not None
+    assert "must not exceed 16 KB. The current payload size is 16.0 KB" in (checkpoint.update.output or "")
+
+
+def test_too_many_actions_fail_the_execution() -> None:
+    checkpoint = episode(started()).complete(waits(*["A"] * 101))
+    assert checkpoint.update is not None
+    assert "Maximum amount of orchestration actions (100) has been reached" in (checkpoint.update.output or "")
+
+
+def test_a_custom_status_that_is_not_set_is_the_text_null() -> None:
+    update = episode(started()).complete(DONE).update
+    assert update is not None
+    assert update.custom_status == "null"
+
+
+@pytest.mark.parametrize(
+    ("instance_id", "partitions"),
+    [
+        ("abc", (0, 1, 3, 3, 11)),
+        ("order-1", (0, 1, 1, 5, 13)),
+        ("commande-é", (0, 0, 0, 0, 8)),
+        ("@counter@alice", (0, 1, 1, 5, 5)),
+        ("tenant/7?x#1^", (0, 0, 2, 6, 14)),
+    ],
+)
+def test_instances_fall_into_the_partitions_of_a_real_host(instance_id: str, partitions: tuple[int, ...]) -> None:
+    assert tuple(partition_of(instance_id, count) for count in (1, 2, 4, 8, 16)) == partitions

@@ -1,0 +1,69 @@
+"""How Python values travel: JSON text within JSON text, as the shim protocol has it."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from devhost.core.history import OrchestratorStarted
+from devhost.core.payload import (
+    activity_argument,
+    normalize_result,
+    orchestrator_payload,
+    wrap_activity_input,
+    wrap_child_input,
+)
+from tests.unit.devhost.core.examples import AT, PARENT, started
+
+
+def test_an_activity_input_is_an_array_with_one_string() -> None:
+    assert wrap_activity_input('"Oslo"') == '["\\"Oslo\\""]'
+
+
+@pytest.mark.parametrize("text", ['"Oslo"', "0", "null", '{"k": 1}', "[1, 2]"])
+def test_an_activity_gets_the_text_that_the_sdk_wrote(text: str) -> None:
+    assert activity_argument(wrap_activity_input(text)) == text
+
+
+@pytest.mark.parametrize(
+    ("stored", "argument"), [("[5]", "5"), ("[null]", "null"), (None, "null"), ('{"raw":1}', '{"raw":1}')]
+)
+def test_an_activity_input_of_another_host_is_passed_on_as_json_text(stored: str | None, argument: str) -> None:
+    assert activity_argument(stored) == argument
+
+
+def test_the_input_of_a_child_is_encoded_twice() -> None:
+    assert wrap_child_input('{"a": 1}') == '"{\\"a\\": 1}"'
+
+
+@pytest.mark.parametrize(("text", "stored"), [("null", None), (None, None), ('{"a": 1}', '{"a":1}'), ("0", "0")])
+def test_a_result_is_stored_compactly_and_null_not_at_all(text: str | None, stored: str | None) -> None:
+    assert normalize_result(text) == stored
+
+
+@pytest.mark.parametrize(
+    ("stored", "given"),
+    [
+        ('"{\\"a\\": 1}"', '{"a": 1}'),
+        ('{"a":1}', '{"a":1}'),
+        ("[1]", "[1]"),
+        ("7", "7"),
+        (None, None),
+        ("not json", "not json"),
+    ],
+)
+def test_the_orchestrator_input_is_json_text_whoever_started_it(stored: str | None, given: str | None) -> None:
+    start = started(input=stored)
+    payload = json.loads(orchestrator_payload(start, (OrchestratorStarted(timestamp=AT), start)))
+    assert payload["input"] == given
+
+
+def test_the_payload_has_what_the_sdk_needs() -> None:
+    start = started(parent_instance=PARENT)
+    payload = json.loads(orchestrator_payload(start, (OrchestratorStarted(timestamp=AT), start)))
+    assert payload["instanceId"] == "me"
+    assert payload["parentInstanceId"] == "parent"
+    assert (payload["upperSchemaVersion"], payload["upperSchemaVersionNew"]) == (1, 3)
+    assert [event["EventType"] for event in payload["history"]] == [12, 0]
+    assert payload["history"][1]["Version"] == ""

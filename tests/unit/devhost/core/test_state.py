@@ -1,0 +1,90 @@
+"""Which messages an execution still takes."""
+
+from __future__ import annotations
+
+import pytest
+
+from devhost.core.history import (
+    EventRaised,
+    ExecutionCompleted,
+    ExecutionStarted,
+    ExecutionTerminated,
+    HistoryEvent,
+    OrchestratorStarted,
+)
+from devhost.core.state import MAX_DELIVERIES_TO_NOTHING, MAX_EARLY_DELIVERIES, Admission, admit, fold
+from devhost.core.status import RuntimeStatus
+from tests.unit.devhost.core.examples import AT, completed, failure, first_episode, scheduled, started, to_me
+
+RUNNING = first_episode(scheduled(0), scheduled(1))
+
+
+def admitted(history: tuple[HistoryEvent, ...], *events: HistoryEvent, dequeue_count: int = 1) -> Admission:
+    return admit(fold(history), [(to_me(event), dequeue_count) for event in events])
+
+
+def test_nothing_started_is_pending() -> None:
+    assert fold(()).status is RuntimeStatus.PENDING
+
+
+def test_a_history_without_an_end_is_running() -> None:
+    state = fold(RUNNING)
+    assert state.status is RuntimeStatus.RUNNING
+    assert (state.scheduled_ids, state.answered_ids) == (frozenset({0, 1}), frozenset())
+    assert state.episode_count == 1
+    assert not state.is_episode_open
+
+
+def test_an_episode_whose_last_rows_are_missing_is_open() -> None:
+    assert fold(RUNNING[:-1]).is_episode_open
+
+
+def test_the_start_is_delivered_first_whatever_its_position() -> None:
+    raised = EventRaised(timestamp=AT, name="Go")
+    assert admitted((), raised, started()).delivered == (started(), raised)
+
+
+def test_a_second_start_of_the_same_execution_is_dropped() -> None:
+    assert admitted(RUNNING, started()) == Admission()
+
+
+def test_a_completion_is_delivered_once() -> None:
+    assert admitted(RUNNING, completed(0), completed(0)).delivered == (completed(0),)
+    history = (*RUNNING, OrchestratorStarted(timestamp=AT), completed(0))
+    assert admitted(history, failure(0)).delivered == ()
+
+
+def test_a_completion_for_an_old_execution_is_dropped() -> None:
+    admission = admit(fold(RUNNING), [(to_me(completed(0), execution_id="e0"), 1)])
+    assert admission == Admission()
+
+
+def test_an_event_without_an_execution_id_is_for_any_execution() -> None:
+    terminate = ExecutionTerminated(timestamp=AT, input="enough")
+    admission = admit(fold(RUNNING), [(to_me(terminate, execution_id=None), 1)])
+    assert admission.termination == terminate
+
+
+def test_a_reply_to_what_is_not_in_the_history_yet_waits() -> None:
+    assert admitted(RUNNING, completed(0), completed(5)).deferred == (1,)
+
+
+def test_a_reply_to_nothing_does_not_wait_for_ever() -> None:
+    assert admitted(RUNNING, completed(5), dequeue_count=MAX_EARLY_DELIVERIES) == Admission()
+
+
+@pytest.mark.parametrize(("dequeue_count", "deferred"), [(1, (0,)), (MAX_DELIVERIES_TO_NOTHING + 1, ())])
+def test_a_reply_to_an_unknown_instance_waits_for_about_a_minute(dequeue_count: int, deferred: tuple[int]) -> None:
+    assert admitted((), completed(0), dequeue_count=dequeue_count).deferred == deferred
+
+
+def test_a_finished_execution_takes_nothing() -> None:
+    end = ExecutionCompleted(timestamp=AT, orchestration_status=RuntimeStatus.FAILED)
+    history = (*RUNNING[:-1], end, RUNNING[-1])
+    assert fold(history).status is RuntimeStatus.FAILED
+    assert admitted(history, completed(0), ExecutionTerminated(timestamp=AT)) == Admission()
+
+
+def test_the_current_execution_is_that_of_the_start() -> None:
+    assert fold(RUNNING).execution_id == "e1"
+    assert isinstance(fold(RUNNING).started, ExecutionStarted)
