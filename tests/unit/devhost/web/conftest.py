@@ -55,13 +55,16 @@ class EdgeFactory:
 
     def __init__(self) -> None:
         self.edges: list[Edge] = []
+        self.rpc_port = 0
 
     async def __call__(self, app: FunctionApp | None = None, **settings: Any) -> Edge:
         app = app or make_app(make_function("Hello"), make_function("Orch", "orchestrationTrigger"))
         hub, executor = FakeHub(), ScriptedExecutor()
         links = Links(hub_name="TestHub")
         client = OrchestrationClient(hub.port, app.of_kind(TriggerKind.ORCHESTRATION), FixedClock())
-        server = WebServer(app, executor.port, client, links, make_settings(**settings), host_status, rpc_port=0)
+        server = WebServer(
+            app, executor.port, client, links, make_settings(**settings), host_status, rpc_port=self.rpc_port
+        )
         await server.start()
         edge = Edge(server, hub, executor, links, aiohttp.ClientSession(auto_decompress=False))
         self.edges.append(edge)

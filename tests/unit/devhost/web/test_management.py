@@ -1,0 +1,457 @@
+"""The management API over HTTP: statuses, headers, bodies and their order."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from devhost.core.history import ExecutionTerminated
+from devhost.core.status import RuntimeStatus
+from devhost.errors import StorageUnavailable
+from tests.eventually import eventually
+from tests.unit.devhost.web.conftest import Edge, EdgeFactory
+from tests.unit.devhost.web.fakes import BEGIN
+
+QUERY = "taskHub=TestHub&connection=Storage"
+JSON_TYPE = "application/json; charset=utf-8"
+
+
+async def answer_of(edge: Edge, method: str, path: str, **options: Any) -> tuple[int, Any]:
+    async with edge.manage(method, path, **options) as answer:
+        body = await answer.read()
+        return answer.status, json.loads(body) if body else None
+
+
+async def test_a_start_answers_202_with_the_urls_in_the_order_of_the_extension(edge: Edge) -> None:
+    async with edge.manage("POST", "/orchestrators/Orch/a%20b", data="{}") as answer:
+        body = await answer.json()
+
+        base = f"{edge.webhook}/instances/a%20b"
+        assert answer.status == 202
+        assert answer.headers["Content-Type"] == JSON_TYPE
+        assert answer.headers["Location"] == body["statusQueryGetUri"] == f"{base}?{QUERY}"
+        assert answer.headers["Retry-After"] == "10"
+        assert list(body.items()) == [
+            ("id", "a b"),
+            ("statusQueryGetUri", f"{base}?{QUERY}"),
+            ("sendEventPostUri", f"{base}/raiseEvent/{{eventName}}?{QUERY}"),
+            ("terminatePostUri", f"{base}/terminate?reason={{text}}&{QUERY}"),
+            ("purgeHistoryDeleteUri", f"{base}?{QUERY}"),
+            ("restartPostUri", f"{base}/restart?{QUERY}"),
+            ("suspendPostUri", f"{base}/suspend?reason={{text}}&{QUERY}"),
+            ("resumePostUri", f"{base}/resume?reason={{text}}&{QUERY}"),
+        ]
+    assert (await answer_of(edge, "GET", "/instances/a%20b"))[0] == 202
+
+
+async def test_a_start_through_the_rpc_base_links_to_the_public_origin(edge: Edge) -> None:
+    async with edge.session.post(f"{edge.server.rpc_base_url}orchestrators/Orch/x") as answer:
+        location = answer.headers["Location"]
+
+    assert location == f"http://localhost:{edge.server.port}/runtime/webhooks/durabletask/instances/x?{QUERY}"
+
+
+async def test_links_have_the_origin_that_the_caller_used(edge: Edge) -> None:
+    async with edge.manage("POST", "/orchestrators/Orch/x", headers={"Host": "devbox:9000"}) as answer:
+        assert answer.headers["Location"].startswith("http://devbox:9000/runtime/")
+    edge.hub.records.clear()
+    async with edge.manage("POST", "/orchestrators/Orch/x", headers={"Host": "a'b<script>"}) as answer:
+        assert answer.headers["Location"].startswith(f"http://localhost:{edge.server.port}/runtime/")
+
+
+@pytest.mark.parametrize(
+    ("body", "stored"),
+    [
+        (b"", None),
+        (b"  \n", None),
+        (b"null", "null"),
+        (b'{"a": 1, "b": [1, 2.50, null]}', '{"a":1,"b":[1,2.5,null]}'),
+        (b'"{\\"a\\": 1}"', '"{\\"a\\": 1}"'),
+        (b'{"a": 1, "a": 2}', '{"a":2}'),
+        ("\ufeff[1]".encode(), "[1]"),
+        ('{"name":"Zoë 🚀"}'.encode(), '{"name":"Zoë 🚀"}'),
+        (b'"\\ud800"', '"\\ud800"'),
+        (b"123456789012345678901234567890", "123456789012345678901234567890"),
+    ],
+)
+async def test_the_input_is_the_json_of_the_body_in_compact_form(edge: Edge, body: bytes, stored: str | None) -> None:
+    status, _ = await answer_of(edge, "POST", "/orchestrators/Orch/x", data=body)
+
+    assert (status, edge.hub.records["x"].input) == (202, stored)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"{", b"nope", b"NaN", b'{"a": Infinity}', b"1e999", b"\xff\xfe\xfd", b"[" * 200_000,
+        b"[" * 200_000 + b"]" * 200_000, b"9" * 5000, b'{"a":1} trailing', b"'x'", b"\x00",
+    ],
+)  # fmt: skip
+async def test_a_body_that_is_no_json_is_refused_and_starts_nothing(edge: Edge, body: bytes) -> None:
+    status, answer = await answer_of(edge, "POST", "/orchestrators/Orch/x", data=body)
+
+    assert (status, answer["Message"]) == (400, "Invalid JSON content")
+    assert list(answer) == ["Message", "ExceptionMessage", "ExceptionType", "StackTrace"]
+    assert answer["StackTrace"] is None
+    assert edge.hub.records == {}
+
+
+async def test_the_content_type_of_a_start_is_not_looked_at(edge: Edge) -> None:
+    options = {"data": b"{}", "headers": {"Content-Type": "text/plain"}}
+
+    assert (await answer_of(edge, "POST", "/orchestrators/Orch/x", **options))[0] == 202
+
+
+async def test_an_unknown_orchestrator_is_400_with_both_messages(edge: Edge) -> None:
+    status, answer = await answer_of(edge, "POST", "/orchestrators/Nope")
+
+    assert status == 400
+    assert answer["Message"] == "One or more of the arguments submitted is incorrect"
+    assert answer["ExceptionMessage"] == (
+        "The function 'Nope' doesn't exist, is disabled, or is not an orchestrator function. Additional info: "
+        "The following are the known orchestrator functions: 'Orch'."
+    )
+
+
+async def test_a_running_id_is_409_with_both_messages(edge: Edge) -> None:
+    edge.hub.add("x")
+
+    status, answer = await answer_of(edge, "POST", "/orchestrators/Orch/x")
+
+    assert status == 409
+    assert answer["Message"] == answer["ExceptionMessage"]
+    assert answer["Message"] == "An Orchestration instance with the status Running already exists."
+
+
+async def test_a_finished_instance_is_replaced_by_a_start(edge: Edge) -> None:
+    edge.hub.add("x", RuntimeStatus.COMPLETED, output="1")
+
+    assert (await answer_of(edge, "POST", "/orchestrators/Orch/x"))[0] == 202
+    assert edge.hub.records["x"].runtime_status is RuntimeStatus.PENDING
+
+
+async def start_and_finish(edge: Edge, query: str, status: RuntimeStatus) -> tuple[int, Any]:
+    """A start in wait mode whose instance ends once it is there."""
+    call = asyncio.create_task(answer_of(edge, "POST", f"/orchestrators/Orch/x?{query}"))
+    await eventually(lambda: "x" in edge.hub.records)
+    edge.hub.add("x", status, output='{"sum":3}')
+    return await call
+
+
+async def test_wait_mode_answers_with_the_output_of_a_completed_instance(edge: Edge) -> None:
+    waited = await start_and_finish(edge, "timeout=9&pollingInterval=0.01", RuntimeStatus.COMPLETED)
+
+    assert waited == (200, {"sum": 3})
+
+
+async def test_wait_mode_answers_with_the_status_of_a_failed_instance(edge: Edge) -> None:
+    status, body = await start_and_finish(edge, "TIMEOUT=9&pollinginterval=0.01", RuntimeStatus.FAILED)
+
+    assert (status, body["runtimeStatus"], body["instanceId"]) == (200, "Failed", "x")
+
+
+async def test_wait_mode_answers_202_when_the_time_is_over(edge: Edge) -> None:
+    status, body = await answer_of(edge, "POST", "/orchestrators/Orch/x?timeout=0.05&pollingInterval=0.01")
+
+    assert (status, body["id"]) == (202, "x")
+
+
+@pytest.mark.parametrize(
+    "query", ["timeout=60", "pollingInterval=1", "timeout=-1&pollingInterval=-2", "timeout=nan&pollingInterval=1"]
+)
+async def test_wait_mode_needs_both_times(edge: Edge, query: str) -> None:
+    assert (await answer_of(edge, "POST", f"/orchestrators/Orch/x?{query}"))[0] == 202
+
+
+async def test_wait_mode_with_an_interval_above_the_timeout_is_400_and_the_instance_runs(edge: Edge) -> None:
+    status, answer = await answer_of(edge, "POST", "/orchestrators/Orch/x?timeout=1&pollingInterval=2")
+
+    assert status == 400
+    assert "should be bigger than" in answer["ExceptionMessage"]
+    assert "x" in edge.hub.records
+
+
+async def test_wait_mode_does_not_hold_up_the_end_of_the_host(edge: Edge) -> None:
+    call = asyncio.create_task(answer_of(edge, "POST", "/orchestrators/Orch/x?timeout=600&pollingInterval=600"))
+    await eventually(lambda: "x" in edge.hub.records)
+
+    await edge.server.drain(5)
+
+    assert (await call)[0] == 202
+
+
+async def test_a_status_has_its_members_in_order_and_its_times_in_seconds(edge: Edge) -> None:
+    edge.hub.add("x", input='{"a":1}', custom_status='"half"', output=None)
+
+    assert list((await answer_of(edge, "GET", "/instances/x"))[1].items()) == [
+        ("name", "Orch"),
+        ("instanceId", "x"),
+        ("runtimeStatus", "Running"),
+        ("input", {"a": 1}),
+        ("customStatus", "half"),
+        ("output", None),
+        ("createdTime", "2026-03-01T10:00:00Z"),
+        ("lastUpdatedTime", "2026-03-01T10:00:02Z"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [
+        (RuntimeStatus.PENDING, 202),
+        (RuntimeStatus.RUNNING, 202),
+        (RuntimeStatus.CONTINUED_AS_NEW, 202),
+        (RuntimeStatus.SUSPENDED, 202),
+        (RuntimeStatus.COMPLETED, 200),
+        (RuntimeStatus.TERMINATED, 200),
+        (RuntimeStatus.CANCELED, 200),
+        (RuntimeStatus.FAILED, 200),
+    ],
+)
+async def test_the_http_status_tells_whether_an_instance_goes_on(edge: Edge, status: RuntimeStatus, code: int) -> None:
+    edge.hub.add("x", status)
+
+    async with edge.manage("GET", "/instances/x?showInput=false") as answer:
+        assert answer.status == code
+        if code == 202:
+            assert answer.headers["Location"] == f"{edge.webhook}/instances/x?showInput=false"
+            assert answer.headers["Retry-After"] == "5"
+
+
+async def test_a_failure_is_500_only_where_the_caller_asks_for_it(edge: Edge) -> None:
+    edge.hub.add("x", RuntimeStatus.FAILED, output="boom")
+    edge.hub.add("y", RuntimeStatus.TERMINATED)
+    flag = "returnInternalServerErrorOnFailure=True"
+
+    assert (await answer_of(edge, "GET", f"/instances/x?{flag}"))[0] == 500
+    assert (await answer_of(edge, "GET", f"/instances/y?{flag}"))[0] == 200
+
+
+@pytest.mark.parametrize(("value", "shown"), [("False", None), ("false", None), ("true", 1), ("maybe", 1), ("", 1)])
+async def test_show_input_is_true_unless_it_says_false(edge: Edge, value: str, shown: Any) -> None:
+    edge.hub.add("x", input="1")
+
+    assert (await answer_of(edge, "GET", f"/instances/x?showinput={value}"))[1]["input"] == shown
+
+
+async def test_a_pending_instance_shows_no_history(edge: Edge) -> None:
+    edge.hub.add("x", RuntimeStatus.PENDING)
+    edge.hub.add("y", RuntimeStatus.RUNNING)
+
+    assert "historyEvents" not in (await answer_of(edge, "GET", "/instances/x?showHistory=true"))[1]
+    assert (await answer_of(edge, "GET", "/instances/y?showHistory=true"))[1]["historyEvents"] == []
+
+
+async def test_an_unknown_instance_is_404_without_a_body(edge: Edge) -> None:
+    assert await answer_of(edge, "GET", "/instances/nowhere") == (404, None)
+    assert await answer_of(edge, "DELETE", "/instances/nowhere") == (404, None)
+    assert await answer_of(edge, "POST", "/instances/nowhere/terminate?reason=x") == (404, None)
+
+
+async def test_a_listing_is_paged_by_a_token_both_ways(edge: Edge) -> None:
+    for name in "abcde":
+        edge.hub.add(name)
+    seen, token = [], ""
+    while True:
+        async with edge.manage("GET", "/instances?top=2", headers={"x-ms-continuation-token": token}) as answer:
+            seen.append([item["instanceId"] for item in await answer.json()])
+            token = answer.headers["x-ms-continuation-token"]
+        if not token:
+            break
+
+    assert seen == [["a", "b"], ["c", "d"], ["e"]]
+
+
+async def test_a_page_is_filled_across_the_short_pages_of_the_storage(edge: Edge) -> None:
+    for name in "abcde":
+        edge.hub.add(name)
+    edge.hub.page_limit = 1
+
+    async with edge.manage("GET", "/instances?top=3") as answer:
+        assert [item["instanceId"] for item in await answer.json()] == ["a", "b", "c"]
+        assert answer.headers["x-ms-continuation-token"] == "d"
+
+
+async def test_a_token_of_nobody_is_400(edge: Edge) -> None:
+    edge.hub.add("a")
+
+    status, answer = await answer_of(edge, "GET", "/instances", headers={"x-ms-continuation-token": "zzz"})
+
+    assert (status, answer["ExceptionMessage"]) == (400, "The continuation token is not one of an earlier page")
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ("", ["a1", "a2", "b"]),
+        ("runtimeStatus=Running", ["a1"]),
+        ("runtimeStatus=running,FAILED", ["a1", "b"]),
+        ("runtimeStatus=Running&runtimeStatus=Failed", ["a1", "b"]),
+        ("runtimeStatus=Nonsense", ["a1", "a2", "b"]),
+        ("instanceIdPrefix=a", ["a1", "a2"]),
+        ("createdTimeFrom=2026-03-01T11:00:00Z", ["b"]),
+        ("createdTimeFrom=2026-03-01T12:00:00%2B01:00", ["b"]),
+        ("createdTimeFrom=2026-03-01T12:00:00+01:00", ["b"]),
+        ("createdTimeTo=2026-03-01", []),
+        ("createdTimeTo=2026-03-01T10:30", ["a1", "a2"]),
+        ("createdTimeFrom=yesterday&createdTimeTo=9999-99-99&top=x&top=-1", ["a1", "a2", "b"]),
+        ("top=99999999999999999999", ["a1", "a2", "b"]),
+        ("taskHub=&connection=", ["a1", "a2", "b"]),
+        ("taskHub=testhub&connection=Storage", ["a1", "a2", "b"]),
+    ],
+)
+async def test_filters_apply_and_bad_ones_are_as_if_absent(edge: Edge, query: str, found: list[str]) -> None:
+    edge.hub.add("a1")
+    edge.hub.add("a2", RuntimeStatus.COMPLETED)
+    edge.hub.add("b", RuntimeStatus.FAILED, created_at=BEGIN + timedelta(hours=2))
+
+    status, items = await answer_of(edge, "GET", f"/instances/?{query}")
+
+    assert (status, [item["instanceId"] for item in items]) == (200, found)
+
+
+async def test_a_listing_shows_inputs_unless_told_not_to(edge: Edge) -> None:
+    edge.hub.add("a", input="1")
+
+    assert (await answer_of(edge, "GET", "/instances"))[1][0]["input"] == 1
+    assert (await answer_of(edge, "GET", "/instances?showInput=false"))[1][0]["input"] is None
+
+
+async def test_terminate_sends_the_reason_and_answers_202_without_a_body(edge: Edge) -> None:
+    edge.hub.add("x")
+
+    assert await answer_of(edge, "POST", "/instances/x/TERMINATE?Reason=no+more%20%26%20done") == (202, None)
+
+    event = edge.hub.sent[0].event
+    assert isinstance(event, ExecutionTerminated)
+    assert event.input == "no more & done"
+    assert await answer_of(edge, "POST", "/instances/x/terminate") == (410, None)
+
+
+async def test_purge_of_a_running_instance_is_412_with_a_json_string(edge: Edge) -> None:
+    edge.hub.add("x")
+
+    status, body = await answer_of(edge, "DELETE", "/instances/x")
+
+    assert status == 412
+    assert isinstance(body, str)
+    assert "Running" in body
+
+
+async def test_purge_by_filter_needs_a_time_to_begin_with(edge: Edge) -> None:
+    for query in ("", "?createdTimeFrom=", "?createdTimeFrom=soon"):
+        assert await answer_of(edge, "DELETE", f"/instances{query}") == (
+            400,
+            "Please provide value for 'createdTimeFrom' parameter.",
+        )
+
+
+async def test_purge_by_filter_counts_and_is_404_where_nothing_matches(edge: Edge) -> None:
+    edge.hub.add("x", RuntimeStatus.COMPLETED)
+    edge.hub.add("y", RuntimeStatus.FAILED)
+    path = "/instances?createdTimeFrom=2026-01-01"
+
+    assert await answer_of(edge, "DELETE", f"{path}&instanceIdPrefix=zzz") == (404, None)
+    assert await answer_of(edge, "DELETE", f"{path}&runtimeStatus=Failed,Running") == (200, {"instancesDeleted": 1})
+    assert await answer_of(edge, "DELETE", path) == (200, {"instancesDeleted": 1})
+    assert await answer_of(edge, "DELETE", path) == (404, None)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "feature"),
+    [
+        ("POST", "/instances/x/raiseEvent/Go", "external events"),
+        ("POST", "/instances/x/suspend", "suspend"),
+        ("POST", "/instances/x/resume", "resume"),
+        ("POST", "/instances/x/rewind", "rewind"),
+        ("POST", "/instances/x/restart", "restart"),
+        ("GET", "/entities", "entities"),
+        ("GET", "/entities/Counter/c", "entities"),
+        ("POST", "/entities/Counter/c?op=add", "entities"),
+        ("DELETE", "/entities/Counter/$", "entities"),
+        ("GET", "/instances?taskHub=Other", "other task hubs"),
+        ("GET", "/instances?connection=Other", "other storage connections"),
+    ],
+)
+async def test_what_devhost_does_not_have_is_501_and_names_it(edge: Edge, method: str, path: str, feature: str) -> None:
+    status, answer = await answer_of(edge, method, path)
+
+    assert status == 501
+    assert answer["Message"].startswith(f"devhost does not support {feature} yet")
+    assert answer["ExceptionMessage"] == answer["Message"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", ""),
+        ("GET", "/nothing"),
+        ("GET", "/orchestrators/Orch"),
+        ("PUT", "/orchestrators/Orch"),
+        ("POST", "/orchestrators"),
+        ("POST", "/orchestrators//x"),
+        ("POST", "/orchestrators/Orch/x/y"),
+        ("POST", "/instances/x"),
+        ("PATCH", "/instances/x"),
+        ("GET", "/instances/x/terminate"),
+        ("POST", "/instances/x/explode"),
+        ("POST", "/instances/x/raiseEvent"),
+        ("GET", "x/instances"),
+    ],
+)
+async def test_a_path_or_verb_without_a_route_is_404_without_a_body(edge: Edge, method: str, path: str) -> None:
+    assert await answer_of(edge, method, path) == (404, None)
+
+
+async def test_make_primary_is_200(edge: Edge) -> None:
+    assert await answer_of(edge, "POST", "/makeprimary") == (200, None)
+
+
+async def test_the_base_is_found_in_any_case(edge: Edge) -> None:
+    edge.hub.add("x")
+
+    async with edge.request("GET", "/RunTime/WebHooks/DurableTask/Instances/x/") as answer:
+        assert answer.status == 202
+
+
+async def test_storage_that_does_not_answer_is_503_with_retry_after(edge: Edge) -> None:
+    edge.hub.failure = StorageUnavailable("127.0.0.1:10002 refused the connection")
+
+    async with edge.manage("GET", "/instances/x") as answer:
+        body = await answer.json()
+        assert answer.status == 503
+        assert int(answer.headers["Retry-After"]) > 0
+        assert "10002" in body["ExceptionMessage"]
+
+
+async def test_an_unexpected_error_is_500_without_its_trace_and_is_logged(
+    edge: Edge, caplog: pytest.LogCaptureFixture
+) -> None:
+    edge.hub.failure = KeyError("secret detail")
+
+    status, answer = await answer_of(edge, "GET", "/instances/x")
+
+    assert (status, answer["Message"]) == (500, "Something went wrong while processing your request")
+    assert "secret" not in json.dumps(answer)
+    assert "secret detail" in caplog.text
+
+
+async def test_the_rpc_listener_serves_nothing_but_its_base(edge: Edge) -> None:
+    origin = edge.server.rpc_base_url.removesuffix("/durabletask/")
+    for path in ("/", "/api/Hello", "/admin/host/status", "/runtime/webhooks/durabletask/instances"):
+        async with edge.session.get(origin + path) as answer:
+            assert (answer.status, await answer.read()) == (404, b"")
+
+
+async def test_an_unlimited_body_is_taken_by_rpc_and_a_limit_holds_in_public(serve: EdgeFactory) -> None:
+    edge = await serve(body_limit_bytes=1000)
+    body = json.dumps("x" * 2_000_000).encode()
+
+    assert (await answer_of(edge, "POST", "/orchestrators/Orch", data=io.BytesIO(body))) == (413, None)
+    async with edge.session.post(f"{edge.server.rpc_base_url}orchestrators/Orch", data=io.BytesIO(body)) as answer:
+        assert answer.status == 202
