@@ -22,7 +22,8 @@ _YELLOW = "33"
 _CYAN = "36"
 
 # `print` in user code counts as user code's own logging.
-_USER_CATEGORIES = ("function.", "host.function.console")
+_OWN_ROOTS = ("Host", "Host.Function.Console", "Function")
+_USER_CATEGORIES = ("function.", "host.function.console.")
 
 
 class Console:
@@ -72,7 +73,9 @@ def _entry(function: Function, base_url: str, route_prefix: str) -> str:
         return f"{function.name}: {function.trigger.type}"
     methods = function.http.methods
     shown = "" if methods is None else f"[{','.join(methods).upper()}]"
-    url = "/".join(part for part in (base_url, route_prefix, function.http.route) if part)
+    # Core Tools shows the bare prefix for an empty route, where the function does not answer.
+    route = function.http.route.strip("/") or function.name
+    url = "/".join(part for part in (base_url, route_prefix, route) if part)
     return f"{function.name}: {shown} {url}"
 
 
@@ -81,7 +84,7 @@ def configure_logging(console: Console, settings: LogSettings) -> None:
     handler = ConsoleHandler(console, LevelRules(settings))
     logging.getLogger().handlers = [handler]
     # Loggers drop early what no category below them shows, so that hidden records cost next to nothing.
-    for name in ("", "Host", "Host.Function.Console", "Function"):
+    for name in ("", *_OWN_ROOTS, *settings.levels):
         logging.getLogger(name).setLevel(handler.rules.lowest_below(name))
     logging.captureWarnings(True)
 
@@ -89,20 +92,20 @@ def configure_logging(console: Console, settings: LogSettings) -> None:
 class LevelRules:
     """Which level a category is shown from.
 
-    System records from Warning (verbose: Information), those of functions from Information; `logLevel` of host.json
-    decides where it has a rule, the one with the longest prefix.
+    System records from Warning (verbose: those of the host from Information), those of functions from Information;
+    `logLevel` of host.json decides where it has a rule, the one with the longest prefix.
     """
 
     def __init__(self, settings: LogSettings) -> None:
         rules = {category: level.number for category, level in settings.levels.items()}
         self._default = rules.pop("default", None)
-        self._system = (LogLevel.INFORMATION if settings.is_verbose else LogLevel.WARNING).number
+        self._host = (LogLevel.INFORMATION if settings.is_verbose else LogLevel.WARNING).number
         self._rules = sorted(rules.items(), key=lambda rule: len(rule[0]), reverse=True)
 
     def lowest_below(self, category: str) -> int:
         """The lowest threshold of any category that begins so."""
-        prefix = category.lower()
-        return min([self.threshold(category), *(number for rule, number in self._rules if rule.startswith(prefix))])
+        below = f"{category.lower()}."
+        return min([self.threshold(category), *(number for rule, number in self._rules if rule.startswith(below))])
 
     def threshold(self, category: str) -> int:
         name = category.lower()
@@ -111,7 +114,9 @@ class LevelRules:
                 return number
         if self._default is not None:
             return self._default
-        return LogLevel.INFORMATION.number if name.startswith(_USER_CATEGORIES) else self._system
+        if f"{name}.".startswith(_USER_CATEGORIES):
+            return LogLevel.INFORMATION.number
+        return self._host if f"{name}.".startswith("host.") else LogLevel.WARNING.number
 
 
 class ConsoleHandler(logging.Handler):

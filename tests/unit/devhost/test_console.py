@@ -71,6 +71,11 @@ class TestFunctionList:
         text = shown(function("Any", "httpTrigger", http=http("any", "get")), route_prefix="")
         assert "\tAny: [GET] http://localhost:7071/any\n" in text
 
+    def test_shows_the_name_where_the_route_is_empty(self) -> None:
+        assert "\tRoot: [GET] http://localhost:7071/api/Root\n" in shown(
+            function("Root", "httpTrigger", http=http("", "get"))
+        )
+
     def test_has_no_heading_where_nothing_is_enabled(self) -> None:
         assert shown(function("Old", "activityTrigger", is_disabled=True)) == "\nFunction Old is disabled."
 
@@ -84,10 +89,13 @@ class TestLevels:
     def test_records_of_functions_show_from_information(self, category: str) -> None:
         assert threshold(category) == logging.INFO
 
-    @pytest.mark.parametrize("category", ["Host.Startup", "azure.core", "asyncio"])
-    def test_system_records_show_from_warning_and_from_information_when_verbose(self, category: str) -> None:
-        assert threshold(category) == logging.WARNING
-        assert threshold(category, is_verbose=True) == logging.INFO
+    def test_records_of_the_host_show_from_warning_and_from_information_when_verbose(self) -> None:
+        assert threshold("Host.Startup") == logging.WARNING
+        assert threshold("Host.Startup", is_verbose=True) == logging.INFO
+
+    @pytest.mark.parametrize("category", ["azure.core", "asyncio", "Hosting"])
+    def test_records_of_libraries_show_from_warning_even_when_verbose(self, category: str) -> None:
+        assert threshold(category, is_verbose=True) == logging.WARNING
 
     def test_default_of_host_json_decides_for_both(self) -> None:
         assert threshold("Function.Hello", {"default": LogLevel.ERROR}) == logging.ERROR
@@ -150,7 +158,9 @@ class TestLines:
         logging.getLogger("Function.Hello").debug("hidden")
         logging.getLogger("Host.Startup").warning("careful")
         assert [line.partition("] ")[2] for line in out.getvalue().splitlines()] == ["in detail", "careful"]
+        assert logging.getLogger("Function.Hello").isEnabledFor(logging.INFO)
         assert not logging.getLogger("Host.Web").isEnabledFor(logging.INFO)
+        assert not logging.getLogger("azure").isEnabledFor(logging.INFO)
 
 
 class TestColor:

@@ -1,0 +1,113 @@
+"""The command line: `python -m devhost start`, with the options of `func start` that make sense here.
+
+Exit codes: 0 after Ctrl+C, 1 when the running host fails, 2 when something is not as it must be to start, 3 for wrong
+arguments. A `ConfigurationError` is one line on stderr, never a traceback.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from enum import IntEnum
+from pathlib import Path
+from typing import NoReturn
+
+from devhost import __version__
+from devhost.console import Console
+from devhost.errors import ConfigurationError
+from devhost.settings import Settings, StartOptions, load_settings
+
+Run = Callable[[Settings, Console], int]
+
+
+class ExitCode(IntEnum):
+    """What the exit code of devhost says."""
+
+    OK = 0
+    FAILED = 1
+    CONFIGURATION = 2
+    ARGUMENTS = 3
+
+
+def main(arguments: Sequence[str] | None = None, *, run: Run | None = None) -> int:
+    """Runs one command and returns its exit code; `run` stands in for the host in tests."""
+    parser = _parser()
+    parsed = parser.parse_args(arguments)
+    if parsed.command is None:
+        parser.print_help()
+        return ExitCode.OK
+    console = Console(sys.stdout, sys.stderr)
+    try:
+        settings = load_settings(_options(parsed), os.environ)
+        return (run or _run_host())(settings, console)
+    except ConfigurationError as error:
+        console.error(str(error))
+        return ExitCode.CONFIGURATION
+    except KeyboardInterrupt:
+        # Ctrl+C before the host listens to it, or while it ends.
+        return ExitCode.OK
+
+
+def _run_host() -> Run:
+    # Imported late: --help and a wrong setting answer at once, without loading aiohttp and the Azure SDKs.
+    from devhost.host import run_host
+
+    return run_host
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        self.print_usage(sys.stderr)
+        self.exit(ExitCode.ARGUMENTS, f"{self.prog}: {message}\n")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="devhost",
+        description="Runs Azure Functions apps of the Python v1 model, Durable Functions included, on this machine: "
+        "state in Azurite or Azure Storage, no Core Tools needed.",
+    )
+    parser.add_argument("--version", action="version", version=f"devhost {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="command", parser_class=_Parser)
+    start = commands.add_parser(
+        "start",
+        help="run the function app of this folder until Ctrl+C",
+        description="Runs the function app of this folder, or of the nearest one above it with a host.json, until "
+        "Ctrl+C. Options win over local.settings.json.",
+        epilog="Exit codes: 0 ended by Ctrl+C, 1 the host failed, 2 a setting or the machine is not as it must be "
+        "(the line says which), 3 wrong arguments.",
+    )
+    _add_start_options(start)
+    return parser
+
+
+def _add_start_options(start: argparse.ArgumentParser) -> None:
+    start.add_argument(
+        "-p", "--port", type=int, help="port to listen on (default: Host.LocalHttpPort of local.settings.json, or 7071)"
+    )
+    start.add_argument("--address", help="IP address to listen on (default: Host.LocalHttpAddress, or 127.0.0.1)")
+    start.add_argument(
+        "--script-root", "--prefix", type=Path, metavar="FOLDER", help="folder of the app (default: found from here up)"
+    )
+    start.add_argument("--cors", metavar="ORIGINS", help="origins that browsers may call from, split by commas, or *")
+    start.add_argument("--cors-credentials", action="store_true", help="let such calls carry credentials")
+    start.add_argument("--functions", nargs="+", default=[], metavar="NAME", help="run these functions only")
+    start.add_argument("--verbose", action="store_true", help="show what the host itself logs")
+    start.add_argument(
+        "--no-azurite", action="store_true", help="do not start Azurite when the storage emulator does not answer"
+    )
+
+
+def _options(parsed: argparse.Namespace) -> StartOptions:
+    return StartOptions(
+        script_root=parsed.script_root,
+        port=parsed.port,
+        address=parsed.address,
+        cors=parsed.cors,
+        cors_credentials=parsed.cors_credentials,
+        functions=tuple(parsed.functions),
+        is_verbose=parsed.verbose,
+        starts_azurite=not parsed.no_azurite,
+    )

@@ -1,0 +1,242 @@
+"""What a person sees who starts and ends the host, and what becomes of the work in hand."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from devhost import azurite as emulator
+from devhost.worker_id import is_process_alive
+from tests.e2e.conftest import HELLO_APP, RunningHost
+from tests.e2e.host_process import HostProcess, call, environment_of, hosted, spawn_host
+from tests.eventually import eventually_blocking
+
+TIME = r"\[\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z\]"
+GUID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+EXECUTING = rf"{TIME} Executing 'Functions\.greet' \(Reason='\(null\)', Id={GUID}\)"
+EXECUTED = rf"{TIME} Executed 'Functions\.greet' \(Succeeded, Id={GUID}, Duration=\d+ms\)"
+
+
+def refusal(app_root: Path, options: Sequence[str] = (), *, storage: str | None = None) -> tuple[int, str, str]:
+    """The exit code, stdout and stderr of a start that is not meant to succeed."""
+    done = subprocess.run(
+        [sys.executable, "-m", "devhost", "start", "--script-root", str(app_root), "--no-azurite", *options],
+        env=environment_of(storage, None, {}),
+        cwd=app_root,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        encoding="utf-8",
+        timeout=60,
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+def one_line(text: str) -> str:
+    assert text.count("\n") == 1, text
+    return text.strip()
+
+
+@pytest.fixture
+def app_root(tmp_path: Path) -> Path:
+    return shutil.copytree(HELLO_APP, tmp_path / "app")
+
+
+class TestConsole:
+    def test_shows_banner_ready_line_and_functions_in_this_order(self, running_host: RunningHost) -> None:
+        with running_host() as host:
+            wanted = [
+                r"devhost \d+\.\d+\.\d+, a local host for Azure Functions",
+                r"Function app: .*hello",
+                rf"{TIME} Worker process started and initialized\.",
+                rf"{TIME} Host lock lease acquired by instance ID '.+'\.",
+                r"Functions:",
+                rf"\tstart_hello: \[GET,POST\] {host.url}/api/hello/\{{instanceId\?\}}",
+                r"\tgreet: activityTrigger",
+                r"\tgreet_all: orchestrationTrigger",
+                r"For detailed output, run devhost with --verbose flag\.",
+            ]
+            assert re.search(".*".join(f"^{each}$.*" for each in wanted), host.output, re.DOTALL | re.MULTILINE)
+
+    def test_shows_each_call_and_what_user_code_logs(self, running_host: RunningHost) -> None:
+        with running_host() as host:
+            greet(host, ["Ada"])
+            eventually_blocking(lambda: re.search(EXECUTED, host.output))
+            assert re.search(rf"{EXECUTING}\n{TIME} greeting Ada\n{EXECUTED}", host.output)
+
+    def test_shows_routes_and_requests_when_verbose(self, running_host: RunningHost) -> None:
+        with running_host(options=["--no-azurite", "--verbose"]) as host:
+            call("GET", f"{host.url}/api/hello")
+            assert re.search(
+                r"Mapped function route 'api/hello/\{instanceId\?\}' \[get,post\] to 'start_hello'", host.output
+            )
+            assert "Executing HTTP request:" in host.output
+            assert "For detailed output" not in host.output
+
+    def test_has_no_colors_in_a_file(self, running_host: RunningHost) -> None:
+        with running_host() as host:
+            assert "\x1b" not in host.output
+
+    def test_names_a_function_in_error_and_serves_the_others(self, running_host: RunningHost, app_root: Path) -> None:
+        (app_root / "greet_all" / "function.json").write_text("{")
+        with running_host(app_root) as host:
+            assert "The 'greet_all' function is in error: " in host.output
+            assert "\tgreet: activityTrigger" in host.output
+            assert "\tgreet_all:" not in host.output
+
+
+class TestRefusal:
+    def test_of_a_host_json_names_file_and_place(self, app_root: Path) -> None:
+        (app_root / "host.json").write_text('{"version": "2.0",}}')
+        code, out, err = refusal(app_root)
+        assert (code, out) == (2, "")
+        assert one_line(err).startswith(f"{app_root / 'host.json'} is not valid JSON")
+
+    def test_of_a_taken_port_names_port_and_option(self, app_root: Path) -> None:
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", 0))
+            taken.listen()
+            port = taken.getsockname()[1]
+            code, _, err = refusal(app_root, ["--port", str(port)])
+        assert code == 2
+        assert one_line(err) == (
+            f"Port {port} is unavailable. Close the process using that port, or specify another port using --port [-p]."
+        )
+
+    def test_of_an_app_without_functions_names_the_folder(self, tmp_path: Path) -> None:
+        (tmp_path / "host.json").write_text('{"version": "2.0"}')
+        code, _, err = refusal(tmp_path)
+        assert code == 2
+        assert f"No functions were found in {tmp_path}" in one_line(err)
+
+    def test_of_a_storage_that_does_not_answer_says_what_to_do(self, app_root: Path) -> None:
+        code, _, err = refusal(app_root, storage=emulator.free_ports().connection_string)
+        assert code == 2
+        assert re.search(r"The storage cannot be used\. .*does not answer.* Start Azurite", one_line(err))
+
+    def test_of_a_missing_storage_setting_names_it(self, app_root: Path) -> None:
+        (app_root / "local.settings.json").unlink()
+        code, _, err = refusal(app_root)
+        assert code == 2
+        assert "AzureWebJobsStorage" in one_line(err)
+
+    def test_of_arguments_shows_the_usage(self, app_root: Path) -> None:
+        code, _, err = refusal(app_root, ["--colour"])
+        assert code == 3
+        assert err.startswith("usage: devhost")
+
+
+class TestEnd:
+    def test_by_ctrl_c_is_an_orderly_one(self, running_host: RunningHost) -> None:
+        with running_host() as host:
+            host.interrupt()
+            assert host.wait() == 0
+            assert "Traceback" not in host.output
+
+    @pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGTERM")
+    def test_by_sigterm_is_an_orderly_one(self, running_host: RunningHost) -> None:
+        with running_host() as host:
+            host.terminate()
+            assert host.wait() == 0
+
+    def test_waits_for_a_running_activity_and_says_so(self, running_host: RunningHost, tmp_path: Path) -> None:
+        gate = tmp_path / "gate"
+        with running_host() as host:
+            links = greet(host, [f"wait:{gate}"], awaited=False)
+            eventually_blocking(lambda: "waiting for the file" in host.output)
+            host.interrupt()
+            eventually_blocking(lambda: "for running functions to end: greet (1)" in host.output)
+            gate.touch()
+            assert host.wait() == 0
+            assert re.search(EXECUTED, host.output)
+            port = int(host.url.rpartition(":")[2])
+        with running_host(port=port) as host:
+            assert output(links) == ["Hello at last!"]
+            # The result was stored before the end: the activity has run once only.
+            assert host.output.count("waiting for the file") == 1
+
+    def test_by_a_second_ctrl_c_is_one_at_once(self, running_host: RunningHost, tmp_path: Path) -> None:
+        with running_host() as host:
+            greet(host, [f"wait:{tmp_path / 'never'}"], awaited=False)
+            eventually_blocking(lambda: "waiting for the file" in host.output)
+            host.interrupt()
+            eventually_blocking(lambda: "for running functions to end" in host.output)
+            host.interrupt()
+            assert host.wait(10) == 0
+
+    @pytest.mark.skipif(sys.platform == "win32", reason="a process cannot be seen to leave no children there")
+    def test_leaves_no_process_behind(self, running_host: RunningHost) -> None:
+        with running_host() as host:
+            children = children_of(host.pid)
+            assert children
+            host.interrupt()
+            host.wait()
+            assert not [pid for pid in children if is_process_alive(pid)]
+
+    def test_by_a_kill_loses_nothing(self, running_host: RunningHost, tmp_path: Path) -> None:
+        gate = tmp_path / "gate"
+        with running_host(environment=SHORT_INVISIBILITY) as host:
+            links = greet(host, ["Ada", f"wait:{gate}"], awaited=False)
+            eventually_blocking(lambda: "waiting for the file" in host.output)
+            host.kill()
+            port = int(host.url.rpartition(":")[2])
+        gate.touch()
+        # A killed host cannot give its work back: the request becomes visible when its invisibility ends.
+        with running_host(port=port, environment=SHORT_INVISIBILITY):
+            assert output(links, timeout_seconds=90) == ["Hello Ada!", "Hello at last!"]
+
+
+class TestAzurite:
+    def test_is_started_where_nothing_answers_and_stopped_at_the_end(self, app_root: Path, tmp_path: Path) -> None:
+        ports = emulator.free_ports()
+        environment = environment_of(ports.connection_string, None, {})
+        with hosted(spawn_host(app_root, output_file=tmp_path / "first.log", environment=environment)) as host:
+            assert "starting Azurite, with its data in" in host.output
+            links = greet(host, ["Ada"])
+            port = int(host.url.rpartition(":")[2])
+            host.interrupt()
+            assert host.wait() == 0
+        assert emulator.listening(ports) == []
+        assert (app_root / ".local" / ".gitignore").read_text() == "*\n"
+        second = spawn_host(app_root, output_file=tmp_path / "second.log", environment=environment, port=port)
+        with hosted(second):
+            assert output(links) == ["Hello Ada!"]
+
+
+SHORT_INVISIBILITY = {
+    f"AzureFunctionsJobHost__extensions__durableTask__storageProvider__{name}VisibilityTimeout": value
+    for name, value in {"workItemQueue": "00:00:05", "controlQueue": "00:01:00"}.items()
+}
+
+
+def greet(host: HostProcess, names: list[str], *, awaited: bool = True) -> dict[str, str]:
+    """Starts a greeting; returns the management URLs, once it has completed if it is awaited."""
+    answer = call("POST", f"{host.url}/api/hello", names)
+    assert answer.status == 202, f"{answer.status}\n{host.output}"
+    links: dict[str, str] = answer.document
+    if awaited:
+        output(links)
+    return links
+
+
+def output(links: dict[str, str], *, timeout_seconds: float = 30) -> object:
+    """What an orchestration returned, once it has completed."""
+
+    def completed() -> bool:
+        status = call("GET", links["statusQueryGetUri"])
+        return status.status == 200 and status.document["runtimeStatus"] == "Completed"
+
+    eventually_blocking(completed, timeout_seconds=timeout_seconds, interval_seconds=0.05)
+    return call("GET", links["statusQueryGetUri"]).document["output"]
+
+
+def children_of(pid: int) -> list[int]:
+    found = subprocess.run(["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True, check=True).stdout
+    pairs = [tuple(map(int, line.split())) for line in found.splitlines()]
+    return [child for child, parent in pairs if parent == pid]

@@ -1,0 +1,101 @@
+"""What the command line makes of its arguments, and the exit codes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from devhost import __version__
+from devhost.cli import main
+from devhost.console import Console
+from devhost.errors import ConfigurationError
+from devhost.settings import Settings
+
+
+class Host:
+    """Stands in for the host: keeps what it was started with."""
+
+    def __init__(self, *, raises: BaseException | None = None) -> None:
+        self.settings: list[Settings] = []
+        self._raises = raises
+
+    def __call__(self, settings: Settings, console: Console) -> int:
+        self.settings.append(settings)
+        if self._raises is not None:
+            raise self._raises
+        return 0
+
+
+@pytest.fixture
+def app_root(tmp_path: Path) -> Path:
+    (tmp_path / "host.json").write_text('{"version": "2.0"}')
+    return tmp_path
+
+
+def test_start_hands_every_option_to_the_settings(app_root: Path) -> None:
+    host = Host()
+    options = ["-p", "7090", "--address", "0.0.0.0", "--cors", "https://a", "--cors-credentials", "--no-azurite"]
+    code = main(["start", *options, "--script-root", str(app_root), "--functions", "A", "B", "--verbose"], run=host)
+    (settings,) = host.settings
+    assert code == 0
+    assert settings.script_root == app_root.resolve()
+    assert (settings.http.port, settings.http.address) == (7090, "0.0.0.0")
+    assert (settings.http.cors_origins, settings.http.cors_credentials) == (("https://a",), True)
+    assert settings.functions == ("A", "B")
+    assert settings.log.is_verbose is True
+    assert settings.starts_azurite is False
+
+
+def test_script_root_is_also_called_prefix(app_root: Path) -> None:
+    host = Host()
+    main(["start", "--prefix", str(app_root)], run=host)
+    assert host.settings[0].script_root == app_root.resolve()
+
+
+def test_app_is_found_from_the_working_directory_up(app_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    below = app_root / "function"
+    below.mkdir()
+    monkeypatch.chdir(below)
+    host = Host()
+    assert main(["start"], run=host) == 0
+    assert host.settings[0].script_root == app_root.resolve()
+
+
+def test_wrong_setting_ends_with_2_and_one_line(app_root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (app_root / "host.json").write_text('{"version": "1.0"}')
+    assert main(["start", "--script-root", str(app_root)], run=Host()) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.count("\n") == 1
+    assert "host.json: version" in captured.err
+
+
+def test_host_that_cannot_start_ends_with_2_and_its_line(app_root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    host = Host(raises=ConfigurationError("Port 7071 is unavailable."))
+    assert main(["start", "--script-root", str(app_root)], run=host) == 2
+    assert capsys.readouterr().err == "Port 7071 is unavailable.\n"
+
+
+def test_ctrl_c_while_starting_ends_with_0(app_root: Path) -> None:
+    assert main(["start", "--script-root", str(app_root)], run=Host(raises=KeyboardInterrupt())) == 0
+
+
+@pytest.mark.parametrize("arguments", [["start", "--port", "x"], ["start", "--colour"], ["begin"]])
+def test_wrong_arguments_end_with_3_and_the_usage(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(arguments, run=Host())
+    assert caught.value.code == 3
+    assert capsys.readouterr().err.startswith("usage: devhost")
+
+
+def test_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["--version"], run=Host())
+    assert caught.value.code == 0
+    assert capsys.readouterr().out == f"devhost {__version__}\n"
+
+
+def test_no_command_shows_the_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([], run=Host()) == 0
+    assert "start" in capsys.readouterr().out

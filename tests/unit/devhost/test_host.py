@@ -1,0 +1,164 @@
+"""What the host decides by itself: when to start, whose partitions are free, what a signal asks for."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import anyio
+import pytest
+
+from devhost.app.invocation import Invocation, InvocationResult
+from devhost.console import Console
+from devhost.errors import ConfigurationError, WorkerCrashed
+from devhost.host import Host
+from devhost.running import RunningInvocations
+from devhost.settings import Settings, StartOptions, load_settings
+from devhost.shutdown import Shutdown
+from devhost.worker_id import is_abandoned, is_process_alive, own_worker_id
+from tests.eventually import eventually
+
+
+class TestShutdown:
+    async def test_first_signal_asks_for_an_orderly_end_and_the_second_for_one_at_once(self) -> None:
+        shutdown = Shutdown()
+        shutdown.has_started()
+        shutdown.request()
+        assert shutdown.requested.is_set()
+        assert not shutdown.scope.cancel_called
+        shutdown.request()
+        assert shutdown.scope.cancel_called
+
+    async def test_signal_while_starting_gives_the_start_up(self) -> None:
+        shutdown = Shutdown()
+        with shutdown.scope:
+            shutdown.request()
+            await anyio.sleep_forever()
+        assert shutdown.scope.cancelled_caught
+
+    @pytest.mark.skipif(sys.platform == "win32", reason="a process cannot send itself SIGTERM there")
+    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+    async def test_signals_of_the_system_arrive(self, number: signal.Signals) -> None:
+        shutdown = Shutdown()
+        shutdown.has_started()
+        before = signal.getsignal(number)
+        with shutdown.on_signals():
+            os.kill(os.getpid(), number)
+            await asyncio.wait_for(shutdown.requested.wait(), 5)
+        assert signal.getsignal(number) == before
+
+
+class TestWorkerId:
+    def test_of_a_running_process_is_not_abandoned(self) -> None:
+        assert not is_abandoned(own_worker_id())
+
+    def test_of_a_process_that_has_ended_is_abandoned(self) -> None:
+        ended = subprocess.Popen([sys.executable, "-c", ""])
+        ended.wait()
+        assert not is_process_alive(ended.pid)
+        assert is_abandoned(f"{own_worker_id().rpartition('-')[0]}-{ended.pid}")
+
+    @pytest.mark.parametrize("owner", ["", "elsewhere-1", "elsewhere", f"{own_worker_id().rpartition('-')[0]}-x"])
+    def test_of_another_machine_or_host_is_left_alone(self, owner: str) -> None:
+        assert not is_abandoned(owner)
+
+
+class Gate:
+    """An executor whose calls wait until they are let go, then end as they are told."""
+
+    def __init__(self) -> None:
+        self.open = asyncio.Event()
+        self.error: Exception | None = None
+
+    async def invoke(self, invocation: Invocation) -> InvocationResult:
+        await self.open.wait()
+        if self.error:
+            raise self.error
+        return InvocationResult(return_value=invocation.function_name)
+
+
+class TestRunningInvocations:
+    async def test_are_named_with_their_number_until_they_end(self) -> None:
+        gate = Gate()
+        running = RunningInvocations(gate)
+        calls = [asyncio.create_task(running.invoke(self.call(name))) for name in ("b", "a", "b")]
+        await eventually(lambda: running.describe() == "a (1), b (2)")
+        gate.open.set()
+        assert [(await call).return_value for call in calls] == ["b", "a", "b"]
+        assert running.describe() == ""
+
+    async def test_that_fail_are_not_counted_any_more(self) -> None:
+        gate = Gate()
+        gate.error = WorkerCrashed("gone")
+        gate.open.set()
+        running = RunningInvocations(gate)
+        with pytest.raises(WorkerCrashed):
+            await running.invoke(self.call("a"))
+        assert running.describe() == ""
+
+    @staticmethod
+    def call(name: str) -> Invocation:
+        return Invocation(invocation_id="1", function_name=name, inputs={})
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    (tmp_path / "host.json").write_text('{"version": "2.0"}')
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    return load_settings(StartOptions(script_root=tmp_path, port=port), {})
+
+
+@pytest.fixture
+def taken_port() -> Iterator[int]:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        yield taken.getsockname()[1]
+
+
+class TestStart:
+    async def refusal(self, settings: Settings) -> str:
+        out = io.StringIO()
+        with pytest.raises(ConfigurationError) as caught:
+            await Host(settings, Console(out, out)).run()
+        return str(caught.value)
+
+    async def test_is_refused_on_a_taken_port_with_the_option_that_helps(
+        self, settings: Settings, taken_port: int
+    ) -> None:
+        message = await self.refusal(replace(settings, http=replace(settings.http, port=taken_port)))
+        assert f"Port {taken_port} is unavailable" in message
+        assert "--port" in message
+
+    async def test_is_refused_on_an_address_of_another_machine(self, settings: Settings) -> None:
+        message = await self.refusal(replace(settings, http=replace(settings.http, address="192.0.2.1")))
+        assert "192.0.2.1 is not an address of this machine" in message
+
+    async def test_is_refused_without_functions(self, settings: Settings) -> None:
+        assert f"No functions were found in {settings.script_root}" in await self.refusal(settings)
+
+    async def test_is_refused_where_every_function_is_in_error(
+        self, settings: Settings, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        (settings.script_root / "Broken").mkdir()
+        (settings.script_root / "Broken" / "function.json").write_text("{")
+        assert "see the errors above" in await self.refusal(settings)
+        assert "The 'Broken' function is in error: " in caplog.text
+
+    async def test_is_refused_without_a_storage_connection(self, settings: Settings) -> None:
+        folder = settings.script_root / "Hello"
+        folder.mkdir()
+        (folder / "__init__.py").write_text("def main(name): return name\n")
+        binding = '{"name": "name", "type": "activityTrigger", "direction": "in"}'
+        (folder / "function.json").write_text(f'{{"bindings": [{binding}]}}')
+        assert "AzureWebJobsStorage" in await self.refusal(settings)
