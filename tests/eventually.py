@@ -9,17 +9,18 @@ import asyncio
 import inspect
 import time
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import Any, TypeVar, overload
 
 T = TypeVar("T")
 
 
+@overload
 async def eventually(
-    check: Callable[[], T | Awaitable[T]],
-    *,
-    timeout_seconds: float = 10,
-    interval_seconds: float = 0.02,
-) -> T:
+    check: Callable[[], Awaitable[T]], *, timeout_seconds: float = 10, interval_seconds: float = 0.02
+) -> T: ...
+@overload
+async def eventually(check: Callable[[], T], *, timeout_seconds: float = 10, interval_seconds: float = 0.02) -> T: ...
+async def eventually(check: Callable[[], Any], *, timeout_seconds: float = 10, interval_seconds: float = 0.02) -> Any:
     """Returns the first truthy answer of `check`, plain or async.
 
     An AssertionError of `check` counts as "not yet", so it may hold plain asserts (and then return True).
@@ -32,7 +33,7 @@ async def eventually(
         failure: AssertionError | None = None
         try:
             answer = check()
-            value: T = await answer if inspect.isawaitable(answer) else answer
+            value = await answer if inspect.isawaitable(answer) else answer
             if value:
                 return value
             seen = f"last seen: {value!r}"

@@ -17,7 +17,6 @@ from devhost.core.history import (
     ExecutionTerminated,
     HistoryEvent,
     OrchestratorCompleted,
-    OrchestratorStarted,
     SubOrchestrationInstanceCreated,
     TaskScheduled,
     TimerCreated,
@@ -41,7 +40,6 @@ class OrchestrationState:
     status: RuntimeStatus
     scheduled_ids: frozenset[int]
     answered_ids: frozenset[int]
-    episode_count: int
     is_episode_open: bool
 
     @property
@@ -62,7 +60,6 @@ def fold(history: Sequence[HistoryEvent]) -> OrchestrationState:
         status=status,
         scheduled_ids=frozenset(e.event_id for e in history if _schedules(e)),
         answered_ids=frozenset(i for i in map(answered_task_id, history) if i is not None),
-        episode_count=sum(isinstance(e, OrchestratorStarted) for e in history),
         is_episode_open=status is RuntimeStatus.RUNNING and not isinstance(history[-1], OrchestratorCompleted),
     )
 

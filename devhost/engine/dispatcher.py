@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -83,20 +83,21 @@ class Dispatcher(Generic[Item]):
             self._slots.release()
 
     async def _process(self, item: Item) -> None:
+        if not await self._succeeds(self._source.process, item, "Work on"):
+            await self._succeeds(self._source.abandon, item, "Giving back")
+
+    async def _succeeds(self, step: Callable[[Item], Awaitable[None]], item: Item, doing: str) -> bool:
         subject = self._source.describe(item)
         try:
-            await self._source.process(item)
-            return
+            await step(item)
+            return True
         except StaleCheckpoint as error:
             _log.warning("Another host has advanced %s; this host drops its own attempt: %s", subject, error)
         except (StorageError, WorkerError) as error:
-            _log.warning("Work on %s was given up and will be tried again: %s", subject, error)
+            _log.warning("%s %s failed; it comes again: %s", doing, subject, error)
         except Exception:
-            _log.exception("Work on %s failed unexpectedly and will be tried again", subject)
-        try:
-            await self._source.abandon(item)
-        except StorageError as error:
-            _log.warning("Giving up %s failed; it comes again when its invisibility ends: %s", subject, error)
+            _log.exception("%s %s failed unexpectedly; it comes again", doing, subject)
+        return False
 
     async def _renew(self, item: Item) -> None:
         while True:

@@ -1,0 +1,109 @@
+"""What clients may ask of instances, and what they are refused."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from devhost.app.model import TriggerKind
+from devhost.core.status import RuntimeStatus
+from devhost.engine.client import OrchestrationClient
+from devhost.engine.ports import InstanceQuery
+from devhost.errors import InstanceExists, RequestError
+from tests.hubs.memory import ManualClock, MemoryTaskHub
+from tests.unit.devhost.engine.scripted import APP
+
+
+@pytest.fixture
+def hub() -> MemoryTaskHub:
+    return MemoryTaskHub(ManualClock())
+
+
+@pytest.fixture
+def client(hub: MemoryTaskHub) -> OrchestrationClient:
+    return OrchestrationClient(hub, APP.of_kind(TriggerKind.ORCHESTRATION), ManualClock())
+
+
+async def finish(hub: MemoryTaskHub, instance_id: str) -> None:
+    record = hub.storage.records[instance_id]
+    hub.storage.records[instance_id] = replace(record, runtime_status=RuntimeStatus.COMPLETED)
+
+
+async def test_an_id_is_made_up_where_none_is_given(client: OrchestrationClient) -> None:
+    instance_id = await client.start("Chain")
+    assert len(instance_id) == 32
+    record = await client.get(instance_id)
+    assert record is not None
+    assert record.runtime_status is RuntimeStatus.PENDING
+
+
+async def test_an_unknown_orchestrator_is_refused_with_the_known_ones(client: OrchestrationClient) -> None:
+    with pytest.raises(RequestError, match="known orchestrator functions: 'Chain', 'Other'") as error:
+        await client.start("Say")
+    assert error.value.status == 400
+
+
+@pytest.mark.parametrize(
+    ("instance_id", "problem"),
+    [
+        ("@x", "must not start with @"),
+        ("a/b", "must not contain /"),
+        ("a\x07", "control characters"),
+        ("a" * 257, "must not exceed 256 characters"),
+    ],
+)
+async def test_an_id_that_is_not_allowed_is_refused(
+    client: OrchestrationClient, instance_id: str, problem: str
+) -> None:
+    with pytest.raises(RequestError, match=problem):
+        await client.start("Chain", instance_id=instance_id)
+
+
+async def test_a_running_instance_is_not_replaced(client: OrchestrationClient) -> None:
+    await client.start("Chain", instance_id="one")
+    with pytest.raises(InstanceExists, match="with the status Pending already exists"):
+        await client.start("Chain", instance_id="one")
+
+
+async def test_a_finished_instance_is_replaced(client: OrchestrationClient, hub: MemoryTaskHub) -> None:
+    await client.start("Chain", instance_id="one")
+    before = await client.get("one")
+    await finish(hub, "one")
+    await client.start("Other", instance_id="one")
+    after = await client.get("one")
+    assert before is not None
+    assert after is not None
+    assert (after.name, after.runtime_status) == ("Other", RuntimeStatus.PENDING)
+    assert after.execution_id != before.execution_id
+
+
+async def test_termination_needs_a_running_instance(client: OrchestrationClient, hub: MemoryTaskHub) -> None:
+    with pytest.raises(RequestError) as unknown:
+        await client.terminate("one", "why")
+    await client.start("Chain", instance_id="one")
+    await finish(hub, "one")
+    with pytest.raises(RequestError) as finished:
+        await client.terminate("one", "why")
+    assert (unknown.value.status, finished.value.status) == (404, 410)
+
+
+async def test_only_a_finished_instance_is_purged(client: OrchestrationClient, hub: MemoryTaskHub) -> None:
+    assert not await client.purge("one")
+    await client.start("Chain", instance_id="one")
+    with pytest.raises(RequestError) as running:
+        await client.purge("one")
+    assert running.value.status == 412
+    await finish(hub, "one")
+    assert await client.purge("one")
+    assert await client.get("one") is None
+
+
+async def test_a_purge_by_filter_spares_what_runs_whatever_the_filter_says(
+    client: OrchestrationClient, hub: MemoryTaskHub
+) -> None:
+    for instance_id in ("one", "two", "three"):
+        await client.start("Chain", instance_id=instance_id)
+    await finish(hub, "two")
+    assert await client.purge_matching(InstanceQuery(statuses=frozenset({RuntimeStatus.PENDING}))) == 1
+    assert sorted(hub.storage.records) == ["one", "three"]

@@ -1,0 +1,272 @@
+"""The engine over the in-memory hub: work goes round, stops cleanly, and comes again where it failed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+import pytest
+
+pytest.importorskip("anyio", reason="the engine owns its tasks through anyio")
+
+from devhost.app.invocation import Invocation, InvocationResult
+from devhost.app.model import TriggerKind
+from devhost.core.history import OrchestrationInstance, TaskCompleted
+from devhost.core.messages import TaskMessage
+from devhost.core.status import RuntimeStatus
+from devhost.engine.client import OrchestrationClient
+from devhost.engine.dispatcher import Engine
+from devhost.engine.ports import InstanceRecord
+from devhost.errors import FunctionTimeout, StorageUnavailable, WorkerCrashed
+from tests.eventually import eventually
+from tests.hubs.memory import ManualClock, MemoryStorage, MemoryTaskHub
+from tests.unit.devhost.core.examples import AT
+from tests.unit.devhost.engine.scripted import APP, ScriptedExecutor, call, orchestrator_state, raised, returned
+
+SAID = orchestrator_state(call("Say"), isDone=True, output="said")
+
+
+class Host:
+    """One host: engine and client over a storage that may outlive it."""
+
+    def __init__(self, storage: MemoryStorage, executor: ScriptedExecutor, clock: ManualClock) -> None:
+        self.clock = clock
+        self.executor = executor
+        self.hub = MemoryTaskHub(clock, storage)
+        self.client = OrchestrationClient(self.hub, APP.of_kind(TriggerKind.ORCHESTRATION), clock)
+        self.stopping = asyncio.Event()
+
+    @asynccontextmanager
+    async def running(self, *, max_activities: int = 10) -> AsyncIterator[Host]:
+        engine = Engine(self.hub, self.executor, APP, self.clock, max_orchestrations=10, max_activities=max_activities)
+        await self.hub.start()
+        loop = asyncio.create_task(engine.run(self.stopping), name="engine")
+        try:
+            yield self
+        finally:
+            self.stopping.set()
+            await asyncio.wait_for(loop, timeout=5)
+            await self.hub.stop()
+
+    async def end_of(self, instance_id: str) -> InstanceRecord:
+        async def finished() -> InstanceRecord | None:
+            record = await self.client.get(instance_id)
+            return record if record and record.runtime_status.is_terminal else None
+
+        record = await eventually(finished)
+        assert record is not None
+        return record
+
+
+@pytest.fixture
+def executor() -> ScriptedExecutor:
+    executor = ScriptedExecutor()
+    executor.answer("Chain", orchestrator_state(call("Say")), SAID)
+    executor.answer("Say", returned("hello"))
+    return executor
+
+
+@pytest.fixture
+def host(executor: ScriptedExecutor) -> Host:
+    return Host(MemoryStorage(), executor, ManualClock())
+
+
+async def test_an_orchestration_runs_to_its_end(host: Host) -> None:
+    async with host.running():
+        record = await host.end_of(await host.client.start("Chain", input_text='"in"'))
+    assert (record.runtime_status, record.output, record.input) == (RuntimeStatus.COMPLETED, '"said"', '"in"')
+    assert record.name == "Chain"
+
+
+async def test_the_name_of_a_function_is_found_in_any_case(host: Host) -> None:
+    async with host.running():
+        record = await host.end_of(await host.client.start("chain"))
+    assert record.name == "Chain"
+
+
+async def test_a_result_is_stored_as_the_activity_returned_it(host: Host) -> None:
+    async with host.running():
+        instance_id = await host.client.start("Chain")
+        await host.end_of(instance_id)
+    history = await host.client.history(instance_id)
+    assert [event.result for event in history if isinstance(event, TaskCompleted)] == ['"hello"']
+
+
+async def test_an_unknown_activity_fails_its_task_by_name(host: Host, executor: ScriptedExecutor) -> None:
+    executor.answer("Chain", orchestrator_state(call("Nobody")))
+    async with host.running():
+        instance_id = await host.client.start("Chain")
+        failures = await eventually(lambda: _failures(host, instance_id))
+    assert failures == ["Activity function 'Nobody' failed: Activity function 'Nobody' does not exist."]
+
+
+async def _failures(host: Host, instance_id: str) -> list[str]:
+    return [event.reason for event in await host.client.history(instance_id) if event.type_name == "TaskFailed"]  # type: ignore[attr-defined]
+
+
+async def test_an_exception_of_an_activity_is_reported_in_upstreams_words(
+    host: Host, executor: ScriptedExecutor
+) -> None:
+    executor.answer("Say", raised("ValueError", "no voice"))
+    async with host.running():
+        instance_id = await host.client.start("Chain")
+        failures = await eventually(lambda: _failures(host, instance_id))
+    assert failures == ["Activity function 'Say' failed:  ValueError: no voice"]
+
+
+async def test_an_activity_that_ran_too_long_fails(host: Host, executor: ScriptedExecutor) -> None:
+    executor.answer("Say", FunctionTimeout("Timeout value of 00:05:00 was exceeded by function: Functions.Say"))
+    async with host.running():
+        instance_id = await host.client.start("Chain")
+        failures = await eventually(lambda: _failures(host, instance_id))
+    assert failures == [
+        "Activity function 'Say' failed: Timeout value of 00:05:00 was exceeded by function: Functions.Say"
+    ]
+
+
+async def test_an_activity_whose_process_died_runs_again(host: Host, executor: ScriptedExecutor) -> None:
+    executor.answer("Say", WorkerCrashed("gone"), returned("hello"))
+    async with host.running():
+        instance_id = await host.client.start("Chain")
+        await eventually(lambda: sum(c.function_name == "Say" for c in executor.calls) == 1 and not executor.running)
+        host.clock.advance(10)
+        record = await host.end_of(instance_id)
+    assert record.output == '"said"'
+
+
+async def test_an_activity_that_takes_its_process_down_every_time_fails_in_the_end(
+    host: Host, executor: ScriptedExecutor
+) -> None:
+    executor.answer("Say", WorkerCrashed("python exited with code 3"))
+
+    async def failures_when_time_passes() -> list[str]:
+        host.clock.advance(30)
+        return await _failures(host, instance_id)
+
+    async with host.running():
+        instance_id = await host.client.start("Chain")
+        failures = await eventually(failures_when_time_passes)
+    assert failures == ["Activity function 'Say' failed: python exited with code 3"]
+
+
+async def test_an_error_of_the_orchestrator_fails_the_instance(host: Host, executor: ScriptedExecutor) -> None:
+    executor.answer("Chain", raised("TypeError", "bad payload"))
+    async with host.running():
+        record = await host.end_of(await host.client.start("Chain"))
+    assert record.runtime_status is RuntimeStatus.FAILED
+    assert record.output == "Orchestrator function 'Chain' failed: TypeError: bad payload"
+
+
+async def test_a_feature_that_devhost_does_not_have_fails_the_instance_by_name(
+    host: Host, executor: ScriptedExecutor
+) -> None:
+    executor.answer("Chain", orchestrator_state({"actionType": 6, "externalEventName": "Go"}))
+    async with host.running():
+        record = await host.end_of(await host.client.start("Chain"))
+    assert "uses wait_for_external_event, which devhost does not support yet" in (record.output or "")
+
+
+async def test_a_termination_ends_a_running_instance(host: Host, executor: ScriptedExecutor) -> None:
+    executor.answer("Chain", orchestrator_state(call("Say")))
+    async with host.running():
+        instance_id = await host.client.start("Chain")
+        await eventually(lambda: len(executor.calls) >= 2)
+        await host.client.terminate(instance_id, "enough")
+        record = await host.end_of(instance_id)
+    assert (record.runtime_status, record.output) == (RuntimeStatus.TERMINATED, "enough")
+
+
+async def test_no_more_activities_run_at_once_than_the_limit_allows(host: Host, executor: ScriptedExecutor) -> None:
+    gate = asyncio.Event()
+
+    async def wait_for_gate(_: Invocation) -> InvocationResult:
+        await gate.wait()
+        return returned("hello")
+
+    executor.answers["Say"] = wait_for_gate
+    executor.answer(
+        "Chain", orchestrator_state(*[call("Say")] * 8), orchestrator_state(*[call("Say")] * 8, isDone=True)
+    )
+    async with host.running(max_activities=3):
+        instance_id = await host.client.start("Chain")
+        await eventually(lambda: executor.running == 3)
+        gate.set()
+        await host.end_of(instance_id)
+    assert executor.most_at_once == 3
+
+
+async def test_a_stop_lets_running_activities_end_and_stores_their_results(
+    host: Host, executor: ScriptedExecutor
+) -> None:
+    gate = asyncio.Event()
+
+    async def wait_for_gate(_: Invocation) -> InvocationResult:
+        await gate.wait()
+        return returned("hello")
+
+    executor.answers["Say"] = wait_for_gate
+    async with host.running():
+        await host.client.start("Chain")
+        await eventually(lambda: executor.running == 1)
+        host.stopping.set()
+        gate.set()
+    assert not host.hub.storage.work_items
+    assert [type(stored.message.event) for stored in host.hub.storage.control] == [TaskCompleted]
+
+
+async def test_a_second_host_finishes_what_the_first_left(host: Host, executor: ScriptedExecutor) -> None:
+    async with host.running():
+        instance_id = await host.client.start("Chain")
+        await eventually(lambda: len(executor.calls) >= 1)
+    second = Host(host.hub.storage, executor, host.clock)
+    async with second.running():
+        host.clock.advance(600)
+        record = await second.end_of(instance_id)
+    assert record.output == '"said"'
+
+
+async def test_a_storage_that_fails_for_a_while_delays_but_loses_nothing(host: Host) -> None:
+    failures = iter(["history", "send", "record", "delete"])
+    fails_at: list[str] = [next(failures)]
+
+    def fail_once(operation: str) -> None:
+        if fails_at and fails_at[0] == operation:
+            fails_at[:] = [nxt] if (nxt := next(failures, "")) else []
+            raise StorageUnavailable(f"no answer to {operation}")
+
+    async with host.running():
+        instance_id = await host.client.start("Chain")
+        host.hub.storage.before_write = fail_once
+
+        async def record_when_time_passes() -> bool:
+            host.clock.advance(30)
+            record = await host.client.get(instance_id)
+            return record is not None and record.runtime_status.is_terminal
+
+        await eventually(record_when_time_passes)
+    assert (await host.end_of(instance_id)).output == '"said"'
+
+
+async def test_a_record_that_lags_behind_its_history_is_repaired_when_a_message_comes_again(host: Host) -> None:
+    async with host.running():
+        instance_id = await host.client.start("Chain")
+        record = await host.end_of(instance_id)
+    host.hub.storage.records[instance_id] = replace(record, runtime_status=RuntimeStatus.RUNNING, output=None)
+    target = OrchestrationInstance(instance_id=instance_id, execution_id=record.execution_id)
+    again = TaskMessage(event=TaskCompleted(timestamp=AT, task_scheduled_id=0), target=target, sender=target)
+    second = Host(host.hub.storage, host.executor, host.clock)
+    async with second.running():
+        await second.hub.send(again)
+        repaired = await second.end_of(instance_id)
+    assert (repaired.runtime_status, repaired.output) == (RuntimeStatus.COMPLETED, '"said"')
+
+
+async def test_a_termination_of_an_instance_that_never_started_ends_its_record(host: Host) -> None:
+    instance_id = await host.client.start("Chain")
+    host.hub.storage.control.clear()
+    await host.client.terminate(instance_id, "not today")
+    async with host.running():
+        record = await host.end_of(instance_id)
+    assert (record.runtime_status, record.output) == (RuntimeStatus.TERMINATED, "not today")
