@@ -1,0 +1,37 @@
+"""Whether the storage of a hub can be used at all; asked once, before anything else starts."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+
+from azure.core.exceptions import ClientAuthenticationError
+
+from devhost.errors import ConfigurationError, StorageError, StorageUnavailable
+from devhost.storage.options import StorageOptions
+from devhost.storage.services import open_services, translated
+
+
+async def check_connection(options: StorageOptions) -> None:
+    """Returns when all three services have answered.
+
+    Raises:
+        StorageUnavailable: one of them does not; the message is one line that names it.
+        ConfigurationError: one of them refuses the credentials.
+    """
+    async with open_services(options.connection) as services:
+        endpoints = services.endpoints
+        await _check(f"Queue service at {endpoints.queue}", services.queues.get_service_properties())
+        await _check(f"Table service at {endpoints.table}", services.tables.get_service_properties())
+        await _check(f"Blob service at {endpoints.blob}", services.blobs.get_service_properties())
+
+
+async def _check(service: str, request: Awaitable[object]) -> None:
+    try:
+        with translated():
+            await request
+    except StorageUnavailable as error:
+        raise StorageUnavailable(f"The {service} does not answer: {error}") from error
+    except StorageError as error:
+        if isinstance(error.__cause__, ClientAuthenticationError):
+            raise ConfigurationError(f"The {service} refuses the credentials of the storage connection.") from error
+        raise StorageUnavailable(f"The {service} does not work: {error}") from error

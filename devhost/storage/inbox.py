@@ -1,0 +1,179 @@
+"""Messages as they come out of queues: decoded, checked, held back until they are due, and set aside if unreadable.
+
+Mirrors the receiving half of DurableTask.AzureStorage.MessageManager and ControlQueue.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from datetime import datetime, timezone
+
+from devhost.clock import Clock
+from devhost.core.history import ExecutionStarted
+from devhost.errors import PoisonMessage, StorageError, StorageUnavailable
+from devhost.storage.concurrency import call_each
+from devhost.storage.hub_queues import HubQueues
+from devhost.storage.instance_table import InstanceTable
+from devhost.storage.message_json import Envelope, envelope_from_text
+from devhost.storage.payloads import PayloadStore
+from devhost.storage.queues import StoredMessage, whole_delay
+from devhost.storage.sessions import HeldMessage, Sessions
+from devhost.storage.starts import Verdict, judge_start
+
+# A delay is counted in whole seconds and may end a little early: what is due this soon waits here, not in the queue.
+SHORT_WAIT_SECONDS = 2.0
+
+_DISTANT_PAST = datetime.min.replace(tzinfo=timezone.utc)
+
+_log = logging.getLogger("Host.TaskHub")
+
+
+class MessageReader:
+    """Stored messages of one hub, made readable."""
+
+    def __init__(self, payloads: PayloadStore, queues: HubQueues) -> None:
+        self._payloads = payloads
+        self._queues = queues
+
+    async def read(self, stored: StoredMessage) -> HeldMessage | None:
+        """The message, or None where it cannot be read now.
+
+        Then it is out of the way: it comes again later, and stays away longer each time, so that it never blocks
+        the others and is still there for whoever understands it.
+        """
+        try:
+            envelope = await self._envelope(stored)
+        except StorageUnavailable as error:
+            _log.warning("Message %s of queue '%s' waits: %s", stored.message_id, stored.queue.name, error)
+        except StorageError as error:
+            _log.error(
+                "Message %s of queue '%s' cannot be read (delivery %d) and is set aside: %s",
+                stored.message_id,
+                stored.queue.name,
+                stored.dequeue_count,
+                error,
+            )
+        else:
+            return HeldMessage(stored=stored, message=envelope.message, sequence_number=envelope.sequence_number)
+        await self._queues.try_to_abandon(stored)
+        return None
+
+    async def _envelope(self, stored: StoredMessage) -> Envelope:
+        envelope = envelope_from_text(stored.text)
+        if isinstance(envelope, Envelope):
+            return envelope
+        inner = envelope_from_text(await self._payloads.download(envelope.blob_name))
+        if isinstance(inner, Envelope):
+            return inner
+        raise PoisonMessage(f"the blob {envelope.blob_name} only refers to another blob")
+
+
+class ControlInbox:
+    """Takes control messages in and hands them to the sessions, in the order in which they were stored."""
+
+    def __init__(
+        self,
+        reader: MessageReader,
+        queues: HubQueues,
+        sessions: Sessions,
+        instances: InstanceTable,
+        clock: Clock,
+        on_change: Callable[[], None],
+    ) -> None:
+        self._reader = reader
+        self._queues = queues
+        self._sessions = sessions
+        self._instances = instances
+        self._clock = clock
+        self._on_change = on_change
+        self._early: dict[HeldMessage, asyncio.TimerHandle] = {}
+        self._unconfirmed_starts: dict[str, asyncio.Event] = {}
+
+    @property
+    def message_count(self) -> int:
+        return self._sessions.message_count + len(self._early)
+
+    def expect_confirmation(self, execution_id: str) -> asyncio.Event:
+        """A client of this process is about to send this start and sets the event when it has written its row."""
+        confirmed = self._unconfirmed_starts[execution_id] = asyncio.Event()
+        return confirmed
+
+    def confirm(self, execution_id: str) -> None:
+        """The row of a start is written, or never will be."""
+        self._unconfirmed_starts.pop(execution_id).set()
+
+    async def receive(self, messages: list[StoredMessage]) -> None:
+        new = [stored for stored in messages if not self._sessions.refresh(stored)]
+        read = await call_each(self._reader.read, new)
+        held = sorted((each for each in read if each), key=_stored_order)
+        accepted = await call_each(self._accept, held)
+        for each in (each for each in accepted if each):
+            self._hand_over(each)
+
+    async def _accept(self, held: HeldMessage) -> HeldMessage | None:
+        """The message if it is to be handed over now, else None; then its fate is stored already."""
+        try:
+            return await self._examine(held)
+        except StorageError as error:
+            _log.warning("Message %s of queue '%s' waits: %s", held.stored.message_id, held.stored.queue.name, error)
+            await self._queues.try_to_abandon(held.stored)
+            return None
+
+    async def _examine(self, held: HeldMessage) -> HeldMessage | None:
+        early_seconds = self._early_seconds(held)
+        if early_seconds > SHORT_WAIT_SECONDS:
+            await self._queues.hide(held.stored, whole_delay(early_seconds))
+            return None
+        event = held.message.event
+        verdict = await self._judge(event, held) if isinstance(event, ExecutionStarted) else Verdict.ACCEPT
+        if verdict is Verdict.ACCEPT:
+            return held
+        if verdict is Verdict.LATER:
+            await self._queues.abandon(held.stored)
+            return None
+        _log.info("A start of '%s' is dropped: overtaken, or never confirmed.", held.message.target.instance_id)
+        await held.stored.queue.delete(held.stored)
+        return None
+
+    def _early_seconds(self, held: HeldMessage) -> float:
+        due_at = held.message.due_at
+        return (due_at - self._clock.now()).total_seconds() if due_at else 0
+
+    async def _judge(self, start: ExecutionStarted, held: HeldMessage) -> Verdict:
+        if start.parent_instance:
+            return Verdict.ACCEPT
+        if unconfirmed := self._unconfirmed_starts.get(start.orchestration_instance.execution_id or ""):
+            await unconfirmed.wait()
+        found = await self._instances.find(start.orchestration_instance.instance_id)
+        return judge_start(
+            start,
+            found.record if found else None,
+            dequeue_count=held.stored.dequeue_count,
+            inserted_at=held.stored.inserted_at,
+        )
+
+    def _hand_over(self, held: HeldMessage) -> None:
+        early_seconds = self._early_seconds(held)
+        if early_seconds <= 0:
+            self._sessions.add(held)
+            self._on_change()
+            return
+        loop = asyncio.get_running_loop()
+        self._early[held] = loop.call_later(early_seconds, self._hand_over_early, held)
+
+    def _hand_over_early(self, held: HeldMessage) -> None:
+        del self._early[held]
+        self._hand_over(held)
+
+    def remove_early(self, queue_name: str) -> list[HeldMessage]:
+        """Forgets, and returns, what is from this queue and not due yet."""
+        removed = [held for held in self._early if held.stored.queue.name == queue_name]
+        for held in removed:
+            self._early.pop(held).cancel()
+        return removed
+
+
+def _stored_order(held: HeldMessage) -> tuple[datetime, int]:
+    return (held.stored.inserted_at or _DISTANT_PAST, held.sequence_number)

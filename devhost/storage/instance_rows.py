@@ -1,0 +1,167 @@
+"""Instance records as rows of the table of instances, and queries as OData filters.
+
+Pure. What a row leaves out is unknown, not an error: older hosts write fewer columns. Mirrors the instance half of
+DurableTask.AzureStorage.AzureTableTrackingStore and its OrchestrationInstanceStatusQueryCondition.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import Any
+
+from devhost.core.checkpoint import InstanceUpdate
+from devhost.core.history import ExecutionStarted
+from devhost.core.json_text import compact
+from devhost.core.status import RuntimeStatus
+from devhost.engine.ports import InstanceQuery, InstanceRecord
+from devhost.storage.history_rows import Column, plain_time
+from devhost.storage.names import escape_key, unescape_key
+from devhost.storage.odata import quoted, quoted_time
+
+UNSET_STATUS = "null"
+COLUMNS_WITHOUT_INPUT = (
+    "PartitionKey",
+    "RowKey",
+    "ExecutionId",
+    "Name",
+    "Version",
+    "Output",
+    "CustomStatus",
+    "RuntimeStatus",
+    "CreatedTime",
+    "LastUpdatedTime",
+    "CompletedTime",
+    "Generation",
+)
+
+_NO_TIME = datetime(1601, 1, 1, tzinfo=timezone.utc)
+_LAST_CHARACTER = chr(0x10FFFF)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredInstance:
+    """A record with what guards it; its payloads may still be references to blobs."""
+
+    record: InstanceRecord
+    etag: str
+    input_blob: str | None = None
+
+
+def key_of(instance_id: str) -> dict[str, Column]:
+    return {"PartitionKey": escape_key(instance_id), "RowKey": ""}
+
+
+def pending_row(start: ExecutionStarted, *, input_text: str | None, hub_name: str, now: datetime) -> dict[str, Column]:
+    """What a client writes after it has sent a start."""
+    row = key_of(start.orchestration_instance.instance_id)
+    row |= _start_columns(start, input_text)
+    row |= {"RuntimeStatus": RuntimeStatus.PENDING.value, "LastUpdatedTime": now, "TaskHubName": hub_name}
+    if start.orchestration_instance.execution_id:
+        row["ExecutionId"] = start.orchestration_instance.execution_id
+    return row
+
+
+def update_row(
+    instance_id: str, update: InstanceUpdate, *, input_text: str | None, output_text: str | None, hub_name: str
+) -> dict[str, Column]:
+    """The columns that a checkpoint merges; payloads are given as they are to be stored."""
+    row = key_of(instance_id)
+    if update.started:
+        row |= _start_columns(update.started, input_text)
+        row["RuntimeStatus"] = RuntimeStatus.RUNNING.value
+    row |= {
+        "CustomStatus": UNSET_STATUS if update.custom_status is None else update.custom_status,
+        "ExecutionId": update.execution_id,
+        "LastUpdatedTime": update.last_updated_at,
+        "TaskHubName": hub_name,
+    }
+    if update.runtime_status:
+        row["RuntimeStatus"] = update.runtime_status.value
+    if output_text is not None:
+        row["Output"] = output_text
+    if update.completed_at:
+        row["CompletedTime"] = update.completed_at
+    return row
+
+
+def _start_columns(start: ExecutionStarted, input_text: str | None) -> dict[str, Column]:
+    columns: dict[str, Column] = {
+        "Name": start.name,
+        "Version": start.version or "",
+        "CreatedTime": start.timestamp,
+        "Tags": compact(start.tags),
+    }
+    if input_text is not None:
+        columns["Input"] = input_text
+    if start.scheduled_start_time:
+        columns["ScheduledStartTime"] = start.scheduled_start_time
+    if start.generation is not None:
+        columns["Generation"] = start.generation
+    return columns
+
+
+def stored_instance(row: Any) -> StoredInstance:
+    """The record in a row; `row` is an entity of the SDK."""
+    return StoredInstance(
+        record=InstanceRecord(
+            instance_id=unescape_key(row["PartitionKey"]),
+            execution_id=row.get("ExecutionId"),
+            name=row.get("Name", ""),
+            version=row.get("Version"),
+            runtime_status=_status(row.get("RuntimeStatus")),
+            created_at=_time(row, "CreatedTime") or _NO_TIME,
+            last_updated_at=_time(row, "LastUpdatedTime") or _NO_TIME,
+            completed_at=_time(row, "CompletedTime"),
+            input=row.get("Input"),
+            output=row.get("Output"),
+            custom_status=_set_or_none(row.get("CustomStatus")),
+            generation=row.get("Generation"),
+        ),
+        etag=row.metadata["etag"],
+        input_blob=row.get("InputBlobName"),
+    )
+
+
+def _status(text: str | None) -> RuntimeStatus:
+    with suppress(ValueError):
+        return RuntimeStatus(text)
+    return RuntimeStatus.PENDING  # no status of this version; at least it is not taken for finished
+
+
+def _time(row: Mapping[str, Any], column: str) -> datetime | None:
+    value = row.get(column)
+    return plain_time(value) if value is not None else None
+
+
+def _set_or_none(custom_status: str | None) -> str | None:
+    return None if custom_status in (None, "", UNSET_STATUS) else custom_status
+
+
+def query_filter(query: InstanceQuery) -> str:
+    """A query as an OData filter."""
+    conditions = ["RowKey eq ''"]
+    if query.created_from:
+        conditions.append(f"CreatedTime ge {quoted_time(query.created_from)}")
+    if query.created_to:
+        conditions.append(f"CreatedTime le {quoted_time(query.created_to)}")
+    if query.statuses:
+        names = sorted(status.value for status in query.statuses)
+        conditions.append(" or ".join(f"RuntimeStatus eq {quoted(name)}" for name in names))
+    if query.id_prefix:
+        conditions.extend(_prefix_conditions(escape_key(query.id_prefix)))
+    return " and ".join(f"({condition})" for condition in conditions)
+
+
+def _prefix_conditions(prefix: str) -> list[str]:
+    conditions = [f"PartitionKey ge {quoted(prefix)}"]
+    if prefix[-1] < _LAST_CHARACTER:
+        conditions.append(f"PartitionKey lt {quoted(prefix[:-1] + _next_character(prefix[-1]))}")
+    return conditions
+
+
+def _next_character(character: str) -> str:
+    following = chr(ord(character) + 1)
+    return "\ue000" if "\ud800" <= following <= "\udfff" else following

@@ -1,0 +1,180 @@
+"""The table of instances: one row each, for whoever asks how an instance is doing.
+
+Nothing here decides what an instance does; the history does. So a client's row is conditional, and a checkpoint's is a
+plain merge. Mirrors the instance half of DurableTask.AzureStorage.AzureTableTrackingStore.
+"""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from azure.core import MatchConditions
+from azure.core.async_paging import AsyncItemPaged
+from azure.data.tables import TableEntity, UpdateMode
+from azure.data.tables.aio import TableClient
+
+from devhost.clock import Clock
+from devhost.core.checkpoint import InstanceUpdate
+from devhost.core.history import ExecutionStarted
+from devhost.engine.ports import InstancePage, InstanceQuery, InstanceRecord
+from devhost.errors import PoisonMessage, RequestError
+from devhost.storage.history_rows import is_large
+from devhost.storage.instance_rows import (
+    COLUMNS_WITHOUT_INPUT,
+    StoredInstance,
+    key_of,
+    pending_row,
+    query_filter,
+    stored_instance,
+    update_row,
+)
+from devhost.storage.message_json import Envelope, envelope_from_text
+from devhost.storage.names import escape_key, history_blob
+from devhost.storage.payloads import PayloadStore
+from devhost.storage.services import Conflict, Missing, translated
+
+_TOKEN = re.compile(r"\S+ \S*", re.ASCII)
+_START_MESSAGE_SUFFIX = "ExecutionStarted.json.gz"
+
+
+class InstanceTable:
+    """The instances of one hub."""
+
+    def __init__(self, table: TableClient, payloads: PayloadStore, clock: Clock, hub_name: str) -> None:
+        self._table = table
+        self._payloads = payloads
+        self._clock = clock
+        self._hub_name = hub_name
+
+    async def find(self, instance_id: str) -> StoredInstance | None:
+        """The row of an instance, its payloads not fetched."""
+        key = key_of(instance_id)
+        try:
+            with translated():
+                row = await self._table.get_entity(str(key["PartitionKey"]), "")
+        except Missing:
+            return None
+        return stored_instance(row)
+
+    async def get(self, instance_id: str) -> InstanceRecord | None:
+        found = await self.find(instance_id)
+        return await self._with_payloads(found) if found else None
+
+    async def write_pending(self, start: ExecutionStarted, *, message_blob: str | None, etag: str | None) -> None:
+        """Confirms a start that was sent; `etag` is that of the row seen before, None where there was none.
+
+        Does nothing where the row has changed since: then an episode of this start was faster.
+        """
+        instance_id = start.orchestration_instance.instance_id
+        input_text = (
+            self._payloads.url_of(message_blob)
+            if message_blob
+            else await self._column(instance_id, "Input", start.input, {})
+        )
+        row = pending_row(start, input_text=input_text, hub_name=self._hub_name, now=self._clock.now())
+        try:
+            with translated():
+                if etag is None:
+                    await self._table.create_entity(row)
+                else:
+                    await self._table.update_entity(
+                        row, mode=UpdateMode.REPLACE, etag=etag, match_condition=MatchConditions.IfNotModified
+                    )
+        except Conflict:
+            return
+
+    async def merge(self, instance_id: str, update: InstanceUpdate, blobs: Mapping[str, str]) -> None:
+        """Merges what a checkpoint changes; `blobs` are those of payloads that its history has stored already."""
+        input_text = await self._column(instance_id, "Input", update.started.input if update.started else None, blobs)
+        output_text = await self._column(instance_id, "Output", update.output, blobs)
+        row = update_row(instance_id, update, input_text=input_text, output_text=output_text, hub_name=self._hub_name)
+        with translated():
+            await self._table.upsert_entity(row, mode=UpdateMode.MERGE)
+
+    async def _column(self, instance_id: str, column: str, text: str | None, blobs: Mapping[str, str]) -> str | None:
+        if text is None or not is_large(text):
+            return text
+        blob = blobs.get(text)
+        if blob is None:
+            blob = history_blob(escape_key(instance_id), "", "", uuid.uuid4().hex[:8], column)
+            await self._payloads.upload(blob, text)
+        return self._payloads.url_of(blob)
+
+    async def delete(self, instance_id: str) -> None:
+        key = key_of(instance_id)
+        with translated():
+            await self._table.delete_entity(str(key["PartitionKey"]), "")
+
+    async def list_page(
+        self, query: InstanceQuery, *, page_size: int, continuation_token: str | None, with_input: bool
+    ) -> InstancePage:
+        """One page in key order.
+
+        Raises:
+            RequestError: 400, for a token that no page has given.
+        """
+        token: Any = _token_from_text(continuation_token)  # the SDK says text, but takes and gives a dict
+        pages: Any = self._query(query, page_size, with_input).by_page(token)
+        found: list[StoredInstance] = []
+        try:
+            with translated():
+                async for page in pages:
+                    found = [stored_instance(row) async for row in page]
+                    break
+        except Missing:
+            return InstancePage(records=())
+        records = tuple([await self._with_payloads(each) for each in found])
+        return InstancePage(records=records, continuation_token=_token_to_text(pages.continuation_token))
+
+    def _query(self, query: InstanceQuery, page_size: int, with_input: bool) -> AsyncItemPaged[TableEntity]:
+        return self._table.query_entities(
+            query_filter(query),
+            results_per_page=page_size,
+            select=None if with_input else list(COLUMNS_WITHOUT_INPUT),
+        )
+
+    async def _with_payloads(self, found: StoredInstance) -> InstanceRecord:
+        record = found.record
+        if found.input_blob:
+            return replace(
+                record, input=await self._payloads.download(found.input_blob), output=await self._fetched(record.output)
+            )
+        return replace(record, input=await self._fetched(record.input), output=await self._fetched(record.output))
+
+    async def _fetched(self, text: str | None) -> str | None:
+        """A payload, or what the blob holds that it refers to; texts that refer to elsewhere are just texts."""
+        name = self._payloads.name_of(text) if text else None
+        if name is None:
+            return text
+        content = await self._payloads.download(name)
+        return _input_of_start(content) if name.endswith(_START_MESSAGE_SUFFIX) else content
+
+
+def _input_of_start(text: str) -> str | None:
+    envelope = envelope_from_text(text)
+    if isinstance(envelope, Envelope) and isinstance(envelope.message.event, ExecutionStarted):
+        return envelope.message.event.input
+    raise PoisonMessage("a blob named as a start message holds another message")
+
+
+def _token_to_text(token: Mapping[str, str | None] | None) -> str | None:
+    if not token:
+        return None
+    return f"{token.get('PartitionKey') or ''} {token.get('RowKey') or ''}"
+
+
+def _token_from_text(text: str | None) -> dict[str, str] | None:
+    if text is None:
+        return None
+    if not _TOKEN.fullmatch(text):
+        raise _bad_token()
+    partition_key, _, row_key = text.partition(" ")
+    return {"PartitionKey": partition_key, "RowKey": row_key}
+
+
+def _bad_token() -> RequestError:
+    return RequestError(400, "The continuation token is not valid.")

@@ -1,0 +1,139 @@
+"""Task messages as the text of queue messages.
+
+Pure. Mirrors DurableTask.AzureStorage.MessageData as Json.NET writes it: `$type` leads every object but the sender,
+the order of the members is that of a real host. The text is plain ASCII, without characters that XML has to escape, so
+that its length is what the queue service counts.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from devhost.core.history import ExecutionStarted, OrchestrationInstance, TaskScheduled
+from devhost.core.history_json import TYPE, event_from_json, event_to_json, instance_from_json, instance_to_json
+from devhost.core.messages import TaskMessage
+from devhost.errors import PoisonMessage
+from devhost.types import JsonValue
+
+MAX_QUEUE_TEXT_BYTES = 45 * 1024
+
+_ENVELOPE_TYPE = "DurableTask.AzureStorage.MessageData"
+_NO_ACTIVITY_ID = "00000000-0000-0000-0000-000000000000"
+_XML_SAFE = str.maketrans({"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Envelope:
+    """A message with what orders it: the sender's process counts its messages."""
+
+    message: TaskMessage
+    sequence_number: int
+
+
+@dataclass(frozen=True)
+class OffloadedEnvelope:
+    """The envelope is in a blob, its name relative to the container of large messages."""
+
+    blob_name: str
+
+
+def envelope_to_text(message: TaskMessage, *, activity_id: str, sequence_number: int) -> str:
+    envelope: dict[str, JsonValue] = {
+        TYPE: _ENVELOPE_TYPE,
+        "ActivityId": activity_id,
+        "TaskMessage": _task_message_to_json(message),
+        "CompressedBlobName": None,
+        "SequenceNumber": sequence_number,
+    }
+    if message.episode is not None:
+        envelope["Episode"] = message.episode
+    sender = message.sender
+    envelope["Sender"] = {
+        "InstanceId": sender.instance_id if sender else "",
+        "ExecutionId": (sender.execution_id or "") if sender else "",
+    }
+    envelope["SerializableTraceContext"] = None
+    return _to_text(envelope)
+
+
+def wrapper_to_text(blob_name: str) -> str:
+    """The queue message that stands for an envelope in a blob."""
+    return _to_text(
+        {
+            TYPE: _ENVELOPE_TYPE,
+            "ActivityId": _NO_ACTIVITY_ID,
+            "TaskMessage": None,
+            "CompressedBlobName": blob_name,
+            "SequenceNumber": 0,
+            "Sender": None,
+            "SerializableTraceContext": None,
+        }
+    )
+
+
+def envelope_from_text(text: str) -> Envelope | OffloadedEnvelope:
+    """Reads raw and Base64 text, of this host or a real one.
+
+    Raises:
+        PoisonMessage: the text is not a message.
+    """
+    try:
+        envelope = json.loads(_decoded(text))
+        if blob_name := envelope.get("CompressedBlobName"):
+            return OffloadedEnvelope(str(blob_name))
+        return Envelope(message=_message_from_json(envelope), sequence_number=int(envelope.get("SequenceNumber") or 0))
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+        raise PoisonMessage(f"not a task message: {error!r}") from error
+
+
+def _to_text(envelope: JsonValue) -> str:
+    return json.dumps(envelope, separators=(",", ":")).translate(_XML_SAFE)
+
+
+def _decoded(text: str) -> str:
+    if text.lstrip().startswith("{"):
+        return text
+    try:
+        return base64.b64decode(text, validate=True).decode("utf-8-sig")
+    except (binascii.Error, UnicodeDecodeError) as error:
+        raise PoisonMessage(f"neither JSON nor Base64 of it: {error}") from error
+
+
+def _task_message_to_json(message: TaskMessage) -> dict[str, JsonValue]:
+    return {
+        TYPE: "DurableTask.Core.TaskMessage",
+        "Event": event_to_json(message.event, with_types=True),
+        "SequenceNumber": 0,
+        "OrchestrationInstance": instance_to_json(message.target, with_types=True),
+        "OrchestrationExecutionContext": _context_to_json(message),
+    }
+
+
+def _context_to_json(message: TaskMessage) -> JsonValue:
+    event = message.event
+    is_child_start = isinstance(event, ExecutionStarted) and event.parent_instance is not None
+    if not (is_child_start or isinstance(event, TaskScheduled)):
+        return None
+    tags = event.tags if isinstance(event, ExecutionStarted) else None
+    return {TYPE: "DurableTask.Core.OrchestrationExecutionContext", "OrchestrationTags": tags or {}}
+
+
+def _message_from_json(envelope: Mapping[str, Any]) -> TaskMessage:
+    task_message = envelope["TaskMessage"]
+    return TaskMessage(
+        event=event_from_json(task_message["Event"]),
+        target=instance_from_json(task_message["OrchestrationInstance"]),
+        sender=_sender_from_json(envelope.get("Sender")),
+        episode=envelope.get("Episode"),
+    )
+
+
+def _sender_from_json(sender: Mapping[str, Any] | None) -> OrchestrationInstance | None:
+    if not sender or not sender.get("InstanceId"):
+        return None
+    return OrchestrationInstance(instance_id=sender["InstanceId"], execution_id=sender.get("ExecutionId") or None)

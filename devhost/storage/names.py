@@ -1,0 +1,113 @@
+"""What everything in a task hub is called: tables, queues, containers, blobs and row keys.
+
+Pure text, no I/O. Mirrors the naming of DurableTask.AzureStorage and its KeySanitation.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+MAX_HUB_NAME_LENGTH = 45
+SENTINEL_ROW_KEY = "sentinel"
+
+_HUB_NAME = re.compile(r"[A-Za-z][A-Za-z0-9]{2,44}")
+_ESCAPED = {"^": "^", "/": "0", "\\": "1", "#": "2", "?": "3"}
+_UNESCAPED = {code: character for character, code in _ESCAPED.items()}
+_CONTROL_CHARACTER_BASE = 0xC0
+
+
+def hub_name_problem(name: str) -> str | None:
+    """Why this cannot be the name of a task hub, or None where it can."""
+    if _HUB_NAME.fullmatch(name):
+        return None
+    return (
+        f"Task hub name '{name}' is not valid: it must start with a letter and have "
+        f"3 to {MAX_HUB_NAME_LENGTH} letters and digits."
+    )
+
+
+@dataclass(frozen=True)
+class HubNames:
+    """The resources of the hub called `hub`."""
+
+    hub: str
+
+    @property
+    def _lower(self) -> str:
+        return self.hub.lower()
+
+    @property
+    def history_table(self) -> str:
+        return f"{self.hub}History"
+
+    @property
+    def instances_table(self) -> str:
+        return f"{self.hub}Instances"
+
+    @property
+    def partitions_table(self) -> str:
+        return f"{self.hub}Partitions"
+
+    @property
+    def work_item_queue(self) -> str:
+        return f"{self._lower}-workitems"
+
+    def control_queue(self, partition: int) -> str:
+        return f"{self._lower}-control-{partition:02}"
+
+    @property
+    def large_messages_container(self) -> str:
+        return f"{self._lower}-largemessages"
+
+    @property
+    def app_lease_container(self) -> str:
+        return f"{self._lower}-applease"
+
+    @property
+    def app_lease_blob(self) -> str:
+        return f"{self._lower}-appleaseinfo"
+
+
+def escape_key(text: str) -> str:
+    """An instance id as a table key. Not idempotent: escape exactly once."""
+    return "".join(_escape(character) for character in text)
+
+
+def _escape(character: str) -> str:
+    if character in _ESCAPED:
+        return "^" + _ESCAPED[character]
+    if _is_control(character):
+        return "^" + chr(ord(character) + _CONTROL_CHARACTER_BASE)
+    return character
+
+
+def _is_control(character: str) -> bool:
+    return ord(character) <= 0x1F or 0x7F <= ord(character) <= 0x9F
+
+
+def unescape_key(key: str) -> str:
+    """The instance id that `escape_key` made this key of."""
+    characters = iter(key)
+    return "".join(_unescape(next(characters, "^")) if c == "^" else c for c in characters)
+
+
+def _unescape(code: str) -> str:
+    if code in _UNESCAPED:
+        return _UNESCAPED[code]
+    return chr(ord(code) - _CONTROL_CHARACTER_BASE) if ord(code) >= _CONTROL_CHARACTER_BASE else code
+
+
+def row_key(index: int) -> str:
+    """The row key of the history event with this index."""
+    return f"{index:016X}"
+
+
+def message_blob(instance_id: str, activity_id: str, event_type: str) -> str:
+    """Where a message goes that is too large for its queue; the instance id is not escaped here."""
+    return f"{instance_id}/message-{activity_id.replace('-', '')}-{event_type}.json.gz"
+
+
+def history_blob(partition_key: str, row: str, event_type: str, random_hex: str, column: str) -> str:
+    """Where a property goes that is too large for its table."""
+    return f"{partition_key}/history-{row}-{event_type}-{random_hex.upper()}-{column}.json.gz"

@@ -1,0 +1,107 @@
+"""What a running hub listens to: the control queues of the partitions it holds, and the work-item queue.
+
+Mirrors DurableTask.AzureStorage's handling of owned control queues: a queue that is no longer owned is left at once,
+and what was received from it and not begun goes back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from devhost.storage.concurrency import TaskOwner
+from devhost.storage.hub_queues import HubQueues
+from devhost.storage.inbox import ControlInbox
+from devhost.storage.listening import QueueListener
+from devhost.storage.options import StorageOptions
+from devhost.storage.sessions import Sessions
+from devhost.storage.work_items import WorkItemInbox
+
+
+class Receiver:
+    """Runs the listeners; the `PartitionListener` of the lease loop."""
+
+    def __init__(
+        self,
+        options: StorageOptions,
+        queues: HubQueues,
+        sessions: Sessions,
+        control: ControlInbox,
+        work_items: WorkItemInbox,
+        tasks: TaskOwner,
+        on_cease: Callable[[], None],
+    ) -> None:
+        self._options = options
+        self._queues = queues
+        self._sessions = sessions
+        self._control = control
+        self._work_items = work_items
+        self._tasks = tasks
+        self._on_cease = on_cease
+        self._is_full = False
+        self._running: dict[str, tuple[QueueListener, asyncio.Task[None]]] = {}
+
+    def listen(self, partition: str) -> None:
+        if partition in self._running:
+            return
+        self._run(
+            QueueListener(
+                self._queues.queue(partition),
+                self._control.receive,
+                self._control_messages_wanted,
+                visibility_seconds=self._options.control_queue_visibility_seconds,
+                longest_wait_seconds=self._options.max_polling_interval_seconds,
+            )
+        )
+
+    async def cease(self, partition: str) -> None:
+        await self._end(partition)
+        self._on_cease()
+        given_back = self._sessions.remove_waiting(partition) + self._control.remove_early(partition)
+        await self._queues.release(held.stored for held in given_back)
+
+    async def cease_all(self) -> None:
+        """Ceases to listen to all partitions."""
+        for partition in [name for name in self._running if name != self._queues.work_items.name]:
+            await self.cease(partition)
+
+    def notice_room(self) -> None:
+        """Some messages are out of the way: lets listeners go on that wait for room."""
+        if self._is_full and self._control_messages_wanted():
+            for listener, _ in self._running.values():
+                listener.notify()
+
+    def is_idle(self, partition: str) -> bool:
+        return self._sessions.is_idle(partition)
+
+    def listen_to_work_items(self) -> None:
+        self._run(
+            QueueListener(
+                self._queues.work_items,
+                self._work_items.receive,
+                lambda: self._work_items.wanted,
+                visibility_seconds=self._options.work_item_visibility_seconds,
+                longest_wait_seconds=self._options.max_polling_interval_seconds,
+            )
+        )
+
+    async def cease_work_items(self) -> None:
+        await self._end(self._queues.work_items.name)
+        await self._queues.release(held.stored for held in self._work_items.remove_waiting())
+
+    def _control_messages_wanted(self) -> int:
+        self._is_full = self._control.message_count >= self._options.control_queue_buffer_threshold
+        return 0 if self._is_full else self._options.control_queue_batch_size
+
+    def _run(self, listener: QueueListener) -> None:
+        name = listener.queue.name
+        self._queues.connect(listener)
+        self._running[name] = (listener, self._tasks.spawn(listener.run(), f"listen to {name}"))
+
+    async def _end(self, queue_name: str) -> None:
+        if queue_name not in self._running:
+            return
+        listener, task = self._running.pop(queue_name)
+        self._queues.disconnect(listener)
+        listener.stop()
+        await asyncio.gather(task, return_exceptions=True)

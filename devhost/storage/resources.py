@@ -1,0 +1,49 @@
+"""Everything in storage that a hub needs before it runs; created where it is not there yet.
+
+The order is that of a real host: app lease, partitions, then tables and queues. The container of large messages is
+created by the first of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from typing import Any
+
+from devhost.storage.concurrency import call_each
+from devhost.storage.hub_queues import HubQueues
+from devhost.storage.lease_table import LeaseTable
+from devhost.storage.names import HubNames
+from devhost.storage.services import Conflict, Services, translated
+
+_NO_OWNER = b"{}"
+
+
+async def create_resources(services: Services, names: HubNames, queues: HubQueues, leases: LeaseTable) -> None:
+    await _create_app_lease(services, names)
+    await _create_table(services, names.partitions_table)
+
+    async def create_partition(queue_name: str) -> None:
+        await queues.queue(queue_name).create()
+        await leases.add(queue_name)
+
+    await call_each(lambda table: _create_table(services, table), [names.history_table, names.instances_table])
+    await queues.work_items.create()
+    await call_each(create_partition, queues.control_queue_names)
+
+
+async def _create_app_lease(services: Services, names: HubNames) -> None:
+    container = services.blobs.get_container_client(names.app_lease_container)
+    await _unless_there(container.create_container())
+    await _unless_there(container.upload_blob(names.app_lease_blob, _NO_OWNER, overwrite=False))
+
+
+async def _create_table(services: Services, name: str) -> None:
+    await _unless_there(services.tables.create_table(name))
+
+
+async def _unless_there(creation: Awaitable[Any]) -> None:
+    try:
+        with translated():
+            await creation
+    except Conflict:
+        return

@@ -1,0 +1,164 @@
+"""Control messages in memory, grouped into what one episode takes: at most one batch per instance is out at a time.
+
+Plain data, no I/O. Mirrors DurableTask.AzureStorage.OrchestrationSessionManager.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from devhost.core.history import ExecutionStarted
+from devhost.core.messages import TaskMessage
+from devhost.engine.ports import ReceivedMessage
+from devhost.storage.queues import StoredMessage
+
+
+@dataclass(kw_only=True, eq=False)
+class HeldMessage:
+    """A message in memory with the stored message that it came in."""
+
+    stored: StoredMessage
+    message: TaskMessage
+    sequence_number: int = 0
+
+    @property
+    def key(self) -> tuple[str, str]:
+        return (self.stored.queue.name, self.stored.message_id)
+
+    @property
+    def received(self) -> ReceivedMessage:
+        return ReceivedMessage(
+            message_id=self.stored.message_id, message=self.message, dequeue_count=self.stored.dequeue_count
+        )
+
+
+@dataclass(kw_only=True, eq=False)
+class Batch:
+    """Messages of one execution of one instance; without an execution id: of whichever is current.
+
+    `sentinel_etag` is known once the history has been read, and is None where there is none yet.
+    """
+
+    instance_id: str
+    execution_id: str | None
+    queue_name: str
+    messages: list[HeldMessage] = field(default_factory=list)
+    sentinel_etag: str | None = None
+
+    def takes(self, message: TaskMessage) -> bool:
+        if isinstance(message.event, ExecutionStarted):
+            return False
+        wanted = message.target.execution_id
+        return wanted is None or self.execution_id is None or wanted == self.execution_id
+
+    def add(self, held: HeldMessage) -> None:
+        self.execution_id = self.execution_id or held.message.target.execution_id
+        self.messages.append(held)
+
+
+class Sessions:
+    """All control messages that this host holds."""
+
+    def __init__(self) -> None:
+        self._held: dict[tuple[str, str], HeldMessage] = {}
+        self._waiting: dict[str, deque[Batch]] = {}
+        self._out: dict[str, Batch] = {}
+        # Instances with a waiting batch and none out, in the order in which they came to be so.
+        self._ready: dict[str, None] = {}
+
+    @property
+    def message_count(self) -> int:
+        return len(self._held)
+
+    def add(self, held: HeldMessage) -> None:
+        """Takes a message in. One that is here already is only known by its newer receipt from now on."""
+        if self.refresh(held.stored):
+            return
+        self._held[held.key] = held
+        instance_id = held.message.target.instance_id
+        batches = self._waiting.setdefault(instance_id, deque())
+        batch = next((batch for batch in reversed(batches) if batch.takes(held.message)), None)
+        if batch is None:
+            batch = Batch(instance_id=instance_id, execution_id=None, queue_name=held.stored.queue.name)
+            batches.append(batch)
+        batch.add(held)
+        self._make_ready(instance_id)
+
+    def refresh(self, stored: StoredMessage) -> bool:
+        """Whether a message is held already; then its receipt is replaced by this newer one."""
+        known = self._held.get((stored.queue.name, stored.message_id))
+        if known is None:
+            return False
+        known.stored.replace_by(stored)
+        return True
+
+    def take(self) -> Batch | None:
+        """The batch that waits longest among the instances that are not out; it is out from now on."""
+        instance_id = next(iter(self._ready), None)
+        if instance_id is None:
+            return None
+        del self._ready[instance_id]
+        batch = self._waiting[instance_id].popleft()
+        self._drop_if_empty(instance_id)
+        self._out[instance_id] = batch
+        return batch
+
+    def absorb(self, batch: Batch) -> None:
+        """Adds to a batch that is out what has come since for the same execution."""
+        batches = self._waiting.get(batch.instance_id)
+        while batches and not _starts(batches[0]) and batches[0].execution_id in (None, batch.execution_id):
+            for held in batches.popleft().messages:
+                batch.add(held)
+        self._drop_if_empty(batch.instance_id)
+
+    def put_back(self, batch: Batch) -> None:
+        """Undoes `take`."""
+        del self._out[batch.instance_id]
+        self._waiting.setdefault(batch.instance_id, deque()).appendleft(batch)
+        self._make_ready(batch.instance_id)
+
+    def batch_out(self, instance_id: str) -> Batch:
+        """The batch of this instance that was taken and neither finished nor put back."""
+        return self._out[instance_id]
+
+    def finish(self, batch: Batch) -> None:
+        """Forgets a batch that was out; the instance may be taken again."""
+        del self._out[batch.instance_id]
+        self._forget(batch.messages)
+        if batch.instance_id in self._waiting:
+            self._make_ready(batch.instance_id)
+
+    def is_idle(self, queue_name: str) -> bool:
+        """Whether no batch of this queue is out."""
+        return not any(batch.queue_name == queue_name for batch in self._out.values())
+
+    def remove_waiting(self, queue_name: str) -> list[HeldMessage]:
+        """Forgets, and returns, what has come from this queue and is not out."""
+        removed: list[HeldMessage] = []
+        for instance_id in tuple(self._waiting):
+            batches = self._waiting[instance_id]
+            kept = deque(batch for batch in batches if batch.queue_name != queue_name)
+            removed.extend(held for batch in batches if batch.queue_name == queue_name for held in batch.messages)
+            self._waiting[instance_id] = kept
+            self._drop_if_empty(instance_id)
+        self._forget(removed)
+        return removed
+
+    def _forget(self, messages: Iterable[HeldMessage]) -> None:
+        for held in messages:
+            self._held.pop(held.key, None)
+
+    def _make_ready(self, instance_id: str) -> None:
+        if instance_id not in self._out:
+            self._ready.setdefault(instance_id)
+
+    def _drop_if_empty(self, instance_id: str) -> None:
+        if not self._waiting.get(instance_id):
+            self._waiting.pop(instance_id, None)
+            self._ready.pop(instance_id, None)
+
+
+def _starts(batch: Batch) -> bool:
+    return any(isinstance(held.message.event, ExecutionStarted) for held in batch.messages)

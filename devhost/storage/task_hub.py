@@ -1,0 +1,288 @@
+"""The task hub in Azure Storage, in the layout of DurableTask.AzureStorage.
+
+Rule of this file: `complete_orchestration` is the one place where a checkpoint becomes durable, in an order that no
+crash can turn into lost work. Mirrors AzureStorageOrchestrationService, with two choices of its own: the app lease of
+the hub is created but not taken (under a foreign id it would keep a real host waiting), and histories that were just
+written are kept in memory.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from devhost.clock import Clock
+from devhost.core.checkpoint import Checkpoint
+from devhost.core.history import ExecutionStarted, HistoryEvent
+from devhost.core.messages import TaskMessage
+from devhost.core.status import RuntimeStatus
+from devhost.engine.partitions import PartitionKeeper
+from devhost.engine.ports import (
+    ActivityWorkItem,
+    InstancePage,
+    InstanceQuery,
+    InstanceRecord,
+    OrchestrationWorkItem,
+    ReceivedMessage,
+)
+from devhost.errors import InstanceExists
+from devhost.storage.concurrency import Signal, TaskOwner, call_each
+from devhost.storage.history_cache import HistoryCache
+from devhost.storage.history_rows import without_stored_input
+from devhost.storage.history_table import History, HistoryTable
+from devhost.storage.hub_queues import HubQueues
+from devhost.storage.inbox import ControlInbox, MessageReader
+from devhost.storage.instance_table import InstanceTable
+from devhost.storage.lease_table import LeaseTable
+from devhost.storage.names import HubNames, escape_key
+from devhost.storage.options import StorageOptions
+from devhost.storage.outbox import Outbox
+from devhost.storage.payloads import PayloadStore
+from devhost.storage.receiving import Receiver
+from devhost.storage.resources import create_resources
+from devhost.storage.services import Services, open_services
+from devhost.storage.sessions import Batch, HeldMessage, Sessions
+from devhost.storage.work_items import WorkItemInbox
+
+
+@asynccontextmanager
+async def open_task_hub(options: StorageOptions, clock: Clock) -> AsyncIterator[AzureStorageTaskHub]:
+    """A hub that is stopped and disconnected at the end of the block. Creates and receives nothing by itself."""
+    async with AsyncExitStack() as stack:
+        services = await stack.enter_async_context(open_services(options.connection))
+        hub = AzureStorageTaskHub(options, clock, services)
+        stack.push_async_callback(hub.stop)
+        yield hub
+
+
+class AzureStorageTaskHub:
+    """Implements `devhost.engine.ports.TaskHub`, whose prose is the contract."""
+
+    def __init__(self, options: StorageOptions, clock: Clock, services: Services) -> None:
+        names = HubNames(options.hub_name)
+        self._options = options
+        self._clock = clock
+        self._services = services
+        self._names = names
+        self._payloads = PayloadStore(services.blobs.get_container_client(names.large_messages_container))
+        self._histories = HistoryTable(services.tables.get_table_client(names.history_table), self._payloads, clock)
+        self._instances = InstanceTable(
+            services.tables.get_table_client(names.instances_table), self._payloads, clock, names.hub
+        )
+        self._leases = LeaseTable(services.tables.get_table_client(names.partitions_table))
+        self._queues = HubQueues(services.queues, names, options.partition_count)
+        self._outbox = Outbox(self._queues, self._payloads, clock)
+        self._cache = HistoryCache()
+        self._sessions = Sessions()
+        self._changed = Signal()
+        self._tasks = TaskOwner(self._background_failed)
+        reader = MessageReader(self._payloads, self._queues)
+        self._control = ControlInbox(reader, self._queues, self._sessions, self._instances, clock, self._changed.notify)
+        self._work_items = WorkItemInbox(reader)
+        self._receiver = Receiver(
+            options, self._queues, self._sessions, self._control, self._work_items, self._tasks, self._cache.clear
+        )
+        self._keeper = PartitionKeeper(
+            self._leases,
+            self._receiver,
+            clock,
+            worker_id=options.worker_id,
+            is_abandoned_owner=options.is_abandoned_owner,
+        )
+        self._lease_task: asyncio.Task[None] | None = None
+
+    async def create(self) -> None:
+        await create_resources(self._services, self._names, self._queues, self._leases)
+
+    async def start(self) -> None:
+        self._lease_task = self._tasks.spawn(self._keeper.run(), "keep partition leases")
+        self._receiver.listen_to_work_items()
+
+    async def stop(self) -> None:
+        if self._lease_task is None:
+            return
+        await self._tasks.cancel(self._lease_task)
+        self._lease_task = None
+        await self._receiver.cease_work_items()
+        await self._receiver.cease_all()
+        await self._keeper.release_all()
+        await self._tasks.cancel_all()
+
+    def _background_failed(self) -> None:
+        self._changed.notify()
+        if self._tasks.failure is not None:
+            self._work_items.fail(self._tasks.failure)
+
+    async def fetch_orchestration(self) -> OrchestrationWorkItem:
+        batch = await self._next_batch()
+        try:
+            history = await self._history_for(batch)
+        except BaseException:
+            self._sessions.put_back(batch)
+            self._changed.notify()
+            raise
+        batch.execution_id = batch.execution_id or history.execution_id
+        self._sessions.absorb(batch)
+        batch.sentinel_etag = history.sentinel_etag
+        return OrchestrationWorkItem(
+            instance_id=batch.instance_id,
+            execution_id=batch.execution_id,
+            history=history.events,
+            messages=tuple(held.received for held in batch.messages),
+        )
+
+    async def _next_batch(self) -> Batch:
+        while True:
+            self._tasks.check()
+            batch = self._sessions.take()
+            if batch is not None:
+                return batch
+            await self._changed.wait()
+
+    async def _history_for(self, batch: Batch) -> History:
+        history = self._cache.get(batch.instance_id)
+        if history is None:
+            return await self._histories.load(batch.instance_id, batch.execution_id)
+        if batch.execution_id in (None, history.execution_id):
+            return history
+        return History(execution_id=history.execution_id, events=(), sentinel_etag=history.sentinel_etag)
+
+    async def complete_orchestration(
+        self, item: OrchestrationWorkItem, checkpoint: Checkpoint, deferred: Sequence[ReceivedMessage] = ()
+    ) -> None:
+        batch = self._sessions.batch_out(item.instance_id)
+        await self._outbox.send_all(checkpoint.outbox)
+        blobs = await self._append_history(batch, item, checkpoint)
+        if checkpoint.update:
+            await self._instances.merge(item.instance_id, checkpoint.update, blobs)
+        await self._settle(batch, frozenset(each.message_id for each in deferred))
+        self._finish(batch)
+
+    async def _append_history(
+        self, batch: Batch, item: OrchestrationWorkItem, checkpoint: Checkpoint
+    ) -> Mapping[str, str]:
+        """Stores the new events; returns the blobs of large payloads among them."""
+        if not checkpoint.new_events:
+            return {}
+        execution_id = checkpoint.update.execution_id if checkpoint.update else item.execution_id or ""
+        # A new execution is written over the rows of the one before.
+        past = item.history if execution_id == item.execution_id else ()
+        new_events = self._as_stored(checkpoint.new_events)
+        batch.sentinel_etag, blobs = await self._histories.append(
+            item.instance_id,
+            execution_id,
+            new_events,
+            first_index=len(past),
+            sentinel_etag=batch.sentinel_etag,
+        )
+        self._remember(batch, checkpoint, execution_id, past + new_events)
+        return blobs
+
+    def _as_stored(self, events: tuple[HistoryEvent, ...]) -> tuple[HistoryEvent, ...]:
+        return events if self._options.store_inputs else tuple(without_stored_input(event) for event in events)
+
+    def _remember(
+        self, batch: Batch, checkpoint: Checkpoint, execution_id: str, events: tuple[HistoryEvent, ...]
+    ) -> None:
+        status = checkpoint.update.runtime_status if checkpoint.update else None
+        if status and status.is_terminal:
+            # A rewind changes the rows of a finished instance, but not its sentinel.
+            self._cache.drop(batch.instance_id)
+            return
+        history = History(execution_id=execution_id, events=events, sentinel_etag=batch.sentinel_etag)
+        self._cache.put(batch.instance_id, history)
+
+    async def _settle(self, batch: Batch, deferred_ids: frozenset[str]) -> None:
+        async def settle(held: HeldMessage) -> None:
+            if held.stored.message_id in deferred_ids:
+                await self._queues.abandon(held.stored)
+            else:
+                await held.stored.queue.delete(held.stored)
+
+        await call_each(settle, batch.messages)
+
+    def _finish(self, batch: Batch) -> None:
+        self._sessions.finish(batch)
+        self._changed.notify()
+        self._receiver.notice_room()
+
+    async def abandon_orchestration(self, item: OrchestrationWorkItem) -> None:
+        batch = self._sessions.batch_out(item.instance_id)
+        self._cache.drop(item.instance_id)
+        try:
+            await call_each(self._queues.abandon, [held.stored for held in batch.messages])
+        finally:
+            self._finish(batch)
+
+    async def renew_orchestration(self, item: OrchestrationWorkItem) -> None:
+        batch = self._sessions.batch_out(item.instance_id)
+        seconds = self._options.control_queue_visibility_seconds
+        await call_each(lambda held: held.stored.queue.hide(held.stored, seconds), batch.messages)
+
+    async def fetch_activity(self) -> ActivityWorkItem:
+        self._tasks.check()
+        taken = self._work_items.take()
+        self._queues.notify(self._queues.work_items)
+        return ActivityWorkItem(received=(await taken).received)
+
+    async def complete_activity(self, item: ActivityWorkItem, reply: TaskMessage) -> None:
+        held = self._work_items.held(item.received.message_id)
+        await self._outbox.send(reply)
+        await held.stored.queue.delete(held.stored)
+        self._work_items.finish(item.received.message_id)
+
+    async def abandon_activity(self, item: ActivityWorkItem) -> None:
+        held = self._work_items.held(item.received.message_id)
+        try:
+            await self._queues.abandon(held.stored)
+        finally:
+            self._work_items.finish(item.received.message_id)
+
+    async def renew_activity(self, item: ActivityWorkItem) -> None:
+        held = self._work_items.held(item.received.message_id)
+        await held.stored.queue.hide(held.stored, self._options.work_item_visibility_seconds)
+
+    async def start_instance(self, start: TaskMessage, *, overridable: frozenset[RuntimeStatus]) -> None:
+        event = start.event
+        if not isinstance(event, ExecutionStarted):
+            raise TypeError(f"{event.type_name} does not start an instance")
+        instance_id = start.target.instance_id
+        found = await self._instances.find(instance_id)
+        if found and found.record.runtime_status not in overridable:
+            raise InstanceExists(instance_id, found.record.runtime_status.value)
+        execution_id = start.target.execution_id or ""
+        self._control.expect_confirmation(execution_id)
+        try:
+            blob = await self._outbox.send(start)
+            await self._instances.write_pending(event, message_blob=blob, etag=found.etag if found else None)
+        finally:
+            self._control.confirm(execution_id)
+
+    async def send(self, message: TaskMessage) -> None:
+        await self._outbox.send(message)
+
+    async def get_instance(self, instance_id: str) -> InstanceRecord | None:
+        return await self._instances.get(instance_id)
+
+    async def list_instances(
+        self, query: InstanceQuery, *, page_size: int, continuation_token: str | None = None, with_input: bool = True
+    ) -> InstancePage:
+        return await self._instances.list_page(
+            query, page_size=page_size, continuation_token=continuation_token, with_input=with_input
+        )
+
+    async def read_history(self, instance_id: str) -> tuple[HistoryEvent, ...]:
+        return (await self._histories.load(instance_id)).events
+
+    async def purge_instance(self, instance_id: str) -> bool:
+        if await self._instances.find(instance_id) is None:
+            return False
+        self._cache.drop(instance_id)
+        await self._histories.delete(instance_id)
+        # The names of blobs begin with the id as it is or as a key, depending on who stored them.
+        for folder in {instance_id, escape_key(instance_id)}:
+            await self._payloads.delete_all(f"{folder}/")
+        # Last: as long as the record is there, an interrupted purge can be repeated.
+        await self._instances.delete(instance_id)
+        return True

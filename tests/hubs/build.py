@@ -1,0 +1,128 @@
+"""Short ways to write messages, episodes and checkpoints in tests."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import datetime, timezone
+
+from devhost.core.checkpoint import Checkpoint, InstanceUpdate
+from devhost.core.history import (
+    EventRaised,
+    ExecutionCompleted,
+    ExecutionStarted,
+    HistoryEvent,
+    OrchestrationInstance,
+    OrchestratorCompleted,
+    OrchestratorStarted,
+    TaskCompleted,
+    TaskScheduled,
+    TimerFired,
+)
+from devhost.core.messages import TaskMessage
+from devhost.core.status import RuntimeStatus
+from devhost.engine.ports import OrchestrationWorkItem
+
+AT = datetime(2026, 1, 5, 10, 0, 0, 120000, tzinfo=timezone.utc)
+
+
+def now() -> datetime:
+    return datetime.now(timezone.utc)
+
+
+def new_execution_id() -> str:
+    return uuid.uuid4().hex
+
+
+def start(
+    instance_id: str,
+    *,
+    execution_id: str | None = None,
+    name: str = "ProcessOrder",
+    input_text: str | None = None,
+    generation: int = 0,
+    at: datetime | None = None,
+) -> TaskMessage:
+    target = OrchestrationInstance(instance_id=instance_id, execution_id=execution_id or new_execution_id())
+    event = ExecutionStarted(
+        timestamp=at or now(),
+        orchestration_instance=target,
+        name=name,
+        input=input_text,
+        generation=generation,
+    )
+    return TaskMessage(event=event, target=target)
+
+
+def event_raised(instance_id: str, name: str, *, input_text: str | None = None) -> TaskMessage:
+    return TaskMessage(
+        event=EventRaised(timestamp=now(), name=name, input=input_text),
+        target=OrchestrationInstance(instance_id=instance_id, execution_id=None),
+    )
+
+
+def task_scheduled(item: OrchestrationWorkItem, task_id: int, *, input_text: str | None = None) -> TaskMessage:
+    target = target_of(item)
+    return TaskMessage(
+        event=TaskScheduled(timestamp=now(), event_id=task_id, name="ReserveStock", input=input_text),
+        target=target,
+        sender=target,
+        episode=1,
+    )
+
+
+def task_completed(instance_id: str, execution_id: str | None, task_id: int, result: str | None = None) -> TaskMessage:
+    target = OrchestrationInstance(instance_id=instance_id, execution_id=execution_id)
+    return TaskMessage(
+        event=TaskCompleted(timestamp=now(), task_scheduled_id=task_id, result=result), target=target, sender=target
+    )
+
+
+def timer_fired(item: OrchestrationWorkItem, timer_id: int, fire_at: datetime) -> TaskMessage:
+    target = target_of(item)
+    return TaskMessage(
+        event=TimerFired(timestamp=now(), timer_id=timer_id, fire_at=fire_at), target=target, sender=target
+    )
+
+
+def target_of(item: OrchestrationWorkItem) -> OrchestrationInstance:
+    return OrchestrationInstance(instance_id=item.instance_id, execution_id=item.execution_id)
+
+
+def episode(item: OrchestrationWorkItem, *more: HistoryEvent) -> tuple[HistoryEvent, ...]:
+    """The new events of a turn that takes in all messages of the item."""
+    return (
+        OrchestratorStarted(timestamp=now()),
+        *(received.message.event for received in item.messages),
+        *more,
+        OrchestratorCompleted(timestamp=now()),
+    )
+
+
+def checkpoint(
+    item: OrchestrationWorkItem,
+    *more: HistoryEvent,
+    outbox: tuple[TaskMessage, ...] = (),
+    custom_status: str | None = None,
+    output: str | None = None,
+    runtime_status: RuntimeStatus | None = None,
+) -> Checkpoint:
+    """A turn that takes in all messages of the item; with an output or a terminal status it ends the execution."""
+    events = [received.message.event for received in item.messages]
+    started = next((event for event in events if isinstance(event, ExecutionStarted)), None)
+    if output is not None:
+        runtime_status = runtime_status or RuntimeStatus.COMPLETED
+    if runtime_status and runtime_status.is_terminal:
+        more = (*more, ExecutionCompleted(timestamp=now(), orchestration_status=runtime_status, result=output))
+    return Checkpoint(
+        new_events=episode(item, *more),
+        outbox=outbox,
+        update=InstanceUpdate(
+            execution_id=item.execution_id or "",
+            last_updated_at=now(),
+            custom_status=custom_status,
+            started=started,
+            runtime_status=runtime_status,
+            output=output,
+            completed_at=now() if runtime_status and runtime_status.is_terminal else None,
+        ),
+    )

@@ -1,0 +1,354 @@
+"""A task hub in memory: the contract of `devhost.engine.ports.TaskHub` without a network, on any clock.
+
+Rule of this file: it shares no code with `devhost.storage`, so that the contract suite compares two independent
+answers. `MemoryStorage` is what survives a crash; hubs are processes: two on one storage are two hosts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta, timezone
+
+from devhost.clock import Clock
+from devhost.core.checkpoint import Checkpoint, InstanceUpdate
+from devhost.core.history import ExecutionStarted, HistoryEvent, SubOrchestrationInstanceCreated, TaskScheduled
+from devhost.core.messages import TaskMessage
+from devhost.core.status import RuntimeStatus
+from devhost.engine.ports import (
+    ActivityWorkItem,
+    InstancePage,
+    InstanceQuery,
+    InstanceRecord,
+    OrchestrationWorkItem,
+    ReceivedMessage,
+)
+from devhost.errors import InstanceExists, RequestError, StaleCheckpoint
+
+VISIBILITY_SECONDS = 300.0
+_LONGEST_BACK_OFF_SECONDS = 600
+_POLL_SECONDS = 0.005
+
+
+class ManualClock:
+    """A clock that stands still until it is told to go on."""
+
+    def __init__(self, now: datetime = datetime(2026, 1, 5, 10, tzinfo=timezone.utc)) -> None:
+        self._now = now
+
+    def now(self) -> datetime:
+        return self._now
+
+    def advance(self, seconds: float) -> None:
+        self._now += timedelta(seconds=seconds)
+
+
+@dataclass(kw_only=True, eq=False)
+class Stored:
+    """A message in a queue."""
+
+    message_id: str
+    message: TaskMessage
+    visible_at: datetime
+    dequeue_count: int = 0
+
+
+@dataclass(kw_only=True)
+class StoredHistory:
+    """The rows of an instance; `version` stands for the sentinel's ETag."""
+
+    execution_id: str
+    events: tuple[HistoryEvent, ...]
+    version: int
+
+
+def _allow(operation: str) -> None:
+    return
+
+
+@dataclass(kw_only=True)
+class MemoryStorage:
+    """All that is durable.
+
+    `before_write` is called with `send`, `history`, `record`, `delete` or `hide` before each of them; what it raises
+    is what a crash, or a failing storage, at that point would be.
+    """
+
+    control: list[Stored] = field(default_factory=list)
+    work_items: list[Stored] = field(default_factory=list)
+    histories: dict[str, StoredHistory] = field(default_factory=dict)
+    records: dict[str, InstanceRecord] = field(default_factory=dict)
+    before_write: Callable[[str], None] = _allow
+    message_ids: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
+
+    def put(self, message: TaskMessage, now: datetime) -> None:
+        self.before_write("send")
+        queue = self.work_items if message.is_activity_request else self.control
+        visible_at = max(now, message.due_at or now)
+        queue.append(Stored(message_id=f"message-{next(self.message_ids)}", message=message, visible_at=visible_at))
+
+    def delete(self, stored: Stored) -> None:
+        self.before_write("delete")
+        for queue in (self.control, self.work_items):
+            if stored in queue:
+                queue.remove(stored)
+
+    def hide(self, stored: Stored, until: datetime) -> None:
+        self.before_write("hide")
+        stored.visible_at = until
+
+
+class MemoryTaskHub:
+    """One host's view of a `MemoryStorage`."""
+
+    def __init__(self, clock: Clock, storage: MemoryStorage | None = None, *, store_inputs: bool = False) -> None:
+        self.storage = storage or MemoryStorage()
+        self._clock = clock
+        self._store_inputs = store_inputs
+        self._out: dict[str, tuple[int, list[Stored]]] = {}
+        self._activities: dict[str, Stored] = {}
+        self._is_started = False
+
+    async def create(self) -> None:
+        return
+
+    async def start(self) -> None:
+        self._is_started = True
+
+    async def stop(self) -> None:
+        self._is_started = False
+
+    async def fetch_orchestration(self) -> OrchestrationWorkItem:
+        while True:
+            item = self._next_orchestration() if self._is_started else None
+            if item is not None:
+                return item
+            await asyncio.sleep(_POLL_SECONDS)
+
+    def _next_orchestration(self) -> OrchestrationWorkItem | None:
+        first = next((each for each in self._visible(self.storage.control) if self._is_free(each)), None)
+        if first is None:
+            return None
+        instance_id = first.message.target.instance_id
+        stored_history = self.storage.histories.get(instance_id)
+        current = stored_history.execution_id if stored_history else None
+        messages, execution_id = self._batch(first, current)
+        events = stored_history.events if stored_history and execution_id == current else ()
+        self._out[instance_id] = (stored_history.version if stored_history else 0, messages)
+        return OrchestrationWorkItem(
+            instance_id=instance_id,
+            execution_id=execution_id,
+            history=events,
+            messages=tuple(self._receive(each) for each in messages),
+        )
+
+    def _is_free(self, stored: Stored) -> bool:
+        target = stored.message.target
+        return target.instance_id not in self._out and self._is_confirmed(stored)
+
+    def _is_confirmed(self, stored: Stored) -> bool:
+        event = stored.message.event
+        if not isinstance(event, ExecutionStarted) or event.parent_instance:
+            return True
+        record = self.storage.records.get(stored.message.target.instance_id)
+        return record is not None and record.execution_id == stored.message.target.execution_id
+
+    def _batch(self, first: Stored, current: str | None) -> tuple[list[Stored], str | None]:
+        """All that is visible for one execution, and its id."""
+        messages = [first]
+        execution_id = first.message.target.execution_id
+        for each in self._visible(self.storage.control):
+            target = each.message.target
+            is_other = each is first or target.instance_id != first.message.target.instance_id
+            if is_other or isinstance(each.message.event, ExecutionStarted):
+                continue
+            if target.execution_id in (None, execution_id) or execution_id is None:
+                execution_id = execution_id or target.execution_id
+                messages.append(each)
+        return messages, execution_id or current
+
+    def _visible(self, queue: list[Stored]) -> list[Stored]:
+        now = self._clock.now()
+        return [each for each in queue if each.visible_at <= now]
+
+    def _receive(self, stored: Stored) -> ReceivedMessage:
+        stored.dequeue_count += 1
+        stored.visible_at = self._later(VISIBILITY_SECONDS)
+        return ReceivedMessage(message_id=stored.message_id, message=stored.message, dequeue_count=stored.dequeue_count)
+
+    def _later(self, seconds: float) -> datetime:
+        return self._clock.now() + timedelta(seconds=seconds)
+
+    async def complete_orchestration(
+        self, item: OrchestrationWorkItem, checkpoint: Checkpoint, deferred: Sequence[ReceivedMessage] = ()
+    ) -> None:
+        version, messages = self._out[item.instance_id]
+        for message in checkpoint.outbox:
+            self.storage.put(message, self._clock.now())
+        if checkpoint.new_events:
+            self._append(item, checkpoint, version)
+        if checkpoint.update:
+            self.storage.before_write("record")
+            self._merge(item.instance_id, checkpoint.update)
+        deferred_ids = {each.message_id for each in deferred}
+        for stored in messages:
+            if stored.message_id in deferred_ids:
+                self._back_off(stored)
+            else:
+                self.storage.delete(stored)
+        del self._out[item.instance_id]
+
+    def _append(self, item: OrchestrationWorkItem, checkpoint: Checkpoint, version: int) -> None:
+        known = self.storage.histories.get(item.instance_id)
+        if (known.version if known else 0) != version:
+            raise StaleCheckpoint(f"Another host has advanced instance '{item.instance_id}'.")
+        self.storage.before_write("history")
+        execution_id = checkpoint.update.execution_id if checkpoint.update else item.execution_id or ""
+        past = item.history if execution_id == item.execution_id else ()
+        events = past + tuple(self._as_stored(event) for event in checkpoint.new_events)
+        history = StoredHistory(execution_id=execution_id, events=events, version=version + 1)
+        self.storage.histories[item.instance_id] = history
+        self._out[item.instance_id] = (history.version, self._out[item.instance_id][1])
+
+    def _as_stored(self, event: HistoryEvent) -> HistoryEvent:
+        if isinstance(event, (TaskScheduled, SubOrchestrationInstanceCreated)) and not self._store_inputs:
+            return replace(event, input=None)
+        return event
+
+    def _merge(self, instance_id: str, update: InstanceUpdate) -> None:
+        record = self.storage.records.get(instance_id)
+        if update.started:
+            record = _started(instance_id, update, update.started, record)
+        if record is None:
+            return
+        self.storage.records[instance_id] = replace(
+            record,
+            execution_id=update.execution_id,
+            custom_status=update.custom_status,
+            last_updated_at=update.last_updated_at,
+            runtime_status=update.runtime_status or record.runtime_status,
+            output=record.output if update.output is None else update.output,
+            completed_at=update.completed_at or record.completed_at,
+        )
+
+    def _back_off(self, stored: Stored) -> None:
+        self.storage.hide(stored, self._later(min(2**stored.dequeue_count, _LONGEST_BACK_OFF_SECONDS)))
+
+    async def abandon_orchestration(self, item: OrchestrationWorkItem) -> None:
+        _, messages = self._out.pop(item.instance_id)
+        for stored in messages:
+            self._back_off(stored)
+
+    async def renew_orchestration(self, item: OrchestrationWorkItem) -> None:
+        _, messages = self._out[item.instance_id]
+        for stored in messages:
+            self.storage.hide(stored, self._later(VISIBILITY_SECONDS))
+
+    async def fetch_activity(self) -> ActivityWorkItem:
+        while True:
+            visible = self._visible(self.storage.work_items) if self._is_started else []
+            if visible:
+                received = self._receive(visible[0])
+                self._activities[received.message_id] = visible[0]
+                return ActivityWorkItem(received=received)
+            await asyncio.sleep(_POLL_SECONDS)
+
+    async def complete_activity(self, item: ActivityWorkItem, reply: TaskMessage) -> None:
+        self.storage.put(reply, self._clock.now())
+        self.storage.delete(self._activities.pop(item.received.message_id))
+
+    async def abandon_activity(self, item: ActivityWorkItem) -> None:
+        self._back_off(self._activities[item.received.message_id])
+
+    async def renew_activity(self, item: ActivityWorkItem) -> None:
+        self.storage.hide(self._activities[item.received.message_id], self._later(VISIBILITY_SECONDS))
+
+    async def start_instance(self, start: TaskMessage, *, overridable: frozenset[RuntimeStatus]) -> None:
+        event = start.event
+        assert isinstance(event, ExecutionStarted)
+        instance_id = start.target.instance_id
+        known = self.storage.records.get(instance_id)
+        if known and known.runtime_status not in overridable:
+            raise InstanceExists(instance_id, known.runtime_status.value)
+        now = self._clock.now()
+        self.storage.put(start, now)
+        self.storage.before_write("record")
+        self.storage.records[instance_id] = InstanceRecord(
+            instance_id=instance_id,
+            execution_id=start.target.execution_id,
+            name=event.name,
+            version=event.version,
+            runtime_status=RuntimeStatus.PENDING,
+            created_at=event.timestamp,
+            last_updated_at=now,
+            input=event.input,
+            generation=event.generation,
+        )
+
+    async def send(self, message: TaskMessage) -> None:
+        self.storage.put(message, self._clock.now())
+
+    async def get_instance(self, instance_id: str) -> InstanceRecord | None:
+        return self.storage.records.get(instance_id)
+
+    async def list_instances(
+        self, query: InstanceQuery, *, page_size: int, continuation_token: str | None = None, with_input: bool = True
+    ) -> InstancePage:
+        matching = [self.storage.records[key] for key in sorted(self.storage.records)]
+        matching = [record for record in matching if _matches(query, record)]
+        start = _offset(continuation_token)
+        page = matching[start : start + page_size]
+        end = start + len(page)
+        return InstancePage(
+            records=tuple(page if with_input else (replace(record, input=None) for record in page)),
+            continuation_token=f"offset {end}" if end < len(matching) else None,
+        )
+
+    async def read_history(self, instance_id: str) -> tuple[HistoryEvent, ...]:
+        history = self.storage.histories.get(instance_id)
+        return history.events if history else ()
+
+    async def purge_instance(self, instance_id: str) -> bool:
+        if instance_id not in self.storage.records:
+            return False
+        self.storage.histories.pop(instance_id, None)
+        del self.storage.records[instance_id]
+        return True
+
+
+def _started(
+    instance_id: str, update: InstanceUpdate, start: ExecutionStarted, record: InstanceRecord | None
+) -> InstanceRecord:
+    return InstanceRecord(
+        instance_id=instance_id,
+        execution_id=update.execution_id,
+        name=start.name,
+        version=start.version or "",
+        runtime_status=RuntimeStatus.RUNNING,
+        created_at=start.timestamp,
+        last_updated_at=update.last_updated_at,
+        completed_at=record.completed_at if record else None,
+        input=start.input if start.input is not None or record is None else record.input,
+        output=record.output if record else None,
+        generation=start.generation if start.generation is not None or record is None else record.generation,
+    )
+
+
+def _matches(query: InstanceQuery, record: InstanceRecord) -> bool:
+    return (
+        (query.created_from is None or record.created_at >= query.created_from)
+        and (query.created_to is None or record.created_at <= query.created_to)
+        and (not query.statuses or record.runtime_status in query.statuses)
+        and (not query.id_prefix or record.instance_id.startswith(query.id_prefix))
+    )
+
+
+def _offset(token: str | None) -> int:
+    if token is None:
+        return 0
+    word, _, number = token.partition(" ")
+    if word != "offset" or not number.isdigit():
+        raise RequestError(400, "The continuation token is not valid.")
+    return int(number)
