@@ -1,62 +1,47 @@
 """Runs tasks in parallel, waits for all of them, keeps every outcome and shows how far they are.
 
-The rule of this file: everything is scheduled by the first yield, and what follows only waits. `task_all` over all
-tasks would be silent until the end and forget the other results at the first failure; `task_any` over all of them would
-cost the square of their number in every replay. So `task_all` is over batches, and `task_any` over those few.
+The rule of this file: the first yield schedules everything and the others only wait. A `task_all` alone would be
+silent until the end and forget all other results at the first failure. A `task_any` over all that is open, again and
+again, costs the square of their number in every replay; over the few oldest it does not, and tasks finish roughly in
+order. No compound contains another: a failed `task_all` whose last task then succeeds reports twice to what contains
+it, and that ends the run.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 import azure.durable_functions as df
 
-# How many times at most progress is reported. Task ids do not depend on it, so it may change under running instances.
-MAX_BATCHES: Final = 20
+# How many of the oldest open tasks are listened to. No task id depends on it, so it may change under running instances.
+WINDOW: Final = 20
 
 Progress = Callable[[list[bool]], None]
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Batch:
-    tasks: Sequence[Any]
-    all: Any
 
 
 def settle(
     context: df.DurableOrchestrationContext, tasks: Sequence[Any], report: Progress
 ) -> Generator[Any, Any, list[Any]]:
     """The result, or the exception, of each task in the order of `tasks`; `report` hears which tasks are finished."""
-    batches = _batches(context, tasks)
-    waiting = batches
+    waiting = listened_to = list(tasks)
     while waiting:
-        yield context.task_any([batch.all for batch in waiting])
+        yield context.task_any(listened_to)
         report([task.is_completed for task in tasks])
-        waiting = [batch for batch in waiting if not batch.all.is_completed]
-    outcomes: list[Any] = []
-    for batch in batches:
-        outcomes += yield from _outcomes(batch)
-        report([task.is_completed for task in tasks])
-    return outcomes
+        waiting = [task for task in waiting if not task.is_completed]
+        listened_to = waiting[:WINDOW]
+    return (yield from _outcomes(context, tasks))
 
 
-def _batches(context: df.DurableOrchestrationContext, tasks: Sequence[Any]) -> list[_Batch]:
-    size = -(-len(tasks) // MAX_BATCHES)
-    parts = [tasks[first : first + size] for first in range(0, len(tasks), size)]
-    return [_Batch(tasks=part, all=context.task_all(list(part))) for part in parts]
-
-
-def _outcomes(batch: _Batch) -> Generator[Any, Any, list[Any]]:
+def _outcomes(context: df.DurableOrchestrationContext, tasks: Sequence[Any]) -> Generator[Any, Any, list[Any]]:
     try:
-        results: list[Any] = yield batch.all
+        outcomes: list[Any] = yield context.task_all(list(tasks))
     except Exception:
-        # Its first failure is all that task_all tells; the tasks themselves still hold, or will hold, their own.
-        results = []
-        for task in batch.tasks:
-            results += [(yield from _outcome(task))]
-    return results
+        # The first failure is all that task_all tells; the tasks themselves hold each its own outcome.
+        outcomes = []
+        for task in tasks:
+            outcomes += [(yield from _outcome(task))]
+    return outcomes
 
 
 def _outcome(task: Any) -> Generator[Any, Any, Any]:

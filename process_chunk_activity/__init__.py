@@ -6,15 +6,15 @@ import logging
 import os
 from typing import Final
 
-from shared_code.contracts import ChunkInput, JsonObject
+from shared_code.contracts import ChunkInput
 from shared_code.processing import process_chunk
 from shared_code.readings import open_source
 
 _LOGGER: Final = logging.getLogger(__name__)
 
 
-# `object`, because the functions worker wants a plain class for a binding's annotation and JSON may be anything.
-def main(chunk: object) -> JsonObject:
+# `object` both ways: the functions worker resolves these annotations and wants plain classes, which JSON types are not.
+def main(chunk: object) -> object:
     result = process_chunk(ChunkInput.from_json(chunk), open_source(os.environ))
     _LOGGER.info("Chunk %d: %d records in %.3f s.", result.chunk_id, result.records, result.processing_time)
     return result.to_json()

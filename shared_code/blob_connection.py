@@ -32,7 +32,7 @@ class ConnectionSettingError(Exception):
 class BlobConnection:
     """Keyword arguments of a Polars scan; `secrets` is what must not show in any message."""
 
-    storage_options: StorageOptions
+    storage_options: StorageOptions = field(repr=False)
     credential_provider: CredentialProvider | None = None
     secrets: tuple[str, ...] = field(default=(), repr=False)
 

@@ -1,7 +1,8 @@
 """The built-in signal: three series with one reading a second, on whole seconds.
 
-The rule of this file: a value is a pure function of its second, in integers up to the last operations, so any split of
-a window yields the same readings. The series keep well away from a mean of zero, where relative errors mean nothing.
+The rule of this file: a value is a pure function of its second, computed in integers of 1/1024 and scaled at the end,
+which is exact. Floating point rounds differently by where in a vector a value stands, so a reading would depend on the
+split of the window. The series keep well away from a mean of zero, where relative errors mean nothing.
 """
 
 from __future__ import annotations
@@ -19,19 +20,25 @@ _SECONDS_PER_FRAME: Final = 1_000_000
 _SECOND: Final = 1_000_000  # in microseconds
 
 
+_UNIT: Final = 1024
+_PRIME: Final = 2_147_483_647  # hashes stay within 64 bits
+
+
 class _Signal(NamedTuple):
+    """A triangle wave between `low` and `low + swing`, with noise below `noise`; all in whole units of the series."""
+
     series: str
-    base: float
-    swing: float
-    period_seconds: int
-    noise: float
+    low: int
+    swing: int
+    half_period_seconds: int
+    noise: int
     seed: int
 
 
 _SIGNALS: Final = (
-    _Signal("humidity", 60.0, 15.0, 43_200, 2.0, 40_503),
-    _Signal("pressure", 1013.25, 8.0, 604_800, 0.5, 69_069),
-    _Signal("temperature", 18.0, 7.0, 86_400, 0.8, 48_271),
+    _Signal("humidity", 50, 20, 21_600, 2, 40_503),
+    _Signal("pressure", 1_005, 16, 302_400, 1, 69_069),
+    _Signal("temperature", 12, 12, 43_200, 1, 48_271),
 )
 
 
@@ -50,10 +57,10 @@ def _whole_second(microseconds: int) -> int:
 
 def _readings(seconds: pl.LazyFrame, signal: _Signal) -> pl.LazyFrame:
     second = pl.col("second")
-    # A triangle wave and a hash of the second, both from integers: no libm, so no platform rounds them differently.
-    phase = (second % signal.period_seconds - signal.period_seconds // 2).abs() / (signal.period_seconds // 2)
-    hashed = ((second % 2_147_483_647) * signal.seed % 2_147_483_647) % 10_007 / 10_007
-    value = signal.base + signal.swing * (phase - 0.5) + signal.noise * (hashed - 0.5)
+    height = (second % (2 * signal.half_period_seconds) - signal.half_period_seconds).abs()
+    wave = height * (signal.swing * _UNIT) // signal.half_period_seconds
+    noise = (second % _PRIME * signal.seed % _PRIME) % (signal.noise * _UNIT)
+    value = (signal.low * _UNIT + wave + noise).cast(pl.Float64) * (1 / _UNIT)
     return seconds.select(
         timestamp=(second * _SECOND).cast(pl.Datetime("us", "UTC")), series=pl.lit(signal.series), value=value
     )

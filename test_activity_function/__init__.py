@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Mapping
 from typing import Final
 
 import azure.functions as func
@@ -17,13 +18,17 @@ _LOGGER: Final = logging.getLogger(__name__)
 
 
 def main(req: func.HttpRequest) -> func.HttpResponse:
+    return run_chunk(req, os.environ)
+
+
+def run_chunk(req: func.HttpRequest, settings: Mapping[str, str]) -> func.HttpResponse:
     """200 with the chunk's result, 400 for an input that is not valid, 500 where the processing fails."""
     try:
         chunk = http_json.read_body(req.get_body(), ChunkInput)
     except InvalidInput as error:
         return http_json.bad_request(error)
     try:
-        return http_json.json_response(process_chunk(chunk, open_source(os.environ)).to_json())
+        return http_json.json_response(process_chunk(chunk, open_source(settings)).to_json())
     except ReadingsError as error:
         return _failure(error, "readings")
     except Exception as error:
