@@ -19,6 +19,7 @@ from devhost.engine.ports import InstancePage, InstanceQuery, InstanceRecord
 from devhost.errors import RequestError
 from devhost.web.answer import empty, json_answer, refused, text_answer
 from devhost.web.links import Links
+from devhost.web.page_token import token_from_header, token_to_header
 from devhost.web.request import EdgeRequest
 from devhost.web.start import Starter
 from devhost.web.status_view import HistoryOptions, history_json, status_json
@@ -26,6 +27,7 @@ from devhost.web.stored import json_array
 
 _TOKEN_HEADER = "x-ms-continuation-token"
 _PAGE_SIZE = 100
+_LARGEST_STORAGE_PAGE = 1000  # a table answers no query for more
 _POLL_SECONDS = "5"
 _FINISHED = frozenset(status for status in RuntimeStatus if status.is_terminal)
 _DEFAULT_CONNECTIONS = frozenset({"storage", "azurewebjobsstorage"})
@@ -110,11 +112,11 @@ class ManagementApi:
         page = await self._fill_page(
             _instance_query(request),
             page_size=request.query.positive_integer("top", _PAGE_SIZE),
-            continuation_token=request.header(_TOKEN_HEADER) or None,
+            continuation_token=token_from_header(request.header(_TOKEN_HEADER)),
             with_input=with_input,
         )
         body = json_array(status_json(record, with_input=with_input) for record in page.records)
-        return text_answer(body, headers={_TOKEN_HEADER: page.continuation_token or ""})
+        return text_answer(body, headers={_TOKEN_HEADER: token_to_header(page.continuation_token)})
 
     async def _fill_page(
         self, query: InstanceQuery, *, page_size: int, continuation_token: str | None, with_input: bool
@@ -124,7 +126,7 @@ class ManagementApi:
         while True:
             page = await self._client.list(
                 query,
-                page_size=page_size - len(records),
+                page_size=min(page_size - len(records), _LARGEST_STORAGE_PAGE),
                 continuation_token=continuation_token,
                 with_input=with_input,
             )

@@ -155,14 +155,15 @@ class FakeHub:
     ) -> InstancePage:
         self._fail()
         keys = sorted(self.records)
-        if continuation_token is not None and continuation_token not in keys:
-            raise RequestError(400, "The continuation token is not one of an earlier page")
-        begin = keys.index(continuation_token) if continuation_token else 0
+        assert page_size <= 1000, "a table refuses to give more at once"
+        if continuation_token is not None and continuation_token.removesuffix(" ") not in keys:
+            raise RequestError(400, "The continuation token is not valid.")
+        begin = keys.index(continuation_token.removesuffix(" ")) if continuation_token else 0
         end = begin + min(page_size, self.page_limit)
         page = (self.records[key] for key in keys[begin:end])
         return InstancePage(
             records=tuple(record for record in page if _matches(record, query)),
-            continuation_token=keys[end] if end < len(keys) else None,
+            continuation_token=f"{keys[end]} " if end < len(keys) else None,
         )
 
     async def read_history(self, instance_id: str) -> tuple[HistoryEvent, ...]:

@@ -254,7 +254,7 @@ async def test_an_unknown_instance_is_404_without_a_body(edge: Edge) -> None:
 
 
 async def test_a_listing_is_paged_by_a_token_both_ways(edge: Edge) -> None:
-    for name in "abcde":
+    for name in "abcdé":
         edge.hub.add(name)
     seen, token = [], ""
     while True:
@@ -264,7 +264,7 @@ async def test_a_listing_is_paged_by_a_token_both_ways(edge: Edge) -> None:
         if not token:
             break
 
-    assert seen == [["a", "b"], ["c", "d"], ["e"]]
+    assert seen == [["a", "b"], ["c", "d"], ["é"]]
 
 
 async def test_a_page_is_filled_across_the_short_pages_of_the_storage(edge: Edge) -> None:
@@ -274,15 +274,19 @@ async def test_a_page_is_filled_across_the_short_pages_of_the_storage(edge: Edge
 
     async with edge.manage("GET", "/instances?top=3") as answer:
         assert [item["instanceId"] for item in await answer.json()] == ["a", "b", "c"]
-        assert answer.headers["x-ms-continuation-token"] == "d"
+        token = answer.headers["x-ms-continuation-token"]
+    _, rest = await answer_of(edge, "GET", "/instances", headers={"x-ms-continuation-token": token})
+    assert [item["instanceId"] for item in rest] == ["d", "e"]
 
 
 async def test_a_token_of_nobody_is_400(edge: Edge) -> None:
     edge.hub.add("a")
 
-    status, answer = await answer_of(edge, "GET", "/instances", headers={"x-ms-continuation-token": "zzz"})
+    for token in ("zzz", "enp6", "Zoë", "not base64"):
+        status, answer = await answer_of(edge, "GET", "/instances", headers={"x-ms-continuation-token": token})
 
-    assert (status, answer["ExceptionMessage"]) == (400, "The continuation token is not one of an earlier page")
+        assert status == 400
+        assert "continuation token" in answer["ExceptionMessage"]
 
 
 @pytest.mark.parametrize(
@@ -301,6 +305,7 @@ async def test_a_token_of_nobody_is_400(edge: Edge) -> None:
         ("createdTimeTo=2026-03-01T10:30", ["a1", "a2"]),
         ("createdTimeFrom=yesterday&createdTimeTo=9999-99-99&top=x&top=-1", ["a1", "a2", "b"]),
         ("top=99999999999999999999", ["a1", "a2", "b"]),
+        ("top=2000000000", ["a1", "a2", "b"]),
         ("taskHub=&connection=", ["a1", "a2", "b"]),
         ("taskHub=testhub&connection=Storage", ["a1", "a2", "b"]),
     ],
