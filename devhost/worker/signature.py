@@ -6,6 +6,7 @@ The messages are those of `azure_functions_worker.functions`: developers find an
 from __future__ import annotations
 
 import inspect
+import types
 import typing
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -183,8 +184,11 @@ def _is_out(annotation: Any) -> bool:
 
 
 def _is_type(annotation: Any) -> bool:
-    # `Any` is no class before Python 3.11, and `list[int]` is none since.
-    return annotation is Any or isinstance(annotation, type) or isinstance(typing.get_origin(annotation), type)
+    # `Any` is no class before Python 3.11, and `list[int]` is none since; `int | None` has a class for its origin.
+    if annotation is Any or isinstance(annotation, type):
+        return True
+    origin = typing.get_origin(annotation)
+    return isinstance(origin, type) and origin is not types.UnionType
 
 
 def _type_name(annotation: Any) -> str:

@@ -1,4 +1,7 @@
-"""Tiny apps written to a temporary folder, and pools that run them in real processes and are always stopped."""
+"""Tiny apps written to a temporary folder, and pools that run them in real processes and are always stopped.
+
+Rule of this file: it imports the pool late, so that an environment without what the pool needs skips and does not fail.
+"""
 
 from __future__ import annotations
 
@@ -9,16 +12,15 @@ import textwrap
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-pytest.importorskip("anyio")
-pytest.importorskip("azure.functions")
-
 from devhost.app.discovery import discover
 from devhost.app.invocation import HttpRequest, InputValue, Invocation, InvocationResult
-from devhost.worker.pool import WorkerPool
+
+if TYPE_CHECKING:
+    from devhost.worker.pool import WorkerPool
 
 ACTIVITY = {"type": "activityTrigger", "name": "input", "direction": "in"}
 HTTP = {"type": "httpTrigger", "name": "req", "direction": "in"}
@@ -97,6 +99,10 @@ def app(tmp_path: Path) -> AppBuilder:
 @pytest.fixture
 async def start_pool(app: AppBuilder, caplog: pytest.LogCaptureFixture) -> AsyncIterator[StartPool]:
     """Starts pools over the app as it is by then."""
+    pytest.importorskip("anyio")
+    pytest.importorskip("azure.functions")
+    from devhost.worker.pool import WorkerPool
+
     caplog.set_level(logging.DEBUG)
     pools: list[WorkerPool] = []
 

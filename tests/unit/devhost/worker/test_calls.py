@@ -1,0 +1,244 @@
+"""From bindings to arguments and back, through a real process."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from devhost.app.invocation import HttpResponse
+from tests.unit.devhost.worker.conftest import CLIENT, HTTP, RESPONSE, AppBuilder, StartPool
+
+
+async def test_an_http_function_sees_the_request_and_its_client(app: AppBuilder, start_pool: StartPool) -> None:
+    app.function(
+        "F",
+        HTTP,
+        CLIENT,
+        RESPONSE,
+        source="""
+        import json
+        import azure.functions as func
+
+        async def main(req: func.HttpRequest, starter: str) -> func.HttpResponse:
+            seen = [req.method, req.url, req.headers["Content-Type"], req.params["a"], req.route_params["id"]]
+            headers = {"x-a": "1", "Set-Cookie": "c=v; Path=/; HttpOnly"}
+            body = json.dumps([seen, req.get_json(), json.loads(starter)])
+            return func.HttpResponse(body, status_code=201, headers=headers, mimetype="application/json")
+        """,
+    )
+    result = await (await start_pool()).http("F", b'{"z": 1}')
+    assert result.failure is None
+    assert result.response is not None
+    assert result.response.status == 201
+    assert dict(result.response.headers) == {"x-a": "1", "content-type": "application/json"}
+    assert result.response.cookies == ("c=v; HttpOnly; Path=/",)
+    assert json.loads(result.response.body) == [
+        ["POST", "http://localhost:7071/api/x?a=1", "application/json", "1", "7"],
+        {"z": 1},
+        {"taskHubName": "starter"},
+    ]
+
+
+async def test_a_returned_string_is_the_text_of_a_response(app: AppBuilder, start_pool: StartPool) -> None:
+    app.http("F", "def main(req) -> str: return 'hé'")
+    result = await (await start_pool()).http("F")
+    assert result.response == HttpResponse(
+        status=200, headers={"content-type": "text/plain; charset=utf-8"}, body="hé".encode()
+    )
+
+
+@pytest.mark.parametrize("is_set", [True, False])
+async def test_an_out_parameter_answers_if_it_is_set(app: AppBuilder, start_pool: StartPool, is_set: bool) -> None:
+    app.function(
+        "F",
+        HTTP,
+        {"type": "http", "name": "res", "direction": "out"},
+        source=f"""
+        import azure.functions as func
+
+        def main(req, res: func.Out[func.HttpResponse]):
+            if {is_set}:
+                res.set(func.HttpResponse("x"))
+                assert res.get().get_body() == b"x"
+        """,
+    )
+    result = await (await start_pool()).http("F")
+    assert result.failure is None
+    assert (result.response.body if result.response else None) == (b"x" if is_set else None)
+
+
+async def test_of_two_answers_the_returned_one_wins(app: AppBuilder, start_pool: StartPool) -> None:
+    app.function(
+        "F",
+        HTTP,
+        {"type": "http", "name": "res", "direction": "out"},
+        RESPONSE,
+        source="""
+        def main(req, res):
+            res.set("parameter")
+            return "returned"
+        """,
+    )
+    result = await (await start_pool()).http("F")
+    assert result.response is not None
+    assert result.response.body == b"returned"
+
+
+async def test_other_output_bindings_are_captured(app: AppBuilder, start_pool: StartPool) -> None:
+    outputs = [{"type": kind, "name": kind, "direction": "out"} for kind in ("queue", "twilioSms", "blob")]
+    app.function(
+        "F",
+        {"type": "activityTrigger", "name": "input"},
+        *outputs,
+        source="""
+        def main(input, queue, twilioSms, blob):
+            queue.set("q")
+            twilioSms.set('{"to": 1}')
+            blob.set(b"\\xff")
+            return 5
+        """,
+    )
+    result = await (await start_pool()).call("F")
+    assert result.failure is None
+    assert result.return_value == "5"
+    assert result.outputs == {"queue": '"q"', "twilioSms": '"{\\"to\\": 1}"', "blob": '"/w=="'}
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("def main(req): return None", 'for Python type "NoneType"'),
+        ("def main(req): return {}", 'for Python type "dict"'),
+        (
+            "import azure.functions as f\ndef main(req): return f.HttpResponse('', status_code='abc')",
+            "ValueError: invalid literal for int()",
+        ),
+        ("def main(req): return '\\ud800'", "UnicodeEncodeError"),
+    ],
+)
+async def test_an_answer_that_cannot_be_encoded_fails_the_call(
+    app: AppBuilder, start_pool: StartPool, source: str, message: str
+) -> None:
+    app.http("F", source)
+    failure = (await (await start_pool()).http("F")).failure
+    assert failure is not None
+    assert message in f"{failure.type_name}: {failure.message}"
+
+
+async def test_a_value_without_a_binding_to_return_it_fails_the_call(app: AppBuilder, start_pool: StartPool) -> None:
+    app.function("F", HTTP, source="def main(req): return 'x'")
+    failure = (await (await start_pool()).http("F")).failure
+    assert failure is not None
+    assert failure.message == "function 'F' without a $return bindingreturned a non-None value"
+
+
+@pytest.mark.parametrize("is_async", [True, False])
+async def test_an_exception_becomes_data_and_its_stack_begins_in_user_code(
+    app: AppBuilder, start_pool: StartPool, is_async: bool
+) -> None:
+    app.activity(
+        "F",
+        f"""
+        class Broken(Exception): ...
+
+        {"async " if is_async else ""}def main(input):
+            try:
+                1 / 0
+            except ZeroDivisionError as error:
+                raise Broken("it broke: \\ud800") from error
+        """,
+    )
+    failure = (await (await start_pool()).call("F")).failure
+    assert failure is not None
+    assert (failure.type_name, failure.message) == ("Broken", "it broke: \\ud800")
+    assert "ZeroDivisionError: division by zero" in failure.stack
+    assert 'raise Broken("it broke' in failure.stack
+    assert "devhost" not in failure.stack
+
+
+@pytest.mark.parametrize(
+    "raised", ["KeyboardInterrupt()", "asyncio.CancelledError()", "Nasty()", "GeneratorExit()", "StopIteration()"]
+)
+@pytest.mark.parametrize("is_async", [True, False])
+async def test_no_exception_of_user_code_harms_the_process(
+    app: AppBuilder, start_pool: StartPool, raised: str, is_async: bool
+) -> None:
+    app.activity(
+        "F",
+        f"""
+        import asyncio, os
+
+        class Nasty(Exception):
+            def __str__(self): raise ValueError
+
+        {"async " if is_async else ""}def main(input):
+            if input == "pid":
+                return os.getpid()
+            raise {raised}
+        """,
+    )
+    pool = await start_pool()
+    pid = await pool.activity("F", "pid")
+    assert (await pool.call("F")).failure is not None
+    assert await pool.activity("F", "pid") == pid
+
+
+async def test_the_context_tells_of_the_call(app: AppBuilder, start_pool: StartPool) -> None:
+    app.function(
+        "F",
+        HTTP,
+        RESPONSE,
+        source="""
+        import json
+        import azure.functions as func
+
+        def main(req, context: func.Context):
+            trace, retry = context.trace_context, context.retry_context
+            return func.HttpResponse(json.dumps([
+                len(context.invocation_id), context.function_name, context.function_directory,
+                trace.Traceparent, trace.trace_parent, trace.Tracestate, trace.Attributes,
+                retry.retry_count, retry.max_retry_count, retry.exception,
+            ]))
+        """,
+    )
+    result = await (await start_pool()).http("F", headers={"traceparent": "00-1-2-01"})
+    assert result.response is not None
+    assert json.loads(result.response.body) == [
+        36, "F", str(app.root / "F"), "00-1-2-01", "00-1-2-01", "", {}, 0, 0, None,
+    ]  # fmt: skip
+
+
+async def test_five_megabytes_pass_both_ways(app: AppBuilder, start_pool: StartPool) -> None:
+    app.http(
+        "F", "import azure.functions as f\ndef main(req): return f.HttpResponse(req.get_body()[::-1], mimetype='a/b')"
+    )
+    body = bytes(range(256)) * 20_000
+    result = await (await start_pool()).http("F", body)
+    assert result.response is not None
+    assert result.response.body == body[::-1]
+
+
+async def test_a_large_text_passes_both_ways(app: AppBuilder, start_pool: StartPool) -> None:
+    app.activity("F", "def main(input): return input * 2")
+    text = "ü\x00" * 500_000
+    assert await (await start_pool()).activity("F", text) == text * 2
+
+
+async def test_custom_classes_pass_between_activities(app: AppBuilder, start_pool: StartPool) -> None:
+    source = """
+        class Point:
+            def __init__(self, x): self.x = x
+            @staticmethod
+            def to_json(point): return str(point.x)
+            @staticmethod
+            def from_json(text): return Point(int(text))
+
+        def main(input): return Point(5)
+    """
+    app.activity("Make", source)
+    app.activity("Take", "def main(input): return [type(input).__name__, input.x]")
+    pool = await start_pool()
+    point = await pool.activity("Make")
+    assert point["__module__"] == "__app__.Make"
+    assert await pool.activity("Take", point) == ["Point", 5]

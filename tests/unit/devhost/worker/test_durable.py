@@ -1,0 +1,110 @@
+"""Entry points of the Durable Functions SDK, called with the texts that the engine hands over."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.unit.devhost.worker.conftest import ORCHESTRATOR, AppBuilder, StartPool
+
+pytest.importorskip("azure.durable_functions")
+
+AT = "2026-03-01T10:00:0"
+
+
+def event(kind: int, second: int, **members: Any) -> dict[str, Any]:
+    return {"EventType": kind, "EventId": -1, "IsPlayed": False, "Timestamp": f"{AT}{second}Z", **members}
+
+
+BEGIN = [event(12, 0), event(0, 0, Name="Orch", Version="", Input=None)]
+BOTH_DONE = [
+    *BEGIN,
+    event(4, 0, Name="Say", Version="", Input=None, EventId=0),
+    event(13, 0),
+    event(12, 2),
+    event(5, 1, TaskScheduledId=0, Result='"Hello Tokyo!"'),
+    event(4, 2, Name="Say", Version="", Input=None, EventId=1),
+    event(13, 2),
+    event(12, 4),
+    event(5, 3, TaskScheduledId=1, Result='"Hello Oslo!"'),
+]
+
+
+def payload(history: list[dict[str, Any]]) -> str:
+    return json.dumps(
+        {
+            "history": history,
+            "input": None,
+            "instanceId": "abc",
+            "isReplaying": False,
+            "parentInstanceId": None,
+            "upperSchemaVersion": 1,
+            "upperSchemaVersionNew": 2,
+            "longRunningTimerIntervalDuration": "3.00:00:00",
+            "maximumShortTimerDuration": "6.00:00:00",
+            "defaultHttpAsyncRequestSleepTimeMillseconds": 30000,
+        }
+    )
+
+
+@pytest.fixture
+def durable_app(app: AppBuilder) -> AppBuilder:
+    app.function(
+        "Orch",
+        ORCHESTRATOR,
+        source="""
+        import azure.durable_functions as df
+
+        def chain(ctx):
+            a = yield ctx.call_activity("Say", "Tokyo")
+            ctx.set_custom_status({"done": 1})
+            b = yield ctx.call_activity("Say", "Oslo")
+            return [a, b]
+
+        main = df.Orchestrator.create(chain)
+        """,
+    )
+    app.function(
+        "Failing",
+        ORCHESTRATOR,
+        source="""
+        import azure.durable_functions as df
+
+        def fail(ctx):
+            yield ctx.call_activity("Say", "Tokyo")
+            raise ValueError("no more cities")
+
+        main = df.Orchestrator.create(fail)
+        """,
+    )
+    return app
+
+
+async def test_an_orchestrator_answers_with_the_text_of_the_sdk(durable_app: AppBuilder, start_pool: StartPool) -> None:
+    pool = await start_pool()
+    first = await pool.call("Orch", {"context": payload(BEGIN)})
+    assert first.return_value == (
+        '{"isDone": false, "schemaVersion": 2, '
+        '"actions": [[{"actionType": 0, "functionName": "Say", "input": "\\"Tokyo\\""}]]}'
+    )
+    last = await pool.call("Orch", {"context": payload(BOTH_DONE)})
+    assert last.return_value is not None
+    result = json.loads(last.return_value)
+    assert (result["isDone"], result["output"]) == (True, ["Hello Tokyo!", "Hello Oslo!"])
+    assert result["customStatus"] == {"done": 1}
+
+
+async def test_a_failed_orchestrator_carries_its_state_but_does_not_log_it(
+    durable_app: AppBuilder, start_pool: StartPool, caplog: pytest.LogCaptureFixture
+) -> None:
+    result = await (await start_pool()).call("Failing", {"context": payload(BOTH_DONE)})
+    assert result.failure is not None
+    assert result.failure.type_name == "Exception"
+    message, _, state = result.failure.message.partition("\n\n$OutOfProcData$:")
+    assert message == "no more cities"
+    assert json.loads(state)["error"] == "no more cities"
+    [line] = [r.getMessage() for r in caplog.records if r.name == "Function.Failing" and r.levelname == "ERROR"]
+    assert "Exception: Exception: no more cities" in line
+    assert "OutOfProcData" not in line

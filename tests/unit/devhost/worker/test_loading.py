@@ -1,0 +1,131 @@
+"""How an app is imported in its process: the `__app__` scheme, the search path, and what each failure says."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import pytest
+
+from tests.unit.devhost.worker.conftest import AppBuilder, RunningPool, StartPool
+
+
+async def test_the_import_forms_of_a_function_give_the_modules_they_give_in_azure(
+    app: AppBuilder, start_pool: StartPool
+) -> None:
+    app.file("shared_code/__init__.py", "")
+    app.file("shared_code/domain.py", "")
+    app.activity(
+        "Imports",
+        """
+        from shared_code import domain as absolute
+        from ..shared_code import domain as relative
+        from __app__.shared_code import domain as old
+        from . import sibling
+
+        def main(input):
+            return [module.__name__ for module in (absolute, relative, old, sibling)] + [relative is old, __name__]
+        """,
+    )
+    app.file("Imports/sibling.py", "")
+    app.activity("Plain", "import sibling\ndef main(input): ...")
+    app.file("Plain/sibling.py", "")
+    pool = await start_pool()
+    assert await pool.activity("Imports") == [
+        "shared_code.domain",
+        "__app__.shared_code.domain",
+        "__app__.shared_code.domain",
+        "__app__.Imports.sibling",
+        True,
+        "__app__.Imports",
+    ]
+    assert pool.pool.load_errors["Plain"].startswith(
+        "ModuleNotFoundError: No module named 'sibling'. Cannot find module. Please check the requirements.txt file"
+    )
+
+
+async def test_the_root_is_the_working_directory_and_last_on_the_path(app: AppBuilder, start_pool: StartPool) -> None:
+    app.activity(
+        "Where", "import os, sys\ndef main(input): return [os.getcwd(), sys.path[-1], sys.path[0], sys.stdin.read()]"
+    )
+    cwd, last, first, stdin = await (await start_pool()).activity("Where")
+    assert cwd == last == str(app.root)
+    assert first not in (str(app.root), str(Path(__file__).parents[4]))
+    assert stdin == ""
+
+
+async def test_a_script_may_have_another_name_place_and_entry_point(app: AppBuilder, start_pool: StartPool) -> None:
+    trigger = {"type": "activityTrigger", "name": "input"}
+    app.function("Named", trigger, source="", scriptFile="code.py", entryPoint="begin")
+    app.file("Named/code.py", "def begin(input): return __name__")
+    app.function("My-Elsewhere", trigger, source="", scriptFile="../scripts/code.py")
+    app.file("scripts/code.py", "def main(input): return __name__")
+    pool = await start_pool()
+    assert await pool.activity("Named") == "__app__.Named.code"
+    assert await pool.activity("My-Elsewhere") == "__app__.scripts.code"
+
+
+@pytest.mark.parametrize(
+    ("script", "source", "message"),
+    [
+        ("../../outside.py", "", "RuntimeError: script path "),
+        ("notes.txt", "", "RuntimeError: cannot load function F: invalid Python filename notes.txt"),
+        ("code.py", "", "RuntimeError: cannot load function F: function main() is not present in F/code.py"),
+        ("code.py", "main = 5", "RuntimeError: cannot load function F: function main() is not present in F/code.py"),
+        ("code.py", "1 / 0", "ZeroDivisionError: division by zero"),
+        ("code.py", "raise SystemExit(3)", "SystemExit: 3"),
+        ("code.py", "def main(): ...", "SignatureError: cannot load the F function: the following parameters"),
+    ],
+)
+async def test_what_fails_to_load_fails_each_call_and_stops_no_other(
+    app: AppBuilder,
+    start_pool: StartPool,
+    caplog: pytest.LogCaptureFixture,
+    script: str,
+    source: str,
+    message: str,
+) -> None:
+    app.function("F", {"type": "activityTrigger", "name": "input"}, source="", scriptFile=script)
+    app.file(f"F/{script}", source)
+    app.activity("Good", "def main(input): return 1")
+    pool = await start_pool()
+    assert pool.pool.load_errors["F"].startswith(message)
+    failure = (await pool.call("F")).failure
+    assert failure is not None
+    assert f"{failure.type_name}: {failure.message}".startswith(message)
+    assert await pool.activity("Good") == 1
+    [record] = [r for r in caplog.records if r.getMessage().startswith("Worker failed to load function: 'F'")]
+    assert (record.name, record.levelno) == ("Host.Worker", logging.ERROR)
+
+
+async def test_processes_that_user_code_spawns_import_none_of_devhost(app: AppBuilder, start_pool: StartPool) -> None:
+    app.activity(
+        "Spawn",
+        """
+        import multiprocessing, os, sys
+
+        def main(input):
+            with multiprocessing.get_context("spawn").Pool(1) as pool:
+                return [pool.apply(len, ("abc",)), pool.apply(os.getpid) != os.getpid()]
+        """,
+    )
+    assert await (await start_pool()).activity("Spawn") == [3, True]
+
+
+async def load_count(pool: RunningPool) -> int:
+    return int(await pool.activity("Count"))
+
+
+async def test_each_process_imports_the_app_once(app: AppBuilder, start_pool: StartPool) -> None:
+    app.activity(
+        "Count",
+        """
+        calls = []
+
+        def main(input):
+            calls.append(1)
+            return len(calls)
+        """,
+    )
+    pool = await start_pool(process_count=2)
+    assert sorted([await load_count(pool) for _ in range(4)]) == [1, 1, 2, 2]
