@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 
-import pytest
-
-from devhost.app.invocation import HttpResponse
+from devhost.app.invocation import HttpResponse, InvocationResult
 from tests.unit.devhost.worker.conftest import CLIENT, HTTP, RESPONSE, AppBuilder, StartPool
 
 
@@ -48,24 +46,25 @@ async def test_a_returned_string_is_the_text_of_a_response(app: AppBuilder, star
     )
 
 
-@pytest.mark.parametrize("is_set", [True, False])
-async def test_an_out_parameter_answers_if_it_is_set(app: AppBuilder, start_pool: StartPool, is_set: bool) -> None:
+async def test_an_out_parameter_answers_if_it_is_set(app: AppBuilder, start_pool: StartPool) -> None:
     app.function(
         "F",
         HTTP,
         {"type": "http", "name": "res", "direction": "out"},
-        source=f"""
+        source="""
         import azure.functions as func
 
         def main(req, res: func.Out[func.HttpResponse]):
-            if {is_set}:
+            if req.get_body():
                 res.set(func.HttpResponse("x"))
                 assert res.get().get_body() == b"x"
         """,
     )
-    result = await (await start_pool()).http("F")
-    assert result.failure is None
-    assert (result.response.body if result.response else None) == (b"x" if is_set else None)
+    pool = await start_pool()
+    is_set, unset = await pool.http("F", b"set"), await pool.http("F")
+    assert is_set.response is not None
+    assert is_set.response.body == b"x"
+    assert unset == InvocationResult()
 
 
 async def test_of_two_answers_the_returned_one_wins(app: AppBuilder, start_pool: StartPool) -> None:
@@ -105,25 +104,21 @@ async def test_other_output_bindings_are_captured(app: AppBuilder, start_pool: S
     assert result.outputs == {"queue": '"q"', "twilioSms": '"{\\"to\\": 1}"', "blob": '"/w=="'}
 
 
-@pytest.mark.parametrize(
-    ("source", "message"),
-    [
-        ("def main(req): return None", 'for Python type "NoneType"'),
-        ("def main(req): return {}", 'for Python type "dict"'),
-        (
-            "import azure.functions as f\ndef main(req): return f.HttpResponse('', status_code='abc')",
-            "ValueError: invalid literal for int()",
-        ),
-        ("def main(req): return '\\ud800'", "UnicodeEncodeError"),
-    ],
-)
-async def test_an_answer_that_cannot_be_encoded_fails_the_call(
-    app: AppBuilder, start_pool: StartPool, source: str, message: str
-) -> None:
-    app.http("F", source)
-    failure = (await (await start_pool()).http("F")).failure
-    assert failure is not None
-    assert message in f"{failure.type_name}: {failure.message}"
+async def test_an_answer_that_cannot_be_encoded_fails_the_call(app: AppBuilder, start_pool: StartPool) -> None:
+    app.http("Nothing", "def main(req): return None")
+    app.http("Dict", "def main(req): return {}")
+    app.http("Status", "import azure.functions as f\ndef main(req): return f.HttpResponse('', status_code='abc')")
+    app.http("Surrogate", "def main(req): return '\\ud800'")
+    pool = await start_pool()
+    for name, message in {
+        "Nothing": 'for Python type "NoneType"',
+        "Dict": 'for Python type "dict"',
+        "Status": "ValueError: invalid literal for int()",
+        "Surrogate": "UnicodeEncodeError",
+    }.items():
+        failure = (await pool.http(name)).failure
+        assert failure is not None
+        assert message in f"{failure.type_name}: {failure.message}"
 
 
 async def test_a_value_without_a_binding_to_return_it_fails_the_call(app: AppBuilder, start_pool: StartPool) -> None:
@@ -133,55 +128,50 @@ async def test_a_value_without_a_binding_to_return_it_fails_the_call(app: AppBui
     assert failure.message == "function 'F' without a $return bindingreturned a non-None value"
 
 
-@pytest.mark.parametrize("is_async", [True, False])
 async def test_an_exception_becomes_data_and_its_stack_begins_in_user_code(
-    app: AppBuilder, start_pool: StartPool, is_async: bool
+    app: AppBuilder, start_pool: StartPool
 ) -> None:
-    app.activity(
-        "F",
-        f"""
-        class Broken(Exception): ...
+    for name, keyword in {"Plain": "def", "Coroutine": "async def"}.items():
+        app.activity(
+            name,
+            f"""
+            class Broken(Exception): ...
 
-        {"async " if is_async else ""}def main(input):
-            try:
-                1 / 0
-            except ZeroDivisionError as error:
-                raise Broken("it broke: \\ud800") from error
-        """,
-    )
-    failure = (await (await start_pool()).call("F")).failure
-    assert failure is not None
-    assert (failure.type_name, failure.message) == ("Broken", "it broke: \\ud800")
-    assert "ZeroDivisionError: division by zero" in failure.stack
-    assert 'raise Broken("it broke' in failure.stack
-    assert "devhost" not in failure.stack
+            {keyword} main(input):
+                try:
+                    1 / 0
+                except ZeroDivisionError as error:
+                    raise Broken("it broke: \\ud800") from error
+            """,
+        )
+    pool = await start_pool()
+    for name in ("Plain", "Coroutine"):
+        failure = (await pool.call(name)).failure
+        assert failure is not None
+        assert (failure.type_name, failure.message) == ("Broken", "it broke: \\ud800")
+        assert "ZeroDivisionError: division by zero" in failure.stack
+        assert 'raise Broken("it broke' in failure.stack
+        assert "devhost" not in failure.stack
 
 
-@pytest.mark.parametrize(
-    "raised", ["KeyboardInterrupt()", "asyncio.CancelledError()", "Nasty()", "GeneratorExit()", "StopIteration()"]
-)
-@pytest.mark.parametrize("is_async", [True, False])
-async def test_no_exception_of_user_code_harms_the_process(
-    app: AppBuilder, start_pool: StartPool, raised: str, is_async: bool
-) -> None:
-    app.activity(
-        "F",
-        f"""
-        import asyncio, os
+async def test_no_exception_of_user_code_harms_the_process(app: AppBuilder, start_pool: StartPool) -> None:
+    source = """
+        import asyncio
 
         class Nasty(Exception):
             def __str__(self): raise ValueError
 
-        {"async " if is_async else ""}def main(input):
-            if input == "pid":
-                return os.getpid()
-            raise {raised}
-        """,
-    )
+        KINDS = (KeyboardInterrupt, asyncio.CancelledError, Nasty, GeneratorExit, StopIteration, BaseException)
+    """
+    app.activity("Plain", source + "\n        def main(input): raise KINDS[input]")
+    app.activity("Coroutine", source + "\n        async def main(input): raise KINDS[input]")
+    app.activity("Pid", "import os\ndef main(input): return os.getpid()")
     pool = await start_pool()
-    pid = await pool.activity("F", "pid")
-    assert (await pool.call("F")).failure is not None
-    assert await pool.activity("F", "pid") == pid
+    pid = await pool.activity("Pid")
+    for name in ("Plain", "Coroutine"):
+        for kind in range(6):
+            assert (await pool.call(name, {"input": str(kind)})).failure is not None
+    assert await pool.activity("Pid") == pid
 
 
 async def test_the_context_tells_of_the_call(app: AppBuilder, start_pool: StartPool) -> None:

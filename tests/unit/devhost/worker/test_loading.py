@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.devhost.worker.conftest import AppBuilder, RunningPool, StartPool
+from tests.unit.devhost.worker.conftest import ACTIVITY, AppBuilder, StartPool
 
 
 async def test_the_import_forms_of_a_function_give_the_modules_they_give_in_azure(
@@ -55,47 +55,56 @@ async def test_the_root_is_the_working_directory_and_last_on_the_path(app: AppBu
 
 
 async def test_a_script_may_have_another_name_place_and_entry_point(app: AppBuilder, start_pool: StartPool) -> None:
-    trigger = {"type": "activityTrigger", "name": "input"}
-    app.function("Named", trigger, source="", scriptFile="code.py", entryPoint="begin")
+    app.function("Named", ACTIVITY, source="", scriptFile="code.py", entryPoint="begin")
     app.file("Named/code.py", "def begin(input): return __name__")
-    app.function("My-Elsewhere", trigger, source="", scriptFile="../scripts/code.py")
+    app.function("My-Elsewhere", ACTIVITY, source="", scriptFile="../scripts/code.py")
     app.file("scripts/code.py", "def main(input): return __name__")
     pool = await start_pool()
     assert await pool.activity("Named") == "__app__.Named.code"
     assert await pool.activity("My-Elsewhere") == "__app__.scripts.code"
 
 
-@pytest.mark.parametrize(
-    ("script", "source", "message"),
-    [
-        ("../../outside.py", "", "RuntimeError: script path "),
-        ("notes.txt", "", "RuntimeError: cannot load function F: invalid Python filename notes.txt"),
-        ("code.py", "", "RuntimeError: cannot load function F: function main() is not present in F/code.py"),
-        ("code.py", "main = 5", "RuntimeError: cannot load function F: function main() is not present in F/code.py"),
-        ("code.py", "1 / 0", "ZeroDivisionError: division by zero"),
-        ("code.py", "raise SystemExit(3)", "SystemExit: 3"),
-        ("code.py", "def main(): ...", "SignatureError: cannot load the F function: the following parameters"),
-    ],
-)
+FAULTS = {
+    "Outside": ("../../outside.py", "", "RuntimeError: script path "),
+    "Text": ("notes.txt", "", "RuntimeError: cannot load function Text: invalid Python filename notes.txt"),
+    "Nothing": (
+        "code.py",
+        "",
+        "RuntimeError: cannot load function Nothing: function main() is not present in Nothing/code.py",
+    ),
+    "Number": (
+        "code.py",
+        "main = 5",
+        "RuntimeError: cannot load function Number: function main() is not present in Number/code.py",
+    ),
+    "Division": ("code.py", "1 / 0", "ZeroDivisionError: division by zero"),
+    "Exit": ("code.py", "raise SystemExit(3)", "SystemExit: 3"),
+    "Parameters": (
+        "code.py",
+        "def main(): ...",
+        "SignatureError: cannot load the Parameters function: "
+        "the following parameters are declared in function.json but not in Python: {'input'}",
+    ),
+}
+
+
 async def test_what_fails_to_load_fails_each_call_and_stops_no_other(
-    app: AppBuilder,
-    start_pool: StartPool,
-    caplog: pytest.LogCaptureFixture,
-    script: str,
-    source: str,
-    message: str,
+    app: AppBuilder, start_pool: StartPool, caplog: pytest.LogCaptureFixture
 ) -> None:
-    app.function("F", {"type": "activityTrigger", "name": "input"}, source="", scriptFile=script)
-    app.file(f"F/{script}", source)
+    for name, (script, source, _) in FAULTS.items():
+        app.function(name, ACTIVITY, source="", scriptFile=script)
+        app.file(f"{name}/{script}", source)
     app.activity("Good", "def main(input): return 1")
     pool = await start_pool()
-    assert pool.pool.load_errors["F"].startswith(message)
-    failure = (await pool.call("F")).failure
-    assert failure is not None
-    assert f"{failure.type_name}: {failure.message}".startswith(message)
+    assert set(pool.pool.load_errors) == set(FAULTS)
+    for name, (_, _, message) in FAULTS.items():
+        assert pool.pool.load_errors[name].startswith(message)
+        failure = (await pool.call(name)).failure
+        assert failure is not None
+        assert f"{failure.type_name}: {failure.message}".startswith(message)
+        [record] = [r for r in caplog.records if r.getMessage().startswith(f"Worker failed to load function: '{name}'")]
+        assert (record.name, record.levelno) == ("Host.Worker", logging.ERROR)
     assert await pool.activity("Good") == 1
-    [record] = [r for r in caplog.records if r.getMessage().startswith("Worker failed to load function: 'F'")]
-    assert (record.name, record.levelno) == ("Host.Worker", logging.ERROR)
 
 
 async def test_processes_that_user_code_spawns_import_none_of_devhost(app: AppBuilder, start_pool: StartPool) -> None:
@@ -112,10 +121,6 @@ async def test_processes_that_user_code_spawns_import_none_of_devhost(app: AppBu
     assert await (await start_pool()).activity("Spawn") == [3, True]
 
 
-async def load_count(pool: RunningPool) -> int:
-    return int(await pool.activity("Count"))
-
-
 async def test_each_process_imports_the_app_once(app: AppBuilder, start_pool: StartPool) -> None:
     app.activity(
         "Count",
@@ -128,4 +133,4 @@ async def test_each_process_imports_the_app_once(app: AppBuilder, start_pool: St
         """,
     )
     pool = await start_pool(process_count=2)
-    assert sorted([await load_count(pool) for _ in range(4)]) == [1, 1, 2, 2]
+    assert sorted([await pool.activity("Count") for _ in range(4)]) == [1, 1, 2, 2]
