@@ -1,4 +1,4 @@
-"""One chunk: the readings of a window, reduced to statistics per series in one query.
+"""One chunk: the readings of a window, reduced to statistics per series.
 
 The rule of this file: it reads and computes, nothing else, and run twice it gives the same result, because an activity
 runs at least once.
@@ -29,7 +29,7 @@ def process_chunk(chunk: ChunkInput, source: Source) -> ChunkResult:
     statistics: dict[str, SeriesStatistics] = {}
     for frame in source.scan(chunk.window):
         with source.errors():
-            rows = _reduce(frame).collect(engine="streaming").to_dicts()
+            rows = _reduce(frame.collect(engine="streaming")).to_dicts()
         for row in rows:
             records += row.pop("records")
             series = row.pop("series")
@@ -45,11 +45,17 @@ def process_chunk(chunk: ChunkInput, source: Source) -> ChunkResult:
     )
 
 
-def _reduce(frame: pl.LazyFrame) -> pl.LazyFrame:
+def _reduce(rows: pl.DataFrame) -> pl.DataFrame:
+    """The statistics per series.
+
+    Over the rows in one piece: summed batch by batch as they arrive, as a streaming aggregation does, sums would differ
+    in their last digits from run to run, and a chunk that is repeated would not repeat its result.
+    """
     value, finite = pl.col("value"), pl.col("finite")
     count, deviation = finite.count(), finite - finite.mean()
     return (
-        frame.with_columns(finite=pl.when(value.is_finite()).then(value))
+        rows.rechunk()
+        .with_columns(finite=pl.when(value.is_finite()).then(value))
         .group_by("series")
         .agg(
             records=pl.len(),
