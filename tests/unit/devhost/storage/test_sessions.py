@@ -1,0 +1,169 @@
+"""How messages in memory become batches: one execution each, one batch per instance out."""
+
+from __future__ import annotations
+
+import itertools
+from typing import cast
+
+from devhost.core.history import EventRaised, OrchestrationInstance, TaskCompleted
+from devhost.core.messages import TaskMessage
+from devhost.storage.queues import MessageQueue, StoredMessage
+from devhost.storage.sessions import Batch, HeldMessage, Sessions
+from tests.hubs import build
+
+_ids = itertools.count(1)
+
+
+class NamedQueue:
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+
+def held(message: TaskMessage, *, message_id: str | None = None, receipt: str = "r1", queue: str = "q0") -> HeldMessage:
+    stored = StoredMessage(
+        queue=cast(MessageQueue, NamedQueue(queue)),
+        message_id=message_id or f"m{next(_ids)}",
+        pop_receipt=receipt,
+        text="",
+        dequeue_count=1,
+        inserted_at=None,
+    )
+    return HeldMessage(stored=stored, message=message)
+
+
+def reply(instance_id: str, execution_id: str | None, task_id: int = 0) -> TaskMessage:
+    return TaskMessage(
+        event=TaskCompleted(timestamp=build.AT, task_scheduled_id=task_id),
+        target=OrchestrationInstance(instance_id=instance_id, execution_id=execution_id),
+    )
+
+
+def raised(name: str, instance_id: str = "a") -> TaskMessage:
+    return TaskMessage(
+        event=EventRaised(timestamp=build.AT, name=name),
+        target=OrchestrationInstance(instance_id=instance_id, execution_id=None),
+    )
+
+
+def taken(sessions: Sessions) -> Batch:
+    batch = sessions.take()
+    assert batch is not None
+    return batch
+
+
+def test_messages_of_one_execution_come_together_in_order() -> None:
+    sessions = Sessions()
+    messages = [held(reply("a", "e1", number)) for number in range(3)]
+    for each in messages:
+        sessions.add(each)
+    batch = taken(sessions)
+    assert (batch.instance_id, batch.execution_id, batch.messages) == ("a", "e1", messages)
+    assert sessions.take() is None
+
+
+def test_a_message_for_any_execution_joins_and_a_batch_of_those_adopts_one() -> None:
+    sessions = Sessions()
+    for message in (raised("x"), reply("a", "e1"), raised("y")):
+        sessions.add(held(message))
+    batch = taken(sessions)
+    assert (batch.execution_id, len(batch.messages)) == ("e1", 3)
+
+
+def test_executions_do_not_mix() -> None:
+    sessions = Sessions()
+    for execution_id in ("e1", "e2", "e1"):
+        sessions.add(held(reply("a", execution_id)))
+    first = taken(sessions)
+    assert (first.execution_id, len(first.messages)) == ("e1", 2)
+    assert sessions.take() is None
+    sessions.finish(first)
+    assert taken(sessions).execution_id == "e2"
+
+
+def test_a_start_opens_a_batch_of_its_own() -> None:
+    sessions = Sessions()
+    sessions.add(held(raised("before")))
+    sessions.add(held(build.start("a", execution_id="e2")))
+    sessions.add(held(raised("after")))
+    first = taken(sessions)
+    assert (first.execution_id, len(first.messages)) == (None, 1)
+    sessions.finish(first)
+    second = taken(sessions)
+    assert (second.execution_id, len(second.messages)) == ("e2", 2)
+
+
+def test_an_instance_is_out_once_and_others_pass_it() -> None:
+    sessions = Sessions()
+    sessions.add(held(reply("a", "e1")))
+    first = taken(sessions)
+    sessions.add(held(reply("a", "e1")))
+    sessions.add(held(reply("b", "e1")))
+    assert taken(sessions).instance_id == "b"
+    assert sessions.take() is None
+    sessions.finish(first)
+    assert taken(sessions).instance_id == "a"
+
+
+def test_what_comes_for_a_batch_that_is_out_can_still_join_it() -> None:
+    sessions = Sessions()
+    sessions.add(held(reply("a", "e1")))
+    batch = taken(sessions)
+    for message in (reply("a", "e1", 1), raised("x"), reply("a", "e2"), reply("a", "e1", 2)):
+        sessions.add(held(message))
+    sessions.absorb(batch)
+    # The batch of e1 that formed while the instance was out goes over whole; e2 waits for its turn.
+    assert [each.message.target.execution_id for each in batch.messages] == ["e1", "e1", None, "e1"]
+    sessions.finish(batch)
+    assert taken(sessions).execution_id == "e2"
+
+
+def test_a_start_never_joins_a_batch_that_is_out() -> None:
+    sessions = Sessions()
+    sessions.add(held(raised("x")))
+    batch = taken(sessions)
+    sessions.add(held(build.start("a", execution_id="e2")))
+    sessions.absorb(batch)
+    assert len(batch.messages) == 1
+
+
+def test_a_message_received_again_only_renews_its_receipt_even_while_it_is_out() -> None:
+    sessions = Sessions()
+    sessions.add(held(reply("a", "e1"), message_id="m", receipt="old"))
+    batch = taken(sessions)
+    again = held(reply("a", "e1"), message_id="m", receipt="new")
+    again.stored.dequeue_count = 2
+    sessions.add(again)
+    assert [(each.stored.pop_receipt, each.stored.dequeue_count) for each in batch.messages] == [("new", 2)]
+    sessions.finish(batch)
+    assert sessions.take() is None
+    assert sessions.message_count == 0
+
+
+def test_message_ids_of_different_queues_are_different() -> None:
+    sessions = Sessions()
+    sessions.add(held(reply("a", "e1"), message_id="m", queue="q0"))
+    sessions.add(held(reply("b", "e1"), message_id="m", queue="q1"))
+    assert sessions.message_count == 2
+
+
+def test_a_batch_put_back_is_the_next_of_its_instance() -> None:
+    sessions = Sessions()
+    sessions.add(held(reply("a", "e1")))
+    batch = taken(sessions)
+    sessions.add(held(reply("a", "e2")))
+    sessions.put_back(batch)
+    assert taken(sessions) is batch
+
+
+def test_what_is_not_out_of_a_queue_can_be_removed() -> None:
+    sessions = Sessions()
+    for instance_id, queue in (("a", "q0"), ("b", "q0"), ("c", "q1")):
+        sessions.add(held(reply(instance_id, "e1"), queue=queue))
+    out = taken(sessions)
+    assert (out.instance_id, sessions.is_idle("q0"), sessions.is_idle("q1")) == ("a", False, True)
+    assert [each.message.target.instance_id for each in sessions.remove_waiting("q0")] == ["b"]
+    assert sessions.message_count == 2
+    assert taken(sessions).instance_id == "c"
+    sessions.finish(out)
+    assert sessions.is_idle("q0")
+    assert sessions.take() is None
