@@ -23,6 +23,7 @@ from devhost.engine.ports import Executor, TaskHub
 from devhost.errors import StaleCheckpoint, StorageError, WorkerError
 
 RENEW_INTERVAL_SECONDS = 30.0
+FIRST_BACK_OFF_SECONDS = 0.1
 MAX_BACK_OFF_SECONDS = 10.0
 
 _log = logging.getLogger("Host.Engine")
@@ -43,44 +44,53 @@ class WorkSource(Protocol[Item]):
 
 
 class Dispatcher(Generic[Item]):
-    """Takes work from one source and processes up to `limit` items at a time."""
+    """Takes work from one source and processes up to `limit` items at a time.
+
+    Each of its lanes waits for work by itself, so that the source knows how much is wanted and fetches it at once.
+    """
 
     def __init__(self, source: WorkSource[Item], *, limit: int) -> None:
         self._source = source
-        self._slots = asyncio.Semaphore(limit)
-        self._failures = 0
+        self._limit = limit
+        self._is_failing = False
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Runs until `stopping` is set, then returns as soon as the items in hand are done."""
         async with anyio.create_task_group() as tasks:
-            while not stopping.is_set():
-                await self._slots.acquire()
-                item = await self._next(stopping)
-                if item is None:
-                    self._slots.release()
-                    continue
-                tasks.start_soon(self._handle, item, name=f"{self._source.name}: {self._source.describe(item)}")
+            for lane in range(self._limit):
+                tasks.start_soon(self._lane, stopping, name=f"{self._source.name} {lane}")
 
-    async def _next(self, stopping: asyncio.Event) -> Item | None:
-        try:
-            item = await _unless(stopping, self._source.fetch(), name=f"{self._source.name}: fetch")
-        except StorageError as error:
-            self._failures += 1
-            delay = min(0.1 * 2**self._failures, MAX_BACK_OFF_SECONDS)
-            _log.warning("Fetching %s failed; trying again in %.1f s: %s", self._source.name, delay, error)
-            await _unless(stopping, asyncio.sleep(delay), name=f"{self._source.name}: back-off")
-            return None
-        self._failures = 0
-        return item
+    async def _lane(self, stopping: asyncio.Event) -> None:
+        failures = 0
+        while not stopping.is_set():
+            try:
+                item = await _unless(stopping, self._source.fetch(), name=f"fetch {self._source.name}")
+            except StorageError as error:
+                failures += 1
+                self._notice_failure(error)
+                delay = min(FIRST_BACK_OFF_SECONDS * 2**failures, MAX_BACK_OFF_SECONDS)
+                await _unless(stopping, asyncio.sleep(delay), name=f"back off from {self._source.name}")
+                continue
+            failures = 0
+            if item is not None:
+                self._notice_success()
+                await self._handle(item)
+
+    def _notice_failure(self, error: StorageError) -> None:
+        if not self._is_failing:
+            self._is_failing = True
+            _log.warning("Fetching %s fails and is tried again until it succeeds: %s", self._source.name, error)
+
+    def _notice_success(self) -> None:
+        if self._is_failing:
+            self._is_failing = False
+            _log.warning("Fetching %s succeeds again", self._source.name)
 
     async def _handle(self, item: Item) -> None:
-        try:
-            async with anyio.create_task_group() as tasks:
-                tasks.start_soon(self._renew, item, name=f"{self._source.name}: renew")
-                await self._process(item)
-                tasks.cancel_scope.cancel()
-        finally:
-            self._slots.release()
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._renew, item, name=f"renew {self._source.name}")
+            await self._process(item)
+            tasks.cancel_scope.cancel()
 
     async def _process(self, item: Item) -> None:
         if not await self._succeeds(self._source.process, item, "Work on"):
