@@ -8,6 +8,7 @@ host (one line of JSON), its stdout and stderr belong to user code. Mirrors `azu
 from __future__ import annotations
 
 import asyncio
+import faulthandler
 import json
 import os
 import signal
@@ -146,7 +147,7 @@ def _take_stdin() -> Mapping[str, object]:
     return ticket
 
 
-def _leave_traces_of_none() -> None:
+def _leave_no_traces() -> None:
     """Makes the process look to user code as if nobody had started it by this module.
 
     The folder that holds devhost came first on `sys.path`; all modules of devhost are imported by now. Without its spec
@@ -160,12 +161,14 @@ def _leave_traces_of_none() -> None:
 
 
 def main() -> None:
+    # A crash in native code says at least where it was.
+    faulthandler.enable()
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=True)  # type: ignore[union-attr]
     ticket = _take_stdin()
     channel = channels.connect(int(str(ticket["port"])))
-    channel.send(Hello(token=str(ticket["token"]), pid=os.getpid()))
-    _leave_traces_of_none()
+    channel.send(Hello(token=str(ticket["token"])))
+    _leave_no_traces()
     is_debug = os.environ.get("PYTHON_ENABLE_DEBUG_LOGGING", "").lower() in _TRUTHS
     records.install(channel, is_debug=is_debug)
     try:

@@ -160,16 +160,13 @@ class WorkerPool:
             call.exception()
 
     def _add(self, process: WorkerProcess) -> None:
+        known = self._load_errors
+        self._load_errors = {name: f"{f.type_name}: {f.message}" for name, f in process.load_failures.items()}
         for name, failure in process.load_failures.items():
-            text = f"{failure.type_name}: {failure.message}"
-            if self._load_errors.get(name) != text:
-                self._load_errors[name] = text
-                _log.error(
-                    "Worker failed to load function: '%s' with functionId: '%s'. %s",
-                    name,
-                    name,
-                    journal.describe_failure(failure),
-                )
+            # Every process of the pool has the same to say; it is logged once.
+            if known.get(name) != self._load_errors[name]:
+                what = f"Worker failed to load function: '{name}' with functionId: '{name}'."
+                _log.error("%s %s", what, journal.describe_failure(failure))
         self._ready.append(process)
         self._available.set()
         if self._started.is_set():

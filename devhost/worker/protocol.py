@@ -25,10 +25,9 @@ _PREFIX = struct.Struct("!II")
 
 @dataclass(frozen=True, kw_only=True)
 class Hello:
-    """The first frame of a worker process: who it is. The token proves that the host started it."""
+    """The first frame of a worker process. The token proves that the host started it."""
 
     token: str
-    pid: int
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -174,7 +174,9 @@ async def test_a_function_that_runs_too_long_costs_its_process(
 async def test_a_process_that_stops_answering_is_replaced(app: AppBuilder, start_pool: StartPool) -> None:
     pytest.importorskip("fcntl", reason="needs SIGSTOP")
     app.activity("Pid", PID)
-    app.activity("Freeze", "import os, signal\ndef main(input): os.kill(os.getpid(), signal.SIGSTOP)")
+    app.activity(
+        "Freeze", "import os, signal, time\ndef main(input):\n  os.kill(os.getpid(), signal.SIGSTOP)\n  time.sleep(60)"
+    )
     pool = await start_pool(limits=Limits(liveness_seconds=0.8))
     pid = await pool.activity("Pid")
     with pytest.raises(WorkerCrashed, match=r"It did not answer for 0\.8 seconds\."):
@@ -281,7 +283,7 @@ async def test_a_stranger_on_the_port_is_turned_away(app: AppBuilder, start_pool
     pool = await start_pool()
     from devhost.worker import protocol
 
-    for greeting in (b"GET / HTTP/1.1\r\n\r\n", protocol.encode(protocol.Hello(token="guess", pid=1))):
+    for greeting in (b"GET / HTTP/1.1\r\n\r\n", protocol.encode(protocol.Hello(token="guess"))):
         reader, writer = await asyncio.open_connection("127.0.0.1", pool.pool._listener.port)
         writer.write(greeting)
         with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
