@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from devhost.app.model import Binding, Direction
 from devhost.core.history import (
     EventRaised,
     ExecutionCompleted,
@@ -252,3 +253,14 @@ def test_the_client_input_has_its_members_in_the_order_of_the_extension() -> Non
         "resumePostUri",
     ]
     assert document["managementUrls"]["id"] == "INSTANCEID"
+
+
+def test_a_binding_may_name_its_own_hub_and_connection() -> None:
+    properties = {"type": "durableClient", "taskHub": "Other", "connectionName": "OtherStorage"}
+    binding = Binding(name="starter", type="durableClient", direction=Direction.IN, properties=properties)
+
+    document = json.loads(Links(hub_name="Hub").client_input(binding))
+
+    assert document["taskHubName"] == "Other"
+    assert document["connectionName"] is None
+    assert document["managementUrls"]["statusQueryGetUri"].endswith("?taskHub=Other&connection=OtherStorage")
