@@ -20,7 +20,7 @@ from devhost.core.history import (
 )
 from devhost.core.messages import TaskMessage
 from devhost.core.status import RuntimeStatus
-from devhost.engine.ports import OrchestrationWorkItem
+from devhost.engine.ports import InstanceQuery, OrchestrationWorkItem
 
 AT = datetime(2026, 1, 5, 10, 0, 0, 120000, tzinfo=timezone.utc)
 
@@ -126,3 +126,6 @@ def checkpoint(
             completed_at=now() if runtime_status and runtime_status.is_terminal else None,
         ),
     )
+
+
+EVERYTHING = InstanceQuery()

@@ -1,0 +1,452 @@
+"""What lies in storage, byte by byte: the layout of the Azure Storage provider, as its tools and a real host read it.
+
+Rule of this file: expected values are written out from the provider's format, never computed by devhost.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import gzip
+import json
+import re
+import uuid
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+from azure.data.tables import EntityProperty, TableServiceClient
+from azure.storage.blob import BlobServiceClient
+from azure.storage.queue import QueueServiceClient
+
+from devhost.azurite import Azurite
+from devhost.clock import SystemClock
+from devhost.core.checkpoint import Checkpoint, InstanceUpdate
+from devhost.core.history import (
+    ExecutionCompleted,
+    ExecutionStarted,
+    OrchestrationInstance,
+    OrchestratorCompleted,
+    OrchestratorStarted,
+    TaskScheduled,
+    TimerCreated,
+)
+from devhost.core.messages import TaskMessage
+from devhost.core.status import RuntimeStatus
+from devhost.engine.ports import OrchestrationWorkItem, TaskHub
+from devhost.storage.connection import ConnectionString
+from devhost.storage.options import StorageOptions
+from devhost.storage.task_hub import open_task_hub
+from tests.eventually import eventually
+from tests.hubs import build
+
+EXECUTION_ID = "0f6d2b8c4e1a4c7d9b3a5e6f70819203"
+AT = datetime(2026, 1, 5, 10, 0, 0, 500000, tzinfo=timezone.utc)
+ORDER = OrchestrationInstance(instance_id="order-42", execution_id=EXECUTION_ID)
+START = TaskMessage(
+    event=ExecutionStarted(
+        timestamp=AT, orchestration_instance=ORDER, name="ProcessOrder", input='{"sku":"A-7"}', generation=0
+    ),
+    target=ORDER,
+)
+# The control queue of order-42 where a hub has four partitions.
+CONTROL = "-control-00"
+OVERRIDABLE = frozenset(status for status in RuntimeStatus if status.is_terminal)
+LARGE = "x" * 40_000
+
+
+class Account:
+    """The storage account as any other program sees it."""
+
+    def __init__(self, connection_string: str, hub_name: str) -> None:
+        self.hub_name = hub_name
+        self.lower = hub_name.lower()
+        self.queues = QueueServiceClient.from_connection_string(connection_string)
+        self.tables = TableServiceClient.from_connection_string(connection_string)
+        self.blobs = BlobServiceClient.from_connection_string(connection_string)
+
+    def close(self) -> None:
+        for client in (self.queues, self.tables, self.blobs):
+            client.close()
+
+    def rows(self, table: str) -> list[dict[str, Any]]:
+        """The entities of a table in key order, plain times, without what the service adds."""
+        client = self.tables.get_table_client(f"{self.hub_name}{table}")
+        return [{name: _plain(value) for name, value in row.items()} for row in client.list_entities()]
+
+    def etag(self, table: str, row_key: str) -> str:
+        client = self.tables.get_table_client(f"{self.hub_name}{table}")
+        return str(client.get_entity("order-42", row_key).metadata["etag"])
+
+    def put(self, queue: str, text: str) -> None:
+        self.queues.get_queue_client(f"{self.lower}{queue}").send_message(text, time_to_live=-1)
+
+    def texts(self, queue: str) -> list[str]:
+        """What is visible in a queue, left there."""
+        messages = self.queues.get_queue_client(f"{self.lower}{queue}").peek_messages(max_messages=32)
+        return [str(message.content) for message in messages]
+
+    def stored(self, queue: str) -> int:
+        """How many messages a queue holds, visible or not."""
+        client = self.queues.get_queue_client(f"{self.lower}{queue}")
+        return client.get_queue_properties().approximate_message_count or 0
+
+    def blob_names(self, container: str = "-largemessages") -> list[str]:
+        return list(self.blobs.get_container_client(f"{self.lower}{container}").list_blob_names())
+
+    def blob_text(self, name: str) -> str:
+        container = self.blobs.get_container_client(f"{self.lower}-largemessages")
+        return gzip.decompress(container.download_blob(name).readall()).decode()
+
+
+def _plain(value: Any) -> Any:
+    assert not isinstance(value, EntityProperty), f"{value} is Int64, not Int32"
+    return value.replace(tzinfo=timezone.utc) if isinstance(value, datetime) else value
+
+
+@pytest.fixture
+def options(azurite: Azurite, hub_name: str) -> StorageOptions:
+    return StorageOptions(
+        hub_name=hub_name,
+        connection=ConnectionString(azurite.connection_string),
+        worker_id="host-a",
+        max_polling_interval_seconds=0.2,
+    )
+
+
+@pytest.fixture
+def account(azurite: Azurite, hub_name: str) -> Iterator[Account]:
+    account = Account(azurite.connection_string, hub_name)
+    yield account
+    account.close()
+
+
+@pytest.fixture
+async def idle_hub(options: StorageOptions) -> AsyncIterator[TaskHub]:
+    """Created, but not started: whatever is sent stays in the queues."""
+    async with open_task_hub(options, SystemClock()) as hub:
+        await hub.create()
+        yield hub
+
+
+@pytest.fixture
+async def hub(idle_hub: TaskHub) -> TaskHub:
+    await idle_hub.start()
+    return idle_hub
+
+
+async def next_item(hub: TaskHub) -> OrchestrationWorkItem:
+    return await asyncio.wait_for(hub.fetch_orchestration(), 10)
+
+
+async def begun(hub: TaskHub) -> OrchestrationWorkItem:
+    await hub.start_instance(START, overridable=OVERRIDABLE)
+    return await next_item(hub)
+
+
+def first_episode(*more: Any) -> Checkpoint:
+    start = START.event
+    assert isinstance(start, ExecutionStarted)
+    return Checkpoint(
+        new_events=(
+            OrchestratorStarted(timestamp=AT),
+            ExecutionStarted(**{**vars(start), "is_played": True}),
+            *more,
+            OrchestratorCompleted(timestamp=AT + timedelta(seconds=1)),
+        ),
+        update=InstanceUpdate(execution_id=EXECUTION_ID, last_updated_at=AT + timedelta(seconds=1), started=start),
+    )
+
+
+async def test_a_created_hub_has_the_resources_of_a_real_one(idle_hub: TaskHub, account: Account) -> None:
+    tables = {table.name for table in account.tables.list_tables() if table.name.startswith(account.hub_name)}
+    assert tables == {f"{account.hub_name}{kind}" for kind in ("History", "Instances", "Partitions")}
+    queues = [queue.name for queue in account.queues.list_queues(name_starts_with=f"{account.lower}-")]
+    assert queues == [f"{account.lower}-control-0{number}" for number in range(4)] + [f"{account.lower}-workitems"]
+    containers = [each.name for each in account.blobs.list_containers(name_starts_with=f"{account.lower}-")]
+    assert containers == [f"{account.lower}-applease"]
+    info = account.blobs.get_blob_client(f"{account.lower}-applease", f"{account.lower}-appleaseinfo")
+    assert info.download_blob().readall() == b"{}"
+    assert account.rows("Partitions") == [
+        {"PartitionKey": "", "RowKey": f"{account.lower}-control-0{number}", "IsDraining": False} for number in range(4)
+    ]
+
+
+async def test_a_start_is_one_message_and_one_pending_row(idle_hub: TaskHub, account: Account) -> None:
+    before = build.now()
+    await idle_hub.start_instance(START, overridable=OVERRIDABLE)
+
+    (text,) = account.texts(CONTROL)
+    assert text.startswith('{"$type":"DurableTask.AzureStorage.MessageData","ActivityId":"')
+    envelope = json.loads(text)
+    assert uuid.UUID(envelope.pop("ActivityId"))
+    ids = {
+        "$type": "DurableTask.Core.OrchestrationInstance",
+        "InstanceId": "order-42",
+        "ExecutionId": EXECUTION_ID,
+    }
+    assert envelope == {
+        "$type": "DurableTask.AzureStorage.MessageData",
+        "TaskMessage": {
+            "$type": "DurableTask.Core.TaskMessage",
+            "Event": {
+                "$type": "DurableTask.Core.History.ExecutionStartedEvent",
+                "OrchestrationInstance": ids,
+                "EventType": 0,
+                "ParentInstance": None,
+                "Name": "ProcessOrder",
+                "Version": "",
+                "Input": '{"sku":"A-7"}',
+                "Tags": None,
+                "Correlation": None,
+                "ParentTraceContext": None,
+                "ScheduledStartTime": None,
+                "Generation": 0,
+                "EventId": -1,
+                "IsPlayed": False,
+                "Timestamp": "2026-01-05T10:00:00.5Z",
+            },
+            "SequenceNumber": 0,
+            "OrchestrationInstance": ids,
+            "OrchestrationExecutionContext": None,
+        },
+        "CompressedBlobName": None,
+        "SequenceNumber": 1,
+        "Sender": {"InstanceId": "", "ExecutionId": ""},
+        "SerializableTraceContext": None,
+    }
+    (row,) = account.rows("Instances")
+    assert before <= row.pop("LastUpdatedTime") <= build.now()
+    assert row == {
+        "PartitionKey": "order-42",
+        "RowKey": "",
+        "ExecutionId": EXECUTION_ID,
+        "Name": "ProcessOrder",
+        "Version": "",
+        "Input": '{"sku":"A-7"}',
+        "RuntimeStatus": "Pending",
+        "CreatedTime": AT,
+        "Generation": 0,
+        "Tags": "null",
+        "TaskHubName": account.hub_name,
+    }
+
+
+async def test_the_first_episode_is_stored_as_a_real_host_stores_it(hub: TaskHub, account: Account) -> None:
+    item = await begun(hub)
+    task = TaskScheduled(timestamp=AT, event_id=0, name="ReserveStock", input='["A-7"]')
+    timer = TimerCreated(timestamp=AT, event_id=1, fire_at=AT + timedelta(minutes=5))
+    await hub.complete_orchestration(item, first_episode(task, timer))
+
+    *rows, sentinel = account.rows("History")
+    shared = {
+        "PartitionKey": "order-42",
+        "EventId": -1,
+        "IsPlayed": False,
+        "ExecutionId": EXECUTION_ID,
+        "_Timestamp": AT,
+    }
+    assert rows == [
+        {**shared, "RowKey": "0000000000000000", "EventType": "OrchestratorStarted"},
+        {
+            **shared,
+            "RowKey": "0000000000000001",
+            "EventType": "ExecutionStarted",
+            "IsPlayed": True,
+            "OrchestrationInstance": f'{{"InstanceId":"order-42","ExecutionId":"{EXECUTION_ID}"}}',
+            "ParentInstance": "null",
+            "Name": "ProcessOrder",
+            "Version": "",
+            "Input": '{"sku":"A-7"}',
+            "Tags": "null",
+            "ParentTraceContext": "null",
+            "Generation": 0,
+        },
+        {
+            **shared,
+            "RowKey": "0000000000000002",
+            "EventType": "TaskScheduled",
+            "EventId": 0,
+            "Name": "ReserveStock",
+            "Version": "",
+            "Tags": "null",
+            "ParentTraceContext": "null",
+        },
+        {
+            **shared,
+            "RowKey": "0000000000000003",
+            "EventType": "TimerCreated",
+            "EventId": 1,
+            "FireAt": AT + timedelta(minutes=5),
+        },
+        {
+            **shared,
+            "RowKey": "0000000000000004",
+            "EventType": "OrchestratorCompleted",
+            "_Timestamp": AT + timedelta(seconds=1),
+        },
+    ]
+    assert sentinel.pop("CheckpointCompletedTimestamp") <= build.now()
+    assert sentinel == {
+        "PartitionKey": "order-42",
+        "RowKey": "sentinel",
+        "ExecutionId": EXECUTION_ID,
+        "IsCheckpointComplete": True,
+    }
+    (instance,) = account.rows("Instances")
+    assert instance == {
+        "PartitionKey": "order-42",
+        "RowKey": "",
+        "ExecutionId": EXECUTION_ID,
+        "Name": "ProcessOrder",
+        "Version": "",
+        "Input": '{"sku":"A-7"}',
+        "CustomStatus": "null",
+        "RuntimeStatus": "Running",
+        "CreatedTime": AT,
+        "LastUpdatedTime": AT + timedelta(seconds=1),
+        "Generation": 0,
+        "Tags": "null",
+        "TaskHubName": account.hub_name,
+    }
+    assert account.stored(CONTROL) == 0
+
+
+async def test_the_last_episode_completes_the_row(hub: TaskHub, account: Account) -> None:
+    item = await begun(hub)
+    done_at = AT + timedelta(seconds=2)
+    start = first_episode().update
+    assert start is not None
+    completed = ExecutionCompleted(
+        timestamp=AT, event_id=0, orchestration_status=RuntimeStatus.COMPLETED, result='"ok"'
+    )
+    update = InstanceUpdate(
+        execution_id=EXECUTION_ID,
+        last_updated_at=done_at,
+        custom_status='{"done":1}',
+        started=start.started,
+        runtime_status=RuntimeStatus.COMPLETED,
+        output='"ok"',
+        completed_at=done_at,
+    )
+    await hub.complete_orchestration(item, Checkpoint(new_events=(completed,), update=update))
+
+    (row,) = account.rows("Instances")
+    assert {name: row[name] for name in ("RuntimeStatus", "Output", "CustomStatus", "CompletedTime")} == {
+        "RuntimeStatus": "Completed",
+        "Output": '"ok"',
+        "CustomStatus": '{"done":1}',
+        "CompletedTime": done_at,
+    }
+    assert account.rows("History")[0]["OrchestrationStatus"] == "Completed"
+
+
+async def test_every_checkpoint_changes_the_sentinel_it_was_based_on(hub: TaskHub, account: Account) -> None:
+    item = await begun(hub)
+    await hub.complete_orchestration(item, first_episode())
+    tags = [account.etag("History", "sentinel")]
+    for name in ("one", "two"):
+        await hub.send(build.event_raised("order-42", name))
+        item = await next_item(hub)
+        await hub.complete_orchestration(item, build.checkpoint(item))
+        tags.append(account.etag("History", "sentinel"))
+    assert len(set(tags)) == 3
+    assert [row["RowKey"] for row in account.rows("History")] == [f"{index:016X}" for index in range(9)] + ["sentinel"]
+
+
+async def test_a_large_result_goes_to_a_blob_that_both_tables_refer_to(hub: TaskHub, account: Account) -> None:
+    item = await begun(hub)
+    await hub.complete_orchestration(item, build.checkpoint(item, output=LARGE))
+
+    (name,) = account.blob_names()
+    assert re.fullmatch(r"order-42/history-0000000000000002-ExecutionCompleted-[0-9A-F]{8}-Result\.json\.gz", name)
+    assert account.blob_text(name) == LARGE
+    row = next(row for row in account.rows("History") if row.get("EventType") == "ExecutionCompleted")
+    assert (row["Result"], row["ResultBlobName"]) == ("", name)
+    (instance,) = account.rows("Instances")
+    assert instance["Output"] == f"{account.blobs.url.rstrip('/')}/{account.lower}-largemessages/{name}"
+    assert await hub.purge_instance("order-42")
+    assert account.blob_names() == []
+    assert account.rows("History") == []
+    assert account.rows("Instances") == []
+
+
+async def test_a_large_message_goes_to_a_blob_and_a_stand_in_to_the_queue(idle_hub: TaskHub, account: Account) -> None:
+    start = build.start("order-42", execution_id=EXECUTION_ID, input_text=LARGE + LARGE)
+    await idle_hub.start_instance(start, overridable=OVERRIDABLE)
+
+    (name,) = account.blob_names()
+    assert re.fullmatch(r"order-42/message-[0-9a-f]{32}-ExecutionStarted\.json\.gz", name)
+    (text,) = account.texts(CONTROL)
+    assert json.loads(text) == {
+        "$type": "DurableTask.AzureStorage.MessageData",
+        "ActivityId": "00000000-0000-0000-0000-000000000000",
+        "TaskMessage": None,
+        "CompressedBlobName": name,
+        "SequenceNumber": 0,
+        "Sender": None,
+        "SerializableTraceContext": None,
+    }
+    envelope = json.loads(account.blob_text(name))
+    assert envelope["TaskMessage"]["Event"]["Input"] == LARGE + LARGE
+    assert envelope["CompressedBlobName"] is None
+    (instance,) = account.rows("Instances")
+    assert instance["Input"] == f"{account.blobs.url.rstrip('/')}/{account.lower}-largemessages/{name}"
+
+
+async def test_a_held_partition_names_its_owner_and_a_released_one_nobody(
+    options: StorageOptions, account: Account
+) -> None:
+    async with open_task_hub(options, SystemClock()) as hub:
+        await hub.create()
+        await hub.start()
+
+        def all_owned() -> bool:
+            return all(row.get("CurrentOwner") == "host-a" for row in account.rows("Partitions"))
+
+        await eventually(all_owned)
+        row = account.rows("Partitions")[0]
+        assert set(row) == {
+            "PartitionKey",
+            "RowKey",
+            "CurrentOwner",
+            "OwnedSince",
+            "LastRenewal",
+            "ExpiresAt",
+            "IsDraining",
+        }
+        assert row["ExpiresAt"] - row["LastRenewal"] == timedelta(minutes=1)
+        assert row["IsDraining"] is False
+    assert all("CurrentOwner" not in row for row in account.rows("Partitions"))
+
+
+async def test_leftovers_of_a_longer_execution_are_kept_and_not_read(
+    options: StorageOptions, hub: TaskHub, account: Account
+) -> None:
+    item = await begun(hub)
+    tasks = tuple(TaskScheduled(timestamp=AT, event_id=number, name="T") for number in range(20))
+    await hub.complete_orchestration(item, build.checkpoint(item, *tasks, output="1"))
+    await hub.start_instance(build.start("order-42", generation=1), overridable=OVERRIDABLE)
+    second = await next_item(hub)
+    done = build.checkpoint(second)
+    await hub.complete_orchestration(second, done)
+
+    rows = account.rows("History")
+    assert len(rows) == 25
+    assert [row["ExecutionId"] for row in rows[:3]] == [second.execution_id] * 3
+    assert {row["ExecutionId"] for row in rows[3:-1]} == {EXECUTION_ID}
+    assert rows[-1]["ExecutionId"] == second.execution_id
+    async with AsyncExitStack() as stack:
+        other = await stack.enter_async_context(open_task_hub(options, SystemClock()))
+        assert await other.read_history("order-42") == done.new_events
+
+
+async def test_the_token_of_a_page_is_the_services_own_in_the_form_of_a_real_host(idle_hub: TaskHub) -> None:
+    for number in range(3):
+        await idle_hub.start_instance(build.start(f"order-{number}"), overridable=OVERRIDABLE)
+    page = await idle_hub.list_instances(query=build.EVERYTHING, page_size=2)
+    partition_key, _, row_key = (page.continuation_token or "").partition(" ")
+    assert base64.b64decode(partition_key).decode() == "order-2"
+    assert row_key == ""
