@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from shared_code.instants import from_microseconds, to_microseconds
+from shared_code.instants import format_instant, from_microseconds, to_microseconds
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,6 +18,9 @@ class Window:
 
     start: datetime
     end: datetime
+
+    def __str__(self) -> str:
+        return f"[{format_instant(self.start)}, {format_instant(self.end)})"
 
     @property
     def microseconds(self) -> int:

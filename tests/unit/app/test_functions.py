@@ -8,7 +8,7 @@ import json
 import logging
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 from unittest.mock import AsyncMock, create_autospec
 
 import azure.durable_functions as df
@@ -73,6 +73,13 @@ def test_the_parameters_of_a_function_are_its_bindings(name: str) -> None:
 
     assert {binding["name"] for binding in bindings} - {"$return"} == set(parameters)
     assert all("_" not in binding["name"] for binding in bindings)
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_the_annotations_of_a_function_resolve_to_plain_classes(name: str) -> None:
+    hints = get_type_hints(importlib.import_module(name).main)
+
+    assert all(isinstance(hint, type) for hint in hints.values())
 
 
 def test_the_names_in_code_are_the_folders() -> None:
@@ -175,8 +182,14 @@ async def test_the_entry_point_makes_its_client_from_the_binding() -> None:
     assert response.status_code == 400
 
 
+def activity_result(chunk: dict[str, object]) -> dict[str, object]:
+    result = process_chunk_activity.main(chunk=chunk)
+    assert isinstance(result, dict)
+    return result
+
+
 def test_the_activity_returns_the_chunk_and_what_the_fan_in_merges() -> None:
-    result = process_chunk_activity.main(chunk=CHUNK)
+    result = activity_result(CHUNK)
 
     assert (result["chunk_id"], result["status"], result["records"]) == (1, "success", 3 * 3600)
     assert (result["start"], result["end"]) == (RUN["start"], RUN["end"])
@@ -192,7 +205,7 @@ def test_the_activity_fails_for_an_input_that_is_none() -> None:
 def test_one_chunk_at_once_is_the_activity_s_own_result() -> None:
     response = test_activity_function.main(req=request(CHUNK))
 
-    expected = process_chunk_activity.main(chunk=CHUNK)
+    expected = activity_result(CHUNK)
     assert response.status_code == 200
     assert {**document(response), "processing_time": 0} == {**expected, "processing_time": 0}
 

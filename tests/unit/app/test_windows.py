@@ -24,6 +24,10 @@ def test_one_part_is_the_whole() -> None:
     assert split(DAY, 1) == [DAY]
 
 
+def test_a_window_is_written_as_the_half_open_interval_it_is() -> None:
+    assert str(DAY) == "[2025-06-17T00:00:00Z, 2025-06-18T00:00:00Z)"
+
+
 def test_a_part_by_itself_is_the_part_of_the_split() -> None:
     assert DAY.part(6, 7) == split(DAY, 7)[6]
 
