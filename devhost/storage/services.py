@@ -5,7 +5,7 @@ Rule of this file: SDK exceptions are translated here and nowhere else; `transla
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -62,8 +62,20 @@ class Services:
     endpoints: Endpoints
 
 
+def default_transport() -> AioHttpTransport:
+    """What requests are sent with; each service has one, with a pool of connections."""
+    return AioHttpTransport(
+        connection_timeout=_CONNECT_SECONDS,
+        read_timeout=_READ_SECONDS,
+        # By default every request looks for proxies in the environment, which costs as much as the request itself.
+        use_env_settings=False,
+    )
+
+
 @asynccontextmanager
-async def open_services(connection: Connection) -> AsyncIterator[Services]:
+async def open_services(
+    connection: Connection, make_transport: Callable[[], AioHttpTransport] = default_transport
+) -> AsyncIterator[Services]:
     """Clients for the three services, closed at the end of the block. Sends nothing yet."""
     async with AsyncExitStack() as stack:
         if isinstance(connection, ConnectionString):
@@ -74,19 +86,19 @@ async def open_services(connection: Connection) -> AsyncIterator[Services]:
             credential = await stack.enter_async_context(_identity(connection))
         yield Services(
             queues=await stack.enter_async_context(
-                QueueServiceClient(endpoints.queue, credential, transport=_transport(), retry_policy=_retry())
+                QueueServiceClient(endpoints.queue, credential, transport=make_transport(), retry_policy=_retry())
             ),
             tables=await stack.enter_async_context(
                 TableServiceClient(
                     endpoint=endpoints.table,
                     credential=credential,
-                    transport=_transport(),
+                    transport=make_transport(),
                     retry_total=_RETRIES,
                     retry_backoff_factor=_RETRY_SECONDS / 4,
                 )
             ),
             blobs=await stack.enter_async_context(
-                BlobServiceClient(endpoints.blob, credential, transport=_transport(), retry_policy=_retry())
+                BlobServiceClient(endpoints.blob, credential, transport=make_transport(), retry_policy=_retry())
             ),
             endpoints=endpoints,
         )
@@ -97,15 +109,6 @@ def _identity(connection: IdentityConnection) -> AsyncTokenCredential:
     from azure.identity.aio import DefaultAzureCredential
 
     return DefaultAzureCredential(managed_identity_client_id=connection.client_id)
-
-
-def _transport() -> AioHttpTransport:
-    return AioHttpTransport(
-        connection_timeout=_CONNECT_SECONDS,
-        read_timeout=_READ_SECONDS,
-        # By default every request looks for proxies in the environment, which costs as much as the request itself.
-        use_env_settings=False,
-    )
 
 
 def _retry() -> LinearRetry:

@@ -1,0 +1,100 @@
+"""A storage account as any other program sees it, and the instance that the stored-bytes tests are about."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+from datetime import datetime, timezone
+from typing import Any
+
+from azure.data.tables import EntityProperty, TableServiceClient
+from azure.storage.blob import BlobServiceClient
+from azure.storage.queue import QueueServiceClient
+
+from devhost.core.history import ExecutionStarted, OrchestrationInstance
+from devhost.core.messages import TaskMessage
+from devhost.core.status import RuntimeStatus
+from devhost.engine.ports import OrchestrationWorkItem, TaskHub
+
+EXECUTION_ID = "0f6d2b8c4e1a4c7d9b3a5e6f70819203"
+AT = datetime(2026, 1, 5, 10, 0, 0, 500000, tzinfo=timezone.utc)
+ORDER = OrchestrationInstance(instance_id="order-42", execution_id=EXECUTION_ID)
+START = TaskMessage(
+    event=ExecutionStarted(
+        timestamp=AT, orchestration_instance=ORDER, name="ProcessOrder", input='{"sku":"A-7"}', generation=0
+    ),
+    target=ORDER,
+)
+# The control queue of order-42 where a hub has four partitions.
+CONTROL = "-control-00"
+OVERRIDABLE = frozenset(status for status in RuntimeStatus if status.is_terminal)
+
+
+class Account:
+    """The storage account as any other program sees it."""
+
+    def __init__(self, connection_string: str, hub_name: str) -> None:
+        self.hub_name = hub_name
+        self.lower = hub_name.lower()
+        self.queues = QueueServiceClient.from_connection_string(connection_string)
+        self.tables = TableServiceClient.from_connection_string(connection_string)
+        self.blobs = BlobServiceClient.from_connection_string(connection_string)
+
+    def close(self) -> None:
+        for client in (self.queues, self.tables, self.blobs):
+            client.close()
+
+    def rows(self, table: str) -> list[dict[str, Any]]:
+        """The entities of a table in key order, plain times, without what the service adds."""
+        client = self.tables.get_table_client(f"{self.hub_name}{table}")
+        return [{name: _plain(value) for name, value in row.items()} for row in client.list_entities()]
+
+    def etag(self, table: str, row_key: str) -> str:
+        client = self.tables.get_table_client(f"{self.hub_name}{table}")
+        return str(client.get_entity("order-42", row_key).metadata["etag"])
+
+    def put(self, queue: str, text: str) -> None:
+        self.queues.get_queue_client(f"{self.lower}{queue}").send_message(text, time_to_live=-1)
+
+    def texts(self, queue: str) -> list[str]:
+        """What is visible in a queue, left there."""
+        messages = self.queues.get_queue_client(f"{self.lower}{queue}").peek_messages(max_messages=32)
+        return [str(message.content) for message in messages]
+
+    def stored(self, queue: str) -> int:
+        """How many messages a queue holds, visible or not."""
+        client = self.queues.get_queue_client(f"{self.lower}{queue}")
+        return client.get_queue_properties().approximate_message_count or 0
+
+    def blob_names(self, container: str = "-largemessages") -> list[str]:
+        return list(self.blobs.get_container_client(f"{self.lower}{container}").list_blob_names())
+
+    def blob_text(self, name: str) -> str:
+        container = self.blobs.get_container_client(f"{self.lower}-largemessages")
+        return gzip.decompress(container.download_blob(name).readall()).decode()
+
+
+def _plain(value: Any) -> Any:
+    assert not isinstance(value, EntityProperty), f"{value} is Int64, not Int32"
+    return value.replace(tzinfo=timezone.utc) if isinstance(value, datetime) else value
+
+
+NOTHING_COMES_SECONDS = 0.4
+
+
+async def nothing_comes(hub: TaskHub) -> bool:
+    """Whether no item is handed out for a while."""
+    try:
+        await asyncio.wait_for(hub.fetch_orchestration(), NOTHING_COMES_SECONDS)
+    except asyncio.TimeoutError:
+        return True
+    return False
+
+
+async def next_item(hub: TaskHub) -> OrchestrationWorkItem:
+    return await asyncio.wait_for(hub.fetch_orchestration(), 10)
+
+
+async def begun(hub: TaskHub) -> OrchestrationWorkItem:
+    await hub.start_instance(START, overridable=OVERRIDABLE)
+    return await next_item(hub)

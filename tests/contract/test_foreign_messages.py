@@ -1,0 +1,115 @@
+"""Messages that this host did not send: a real host's, delayed ones that come early, and some that nobody can read.
+
+Runs on Azurite, because what matters is what the queue does with them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+from datetime import datetime, timedelta
+from typing import Any
+
+from devhost.core.checkpoint import Checkpoint
+from devhost.core.history import TimerFired
+from devhost.core.messages import TaskMessage
+from devhost.engine.ports import OrchestrationWorkItem, TaskHub
+from devhost.storage.message_json import envelope_to_text
+from tests.contract.account import CONTROL, ORDER, OVERRIDABLE, START, Account, begun, next_item, nothing_comes
+from tests.eventually import eventually
+from tests.hubs import build
+
+WORK_ITEMS = "-workitems"
+
+
+def text_of(message: TaskMessage) -> str:
+    return envelope_to_text(message, activity_id="3c5f0a7e-52b1-4d0e-9f0b-6f6b0d1f2a11", sequence_number=1)
+
+
+def timer(fire_at: datetime) -> TaskMessage:
+    return TaskMessage(event=TimerFired(timestamp=build.now(), timer_id=0, fire_at=fire_at), target=ORDER, sender=ORDER)
+
+
+async def visible_to_the_host(hub: TaskHub, account: Account, name: str) -> OrchestrationWorkItem:
+    """Proof that the queue is read on: an event sent behind whatever lies in it."""
+    account.put(CONTROL, text_of(build.event_raised("order-42", name)))
+    return await next_item(hub)
+
+
+async def test_base64_of_a_real_host_is_read_like_raw_text(hub: TaskHub, account: Account) -> None:
+    message = build.event_raised("order-42", "Approved", input_text='{"by":"Zoë"}')
+    account.put(CONTROL, base64.b64encode(text_of(message).encode()).decode())
+    assert [each.message for each in (await next_item(hub)).messages] == [message]
+
+
+async def test_a_timer_that_arrives_early_is_kept_until_it_is_due(hub: TaskHub, account: Account) -> None:
+    message = timer(build.now() + timedelta(seconds=0.8))
+    account.put(CONTROL, text_of(message))
+    item = await next_item(hub)
+    assert build.now() >= message.event.fire_at  # type: ignore[attr-defined]
+    assert [each.message for each in item.messages] == [message]
+    assert item.messages[0].dequeue_count == 1
+
+
+async def test_a_timer_that_was_cut_to_the_longest_delay_goes_back_for_the_rest(hub: TaskHub, account: Account) -> None:
+    account.put(CONTROL, text_of(timer(build.now() + timedelta(days=33))))
+    assert await nothing_comes(hub)
+    assert account.texts(CONTROL) == []
+    assert account.stored(CONTROL) == 1
+
+
+async def test_a_start_that_its_client_never_confirmed_is_not_run_yet(hub: TaskHub, account: Account) -> None:
+    account.put(CONTROL, text_of(START))
+    assert await nothing_comes(hub)
+    assert account.stored(CONTROL) == 1
+
+
+async def test_a_start_that_was_overtaken_by_another_is_deleted(hub: TaskHub, account: Account) -> None:
+    item = await begun(hub)
+    await hub.complete_orchestration(item, Checkpoint())
+    late = build.start("order-42", at=build.now() + timedelta(seconds=1))
+    account.put(CONTROL, text_of(late))
+    await eventually(lambda: account.stored(CONTROL) == 0)
+    assert await nothing_comes(hub)
+
+
+def unreadable() -> list[str]:
+    strange: Any = json.loads(text_of(build.event_raised("order-42", "x")))
+    strange["TaskMessage"]["Event"]["EventType"] = 999
+    lost: Any = json.loads(text_of(build.event_raised("order-42", "x")))
+    lost["CompressedBlobName"] = "order-42/message-gone.json.gz"
+    return ["hello", "{", json.dumps(strange), json.dumps(lost)]
+
+
+async def test_an_unreadable_message_is_set_aside_kept_and_blocks_nobody(
+    hub: TaskHub, account: Account, caplog: Any
+) -> None:
+    for text in unreadable():
+        account.put(CONTROL, text)
+    item = await visible_to_the_host(hub, account, "Approved")
+    assert len(item.messages) == 1
+    await hub.complete_orchestration(item, Checkpoint())
+    await eventually(lambda: account.stored(CONTROL) == len(unreadable()))
+    reasons = [record.getMessage() for record in caplog.records if "cannot be read" in record.getMessage()]
+    assert len(reasons) >= len(unreadable())
+    assert all(f"queue '{account.lower}{CONTROL}'" in reason for reason in reasons)
+
+
+async def test_an_unreadable_activity_request_blocks_nobody(hub: TaskHub, account: Account) -> None:
+    account.put(WORK_ITEMS, "hello")
+    item = await begun(hub)
+    request = build.task_scheduled(item, 0)
+    await hub.complete_orchestration(item, build.checkpoint(item, outbox=(request,)))
+    activity = await asyncio.wait_for(hub.fetch_activity(), 10)
+    assert activity.received.message == request
+    assert account.stored(WORK_ITEMS) == 2
+
+
+async def test_a_restart_that_is_allowed_again_does_not_wait_for_a_poll(hub: TaskHub) -> None:
+    item = await begun(hub)
+    await hub.complete_orchestration(item, build.checkpoint(item, output="1"))
+    started_at = build.now()
+    await hub.start_instance(build.start("order-42", generation=1), overridable=OVERRIDABLE)
+    await next_item(hub)
+    assert build.now() - started_at < timedelta(seconds=1.5)
