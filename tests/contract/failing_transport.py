@@ -1,0 +1,67 @@
+"""A connection to the storage that fails at a chosen request: what a crash, or a storage that goes away, looks like."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from azure.core.exceptions import ServiceRequestError
+from azure.core.pipeline.transport import AioHttpTransport
+
+from devhost.clock import SystemClock
+from devhost.storage.options import StorageOptions
+from devhost.storage.services import open_services
+from devhost.storage.task_hub import AzureStorageTaskHub
+
+
+class Line:
+    """Cut after a number of writes; from then on nothing gets through any more. `None`: never cut."""
+
+    def __init__(self, writes: int | None = None) -> None:
+        self.writes_left = writes
+        self.was_cut = asyncio.Event()
+
+    def cut(self) -> None:
+        self.writes_left = 0
+        self.was_cut.set()
+
+    def mend(self) -> None:
+        self.writes_left = None
+        self.was_cut.clear()
+
+    def permits(self, method: str) -> bool:
+        if self.writes_left is None:
+            return True
+        if method != "GET":
+            if self.writes_left <= 0:
+                self.was_cut.set()
+            self.writes_left -= 1
+        return not self.was_cut.is_set()
+
+
+class FailingTransport(AioHttpTransport):  # type: ignore[misc]  # untyped in the SDK
+    def __init__(self, line: Line) -> None:
+        super().__init__(use_env_settings=False)
+        self._line = line
+
+    async def send(self, request: Any, **options: Any) -> Any:
+        if not self._line.permits(request.method):
+            raise ServiceRequestError("the line is cut")
+        return await super().send(request, **options)
+
+    async def sleep(self, duration: float) -> None:
+        """The SDK's own waits between attempts, which a test need not sit through."""
+        await asyncio.sleep(0)
+
+
+@asynccontextmanager
+async def open_failing_hub(options: StorageOptions, line: Line) -> AsyncIterator[AzureStorageTaskHub]:
+    """A hub whose process is, as far as the storage can tell, dead once the line is cut."""
+    async with open_services(options.connection, lambda: FailingTransport(line)) as services:
+        hub = AzureStorageTaskHub(options, SystemClock(), services)
+        try:
+            yield hub
+        finally:
+            await hub.stop()
