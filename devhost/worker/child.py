@@ -8,6 +8,7 @@ host (one line of JSON), its stdout and stderr belong to user code. Mirrors `azu
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import faulthandler
 import json
 import os
@@ -21,6 +22,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from devhost.app.invocation import Invocation, InvocationResult
+from devhost.errors import ProtocolError
 from devhost.worker import channel as channels
 from devhost.worker import loader, records
 from devhost.worker.channel import Channel
@@ -111,24 +113,29 @@ class Child:
             # User code forked in this call and both copies returned: the copy's work is done.
             _end_process(SystemExit(0))
         try:
-            self._channel.send(Result(invocation_id=invocation.invocation_id, result=result))
-        except OSError:
+            try:
+                self._channel.send(Result(invocation_id=invocation.invocation_id, result=result))
+            except ProtocolError as error:
+                # What was returned does not fit into a frame.
+                failed = InvocationResult(failure=describe(error))
+                self._channel.send(Result(invocation_id=invocation.invocation_id, result=failed))
+        except BaseException:
+            # A call without an answer would never end.
+            traceback.print_exc()
             _end_with_the_host()
-        except Exception as error:
-            # What was returned does not fit into a frame.
-            failed = InvocationResult(failure=describe(error))
-            self._channel.send(Result(invocation_id=invocation.invocation_id, result=failed))
 
 
 def _end_process(error: SystemExit) -> NoReturn:
     """What the interpreter does with a SystemExit in the main thread, but at once, whatever other threads do."""
     code = error.code
-    if code is not None and not isinstance(code, int):
-        print(code, file=sys.stderr)  # noqa: T201 - as the interpreter does it
-        code = 1
-    for stream in (sys.stdout, sys.stderr):
-        stream.flush()
-    os._exit((code or 0) & 0xFF)
+    # User code may have closed or replaced the streams.
+    with contextlib.suppress(Exception):
+        if code is not None and not isinstance(code, int):
+            print(code, file=sys.stderr)  # noqa: T201 - as the interpreter does it
+        sys.stdout.flush()
+        sys.stderr.flush()
+    number = code if isinstance(code, int) else 0 if code is None else 1
+    os._exit(number & 0xFF)
 
 
 def _end_with_the_host() -> NoReturn:

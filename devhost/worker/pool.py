@@ -195,7 +195,7 @@ class WorkerPool:
         return result
 
     async def _next_process(self) -> WorkerProcess:
-        seconds = self._limits.start_seconds
+        seconds = self._limits.wait_seconds
         with anyio.move_on_after(seconds):
             while not self._stopping.is_set():
                 if self._ready:

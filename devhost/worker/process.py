@@ -46,10 +46,11 @@ _console = logging.getLogger(journal.CONSOLE)
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """How long the host waits for a worker process, in seconds."""
+    """How long the host waits for a worker process, in seconds; `wait_seconds` is how long a call waits for any."""
 
     start_seconds: float = 60
     load_seconds: float = 300
+    wait_seconds: float = 60
     liveness_seconds: float = 60
     shutdown_seconds: float = 5
 

@@ -152,6 +152,63 @@ async def test_a_crash_spares_the_other_processes(app: AppBuilder, start_pool: S
     assert is_running(survivor)
 
 
+async def test_a_process_that_cannot_come_back_is_tried_again_and_again(
+    app: AppBuilder, start_pool: StartPool, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    mark = tmp_path / "broken"
+    app.activity(
+        "F",
+        f"""
+        import os, pathlib
+        mark = pathlib.Path({str(mark)!r})
+        if mark.exists():
+            print("still broken")
+            os._exit(1)
+
+        def main(input):
+            if input == "break":
+                mark.touch()
+                os._exit(3)
+            return "fine"
+        """,
+    )
+    pool = await start_pool(limits=Limits(wait_seconds=0.2))
+    with pytest.raises(WorkerCrashed):
+        await pool.call("F", {"input": '"break"'})
+    await eventually(lambda: caplog.messages.count("still broken") == 2)
+    with pytest.raises(WorkerUnresponsive, match="Did not find any initialized language workers"):
+        await pool.call("F")
+    mark.unlink()
+
+    async def answers() -> bool:
+        try:
+            return bool(await pool.activity("F") == "fine")
+        except WorkerError:
+            return False
+
+    await eventually(answers)
+    delays = [line.rpartition("another in ")[2] for line in caplog.messages if "Starting another in" in line]
+    assert delays[:3] == ["0 seconds.", "1 seconds.", "2 seconds."]
+
+
+async def test_a_start_that_is_given_up_leaves_no_process_behind(
+    app: AppBuilder, start_pool: StartPool, caplog: pytest.LogCaptureFixture
+) -> None:
+    app.activity("F", "import os, time\nprint(os.getpid())\ntime.sleep(60)")
+    start = asyncio.ensure_future(start_pool())
+    await eventually(lambda: any(line.isdecimal() for line in caplog.messages))
+    start.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await start
+    assert not is_running(int(next(line for line in caplog.messages if line.isdecimal())))
+
+
+async def test_closed_streams_keep_no_process_from_ending(app: AppBuilder, start_pool: StartPool) -> None:
+    app.activity("F", "import sys\ndef main(input):\n  sys.stdout.close()\n  sys.stderr = None\n  sys.exit('why')")
+    with pytest.raises(WorkerCrashed, match="exited with code 1 "):
+        await (await start_pool()).call("F")
+
+
 async def test_a_function_that_runs_too_long_costs_its_process(
     app: AppBuilder, start_pool: StartPool, caplog: pytest.LogCaptureFixture
 ) -> None:
