@@ -37,22 +37,36 @@ class RunningHost(Protocol):
 @pytest.fixture
 def running_host(request: pytest.FixtureRequest, azurite: Azurite, hub_name: str, tmp_path: Path) -> RunningHost:
     """Every host of one test shares its storage and its task hub."""
-    if request.config.getoption("--base-url"):
-        pytest.skip("needs a host of its own")
+    _skip_with_base_url(request)
     return _hosts(azurite.connection_string, hub_name, tmp_path / "host.log")
 
 
 @pytest.fixture(scope="module")
-def app_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def shared_host(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> RunningHost:
+    """`running_host` for a host that the tests of one module share."""
+    _skip_with_base_url(request)
+    azurite: Azurite = request.getfixturevalue("azurite")
+    return _hosts(azurite.connection_string, _new_hub_name(), tmp_path_factory.mktemp("host") / "host.log")
+
+
+@pytest.fixture(scope="module")
+def app_url(request: pytest.FixtureRequest) -> Iterator[str]:
     """Where the function app of this project runs: `--base-url`, or a host for the tests of one module."""
     if url := request.config.getoption("--base-url"):
         yield url.rstrip("/")
         return
-    azurite: Azurite = request.getfixturevalue("azurite")
-    folder = tmp_path_factory.mktemp("host")
-    hub_name = f"Test{uuid.uuid4().hex[:16]}"
-    with _hosts(azurite.connection_string, hub_name, folder / "host.log")(CHECKOUT) as host:
+    shared_host: RunningHost = request.getfixturevalue("shared_host")
+    with shared_host(CHECKOUT) as host:
         yield host.url
+
+
+def _skip_with_base_url(request: pytest.FixtureRequest) -> None:
+    if request.config.getoption("--base-url"):
+        pytest.skip("needs a host of its own")
+
+
+def _new_hub_name() -> str:
+    return f"Test{uuid.uuid4().hex[:16]}"
 
 
 def _hosts(storage: str, hub_name: str, output_file: Path) -> RunningHost:

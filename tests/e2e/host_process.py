@@ -14,6 +14,7 @@ import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from email.message import Message
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +29,10 @@ _FOREIGN_PREFIXES = ("azurewebjobs", "azurefunctions", "functions_", "readings",
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """An HTTP answer of any status."""
+    """An HTTP answer of any status; header names are found in any case."""
 
     status: int
-    headers: Mapping[str, str]
+    headers: Message
     body: bytes
 
     @property
@@ -45,10 +46,10 @@ def call(method: str, url: str, body: object = None, *, headers: Mapping[str, st
     request = urllib.request.Request(url, data=data, method=method, headers=dict(headers or {}))
     try:
         with urllib.request.urlopen(request, timeout=60) as response:
-            return Answer(status=response.status, headers=dict(response.headers), body=response.read())
+            return Answer(status=response.status, headers=response.headers, body=response.read())
     except urllib.error.HTTPError as error:
         with error:
-            return Answer(status=error.code, headers=dict(error.headers), body=error.read())
+            return Answer(status=error.code, headers=error.headers, body=error.read())
 
 
 def free_port() -> int:
