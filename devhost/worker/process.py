@@ -79,26 +79,10 @@ class WorkerProcess:
             WorkerError: it ended, or the time was over, before it was ready.
         """
         token, connected = self._listener.expect()
-        problem: WorkerError | None = None
         try:
             await self._spawn(token)
             self._connection = await self._while_alive(connected, self._limits.start_seconds)
-            async with anyio.create_task_group() as tasks:
-                received = asyncio.Event()
-                tasks.start_soon(self._receive, self._connection, received, name="worker frames")
-                tasks.start_soon(self._watch, self._connection, name="worker liveness")
-                try:
-                    await self._connection.send(load)
-                    self.load_failures = await self._while_alive(self._loaded, self._limits.load_seconds)
-                    self._ready_at = time.monotonic()
-                    on_ready(self)
-                    await self._output.exited.wait()
-                    # What the process sent before its end is still on the way.
-                    with anyio.move_on_after(_LAST_FRAMES_SECONDS):
-                        await received.wait()
-                except WorkerError as error:
-                    problem = error
-                tasks.cancel_scope.cancel()
+            problem = await self._serve(self._connection, load, on_ready)
         finally:
             connected.cancel()
             await self._clean_up()
@@ -166,6 +150,29 @@ class WorkerProcess:
         stdin: Any = self._transport.get_pipe_transport(0)
         stdin.write(json.dumps({"port": self._listener.port, "token": token}).encode("ascii") + b"\n")
         stdin.close()
+
+    async def _serve(
+        self, connection: Connection, load: Load, on_ready: Callable[[WorkerProcess], None]
+    ) -> WorkerError | None:
+        """The problem is returned: the task group would raise it in a group of exceptions."""
+        problem: WorkerError | None = None
+        received = asyncio.Event()
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._receive, connection, received, name="worker frames")
+            tasks.start_soon(self._watch, connection, name="worker liveness")
+            try:
+                await connection.send(load)
+                self.load_failures = await self._while_alive(self._loaded, self._limits.load_seconds)
+                self._ready_at = time.monotonic()
+                on_ready(self)
+                await self._output.exited.wait()
+                # What the process sent before its end is still on the way.
+                with anyio.move_on_after(_LAST_FRAMES_SECONDS):
+                    await received.wait()
+            except WorkerError as error:
+                problem = error
+            tasks.cancel_scope.cancel()
+        return problem
 
     async def _while_alive(self, awaited: asyncio.Future[T], seconds: float) -> T:
         exited = asyncio.ensure_future(self._output.exited.wait())

@@ -335,20 +335,6 @@ async def test_a_process_that_is_not_ready_in_time_fails_the_start(app: AppBuild
         await start_pool(limits=Limits(load_seconds=0.5))
 
 
-async def test_a_stranger_on_the_port_is_turned_away(app: AppBuilder, start_pool: StartPool) -> None:
-    app.activity("Pid", PID)
-    pool = await start_pool()
-    from devhost.worker import protocol
-
-    for greeting in (b"GET / HTTP/1.1\r\n\r\n", protocol.encode(protocol.Hello(token="guess"))):
-        reader, writer = await asyncio.open_connection("127.0.0.1", pool.pool._listener.port)
-        writer.write(greeting)
-        with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
-            await reader.readexactly(1)
-        writer.close()
-    assert (await pool.call("Pid")).failure is None
-
-
 HOST = """
 import asyncio, json, os, sys
 from pathlib import Path

@@ -1,0 +1,68 @@
+"""Who may connect to the port of the worker processes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+pytest.importorskip("anyio")
+
+from devhost.worker import protocol
+from devhost.worker.listener import Listener
+from devhost.worker.protocol import Hello, Ping, Pong
+
+
+@pytest.fixture
+async def listener() -> AsyncIterator[Listener]:
+    listener = Listener()
+    await listener.start()
+    yield listener
+    listener.close()
+
+
+async def test_the_token_opens_a_connection_for_frames_both_ways(listener: Listener) -> None:
+    token, expected = listener.expect()
+    reader, writer = await asyncio.open_connection("127.0.0.1", listener.port)
+    writer.write(protocol.encode(Hello(token=token)) + protocol.encode(Pong()))
+    connection = await expected
+    await connection.send(Ping())
+    assert await reader.readexactly(len(protocol.encode(Ping()))) == protocol.encode(Ping())
+    writer.close()
+    assert [message async for message in connection.received()] == [Pong()]
+    connection.close()
+
+
+@pytest.mark.parametrize(
+    "greeting",
+    [
+        b"GET / HTTP/1.1\r\n\r\n",
+        b"\x00\x00\x00\x05\x00\x00\x00\x00hello",
+        protocol.encode(Hello(token="guess")),
+        protocol.encode(Ping()),
+    ],
+)
+async def test_a_stranger_is_turned_away(listener: Listener, greeting: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    _, expected = listener.expect()
+    reader, writer = await asyncio.open_connection("127.0.0.1", listener.port)
+    writer.write(greeting)
+    with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
+        await reader.readexactly(1)
+    writer.close()
+    assert not expected.done()
+    assert "was turned away" in caplog.text
+
+
+async def test_a_token_opens_one_connection_only(listener: Listener) -> None:
+    token, expected = listener.expect()
+    _, first = await asyncio.open_connection("127.0.0.1", listener.port)
+    first.write(protocol.encode(Hello(token=token)))
+    connection = await expected
+    reader, second = await asyncio.open_connection("127.0.0.1", listener.port)
+    second.write(protocol.encode(Hello(token=token)))
+    with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
+        await reader.readexactly(1)
+    for writer in (first, second):
+        writer.close()
+    connection.close()
