@@ -16,7 +16,7 @@ from typing import NoReturn
 
 from devhost import __version__
 from devhost.console import Console
-from devhost.errors import ConfigurationError
+from devhost.errors import ConfigurationError, DevHostError
 from devhost.settings import Settings, StartOptions, load_settings
 
 Run = Callable[[Settings, Console], int]
@@ -45,6 +45,10 @@ def main(arguments: Sequence[str] | None = None, *, run: Run | None = None) -> i
     except ConfigurationError as error:
         console.error(str(error))
         return ExitCode.CONFIGURATION
+    except DevHostError as error:
+        # Storage or a worker process failed while the host was starting; whoever can act on it knows from the text.
+        console.error(f"The host could not start: {error}")
+        return ExitCode.FAILED
     except KeyboardInterrupt:
         # Ctrl+C before the host listens to it, or while it ends.
         return ExitCode.OK

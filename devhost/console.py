@@ -10,6 +10,7 @@ import logging
 import os
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import datetime, timezone
 from typing import TextIO
 
@@ -145,8 +146,10 @@ class _Stream:
 
     def write(self, text: str, color: str = "") -> None:
         shown = f"\x1b[{color}m{text}\x1b[0m" if color and self._has_color else text
-        self._stream.write(self._encodable(f"{shown}\n"))
-        self._stream.flush()
+        # Whoever read the output may be gone, as in `devhost start | head`; the host goes on.
+        with suppress(BrokenPipeError):
+            self._stream.write(self._encodable(f"{shown}\n"))
+            self._stream.flush()
 
     def _encodable(self, text: str) -> str:
         """The text with what the terminal's encoding lacks replaced; a log line must not be lost over one letter."""

@@ -8,10 +8,8 @@ last. Mirrors WebJobsScriptHostService of the Functions host.
 from __future__ import annotations
 
 import asyncio
-import errno
 import logging
 import platform
-import socket
 import sys
 import time
 from contextlib import AsyncExitStack
@@ -28,8 +26,11 @@ from devhost.engine.client import OrchestrationClient
 from devhost.engine.dispatcher import Engine
 from devhost.errors import ConfigurationError
 from devhost.local_storage import ensure_storage
+from devhost.port import check_port
 from devhost.running import RunningInvocations
+from devhost.serving import serve
 from devhost.settings import Settings
+from devhost.settings.durable import DEFAULT_CONNECTION_NAME
 from devhost.settings.environment import Environment
 from devhost.shutdown import Shutdown
 from devhost.storage.connection import connection_from_settings
@@ -42,10 +43,6 @@ from devhost.web.server import WebServer
 from devhost.worker.pool import WorkerPool
 from devhost.worker_id import is_abandoned, own_worker_id
 
-# Longer activities are cut off and run again after the next start, as after a crash.
-DRAIN_SECONDS = 30.0
-# Within this time a host ends silently.
-QUIET_DRAIN_SECONDS = 1.0
 # What is given to the storage for taking the partitions back, however it is.
 HAND_BACK_SECONDS = 5.0
 
@@ -86,11 +83,11 @@ class Host:
         self._shutdown = Shutdown()
         self._worker_id = own_worker_id()
         self._began_at = time.monotonic()
-        self._state = "Starting"
+        self._is_ready = False
 
     async def run(self) -> int:
         self._greet()
-        self._check_port()
+        check_port(self._settings.http.address, self._settings.http.port)
         app = self._discover()
         with self._shutdown.on_signals():
             async with AsyncExitStack() as resources:
@@ -98,7 +95,14 @@ class Host:
                 with self._shutdown.scope:
                     parts = await self._start(app, resources)
                     self._shutdown.has_started()
-                    return await self._serve(parts)
+                    is_orderly = await serve(
+                        parts.engine.run,
+                        parts.web.drain,
+                        running=parts.running,
+                        shutdown=self._shutdown,
+                        console=self._console,
+                    )
+                    return 0 if is_orderly else 1
         return 0
 
     def _greet(self) -> None:
@@ -116,19 +120,6 @@ class Host:
                 f"Listening on {settings.http.address}: other machines can reach this host, and it checks no keys."
             )
 
-    def _check_port(self) -> None:
-        """Tells of a taken port before anything has started; the web server itself would only tell at the end."""
-        http = self._settings.http
-        family = socket.AF_INET6 if ":" in http.address else socket.AF_INET
-        with socket.socket(family) as probe:
-            if sys.platform != "win32":
-                # Else connections of a host that has just ended would make its port look taken.
-                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((http.address, http.port))
-            except OSError as error:
-                raise ConfigurationError(_port_problem(http.address, http.port, error)) from error
-
     def _discover(self) -> FunctionApp:
         settings = self._settings
         app = discover(
@@ -142,14 +133,14 @@ class Host:
         for error in app.errors:
             _log.error("The '%s' function is in error: %s", error.name, error.message)
         if not app.functions:
-            raise ConfigurationError(_nothing_found(app))
+            raise ConfigurationError(_nothing_found(app, settings.functions))
         _log.info("%d functions loaded", len(app.functions))
         return app
 
     async def _start(self, app: FunctionApp, resources: AsyncExitStack) -> _Parts:
         settings, clock = self._settings, SystemClock()
         hub = await self._start_hub(resources)
-        links = Links(hub_name=settings.durable.hub_name)
+        links = Links(hub_name=settings.durable.hub_name, connection_name=_short(settings.storage.connection_name))
         pool = await self._start_workers(app, links, resources)
         running = RunningInvocations(pool)
         orchestrators = app.of_kind(TriggerKind.ORCHESTRATION)
@@ -219,7 +210,7 @@ class Host:
 
     def _say_ready(self, app: FunctionApp) -> None:
         http, is_verbose = self._settings.http, self._settings.log.is_verbose
-        self._state = "Running"
+        self._is_ready = True
         self._console.log(f"Host lock lease acquired by instance ID '{self._worker_id}'.")
         for function in app.functions:
             if function.http is not None and not function.is_disabled:
@@ -227,52 +218,21 @@ class Host:
         self._console.function_list(app, port=http.port, route_prefix=http.route_prefix, is_verbose=is_verbose)
         _log.info("Host started (%dms)", self._uptime_seconds() * 1000)
 
-    async def _serve(self, parts: _Parts) -> int:
-        """Runs the dispatchers until a signal comes, then drains; 1 where they end by themselves."""
-        drained = asyncio.Event()
-        try:
-            async with anyio.create_task_group() as tasks:
-                stopping = asyncio.Event()
-                tasks.start_soon(_dispatch, parts.engine, stopping, drained, name="dispatchers")
-                await self._shutdown.requested.wait()
-                self._state = "Stopping"
-                tasks.start_soon(self._say_what_is_awaited, parts.running, name="what is awaited")
-                with anyio.move_on_after(DRAIN_SECONDS):
-                    await parts.web.drain(DRAIN_SECONDS)
-                    stopping.set()
-                    await drained.wait()
-                tasks.cancel_scope.cancel()
-        except Exception as error:
-            cause = _first_cause(error)
-            _log.critical("The host has failed: %s: %s", type(cause).__name__, cause, exc_info=cause)
-            return 1
-        return 0
-
-    async def _say_what_is_awaited(self, running: RunningInvocations) -> None:
-        await asyncio.sleep(QUIET_DRAIN_SECONDS)
-        if names := running.describe():
-            self._console.log(
-                f"Waiting up to {DRAIN_SECONDS:g} s for running functions to end: {names}. "
-                "Press Ctrl+C again to end at once; activities then run again after the next start."
-            )
-
     def _status(self) -> HostStatus:
         return HostStatus(
             host_id=self._worker_id.lower(),
-            state=self._state,
+            state=self._state(),
             version=_RUNTIME_VERSION,
             uptime_seconds=self._uptime_seconds(),
         )
 
+    def _state(self) -> str:
+        if self._shutdown.requested.is_set():
+            return "Stopping"
+        return "Running" if self._is_ready else "Starting"
+
     def _uptime_seconds(self) -> float:
         return time.monotonic() - self._began_at
-
-
-async def _dispatch(engine: Engine, stopping: asyncio.Event, drained: asyncio.Event) -> None:
-    await engine.run(stopping)
-    if not stopping.is_set():
-        raise RuntimeError("the dispatchers ended by themselves")
-    drained.set()
 
 
 async def _hand_back(hub: AzureStorageTaskHub) -> None:
@@ -280,30 +240,22 @@ async def _hand_back(hub: AzureStorageTaskHub) -> None:
         await hub.stop()
 
 
+def _short(connection_name: str) -> str:
+    """The name of a connection in URLs, where the default one is called `Storage`."""
+    return "Storage" if connection_name == DEFAULT_CONNECTION_NAME else connection_name
+
+
 def _describe_route(function: Function, prefix: str) -> str:
     methods = function.http.methods if function.http else None
     return f"'{full_template(function, prefix)}' [{','.join(methods or ('all',)).lower()}] to '{function.name}'"
 
 
-def _port_problem(address: str, port: int, error: OSError) -> str:
-    if error.errno == errno.EADDRNOTAVAIL:
-        return f"--address: {address} is not an address of this machine."
-    if error.errno == errno.EACCES:
-        return f"Port {port} needs administrator rights. Specify another port using --port [-p]."
-    return f"Port {port} is unavailable. Close the process using that port, or specify another port using --port [-p]."
-
-
-def _nothing_found(app: FunctionApp) -> str:
+def _nothing_found(app: FunctionApp, allow_list: tuple[str, ...]) -> str:
     if app.errors:
         return f"None of the functions in {app.root} can be loaded: see the errors above."
+    if allow_list:
+        return f"None of the functions that are allowed to run ({', '.join(allow_list)}) is in {app.root}."
     return (
         f"No functions were found in {app.root}: a function is a folder with a function.json. "
         "Run devhost in the folder of the app, or name it with --script-root."
     )
-
-
-def _first_cause(error: BaseException) -> BaseException:
-    """The first error inside nested exception groups."""
-    while inner := getattr(error, "exceptions", None):
-        error = inner[0]
-    return error

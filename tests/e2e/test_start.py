@@ -208,6 +208,17 @@ class TestAzurite:
         with hosted(second):
             assert output(links) == ["Hello Ada!"]
 
+    def test_that_is_starting_is_stopped_by_ctrl_c(self, app_root: Path, tmp_path: Path) -> None:
+        ports = emulator.free_ports()
+        environment = environment_of(ports.connection_string, None, {})
+        host = spawn_host(app_root, output_file=tmp_path / "host.log", environment=environment)
+        with hosted(host, is_awaited=False):
+            eventually_blocking(lambda: "starting Azurite" in host.output)
+            host.interrupt()
+            assert host.wait() == 0
+        assert emulator.listening(ports) == []
+        assert "Traceback" not in host.output
+
 
 SHORT_INVISIBILITY = {
     f"AzureFunctionsJobHost__extensions__durableTask__storageProvider__{name}VisibilityTimeout": value

@@ -9,7 +9,7 @@ import pytest
 from devhost import __version__
 from devhost.cli import main
 from devhost.console import Console
-from devhost.errors import ConfigurationError
+from devhost.errors import ConfigurationError, StorageUnavailable
 from devhost.settings import Settings
 
 
@@ -75,6 +75,12 @@ def test_host_that_cannot_start_ends_with_2_and_its_line(app_root: Path, capsys:
     host = Host(raises=ConfigurationError("Port 7071 is unavailable."))
     assert main(["start", "--script-root", str(app_root)], run=host) == 2
     assert capsys.readouterr().err == "Port 7071 is unavailable.\n"
+
+
+def test_storage_that_fails_while_starting_ends_with_1(app_root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    host = Host(raises=StorageUnavailable("The table service does not answer."))
+    assert main(["start", "--script-root", str(app_root)], run=host) == 1
+    assert capsys.readouterr().err == "The host could not start: The table service does not answer.\n"
 
 
 def test_ctrl_c_while_starting_ends_with_0(app_root: Path) -> None:

@@ -16,15 +16,12 @@ from pathlib import Path
 import anyio
 import pytest
 
-from devhost.app.invocation import Invocation, InvocationResult
 from devhost.console import Console
-from devhost.errors import ConfigurationError, WorkerCrashed
+from devhost.errors import ConfigurationError
 from devhost.host import Host
-from devhost.running import RunningInvocations
 from devhost.settings import Settings, StartOptions, load_settings
 from devhost.shutdown import Shutdown
 from devhost.worker_id import is_abandoned, is_process_alive, own_worker_id
-from tests.eventually import eventually
 
 
 class TestShutdown:
@@ -71,44 +68,6 @@ class TestWorkerId:
         assert not is_abandoned(owner)
 
 
-class Gate:
-    """An executor whose calls wait until they are let go, then end as they are told."""
-
-    def __init__(self) -> None:
-        self.open = asyncio.Event()
-        self.error: Exception | None = None
-
-    async def invoke(self, invocation: Invocation) -> InvocationResult:
-        await self.open.wait()
-        if self.error:
-            raise self.error
-        return InvocationResult(return_value=invocation.function_name)
-
-
-class TestRunningInvocations:
-    async def test_are_named_with_their_number_until_they_end(self) -> None:
-        gate = Gate()
-        running = RunningInvocations(gate)
-        calls = [asyncio.create_task(running.invoke(self.call(name))) for name in ("b", "a", "b")]
-        await eventually(lambda: running.describe() == "a (1), b (2)")
-        gate.open.set()
-        assert [(await call).return_value for call in calls] == ["b", "a", "b"]
-        assert running.describe() == ""
-
-    async def test_that_fail_are_not_counted_any_more(self) -> None:
-        gate = Gate()
-        gate.error = WorkerCrashed("gone")
-        gate.open.set()
-        running = RunningInvocations(gate)
-        with pytest.raises(WorkerCrashed):
-            await running.invoke(self.call("a"))
-        assert running.describe() == ""
-
-    @staticmethod
-    def call(name: str) -> Invocation:
-        return Invocation(invocation_id="1", function_name=name, inputs={})
-
-
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
     (tmp_path / "host.json").write_text('{"version": "2.0"}')
@@ -146,6 +105,10 @@ class TestStart:
 
     async def test_is_refused_without_functions(self, settings: Settings) -> None:
         assert f"No functions were found in {settings.script_root}" in await self.refusal(settings)
+
+    async def test_is_refused_where_no_function_is_allowed_to_run(self, settings: Settings) -> None:
+        message = await self.refusal(replace(settings, functions=("Gone",)))
+        assert "allowed to run (Gone)" in message
 
     async def test_is_refused_where_every_function_is_in_error(
         self, settings: Settings, caplog: pytest.LogCaptureFixture
