@@ -140,7 +140,7 @@ def _end_process(error: SystemExit) -> NoReturn:
 
 def _end_with_the_host() -> NoReturn:
     """Takes what user code has started along."""
-    if hasattr(os, "killpg") and os.getpgrp() == os.getpid():
+    if sys.platform != "win32" and os.getpgrp() == os.getpid():
         os.killpg(os.getpid(), signal.SIGKILL)
     os._exit(1)
 

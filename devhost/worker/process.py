@@ -137,16 +137,20 @@ class WorkerProcess:
         return f"{text} {self._end_reason}" if self._end_reason else text
 
     async def _spawn(self, token: str) -> None:
-        self._transport, _ = await asyncio.get_running_loop().subprocess_exec(
-            lambda: self._output,
-            sys.executable,
-            "-m",
-            _CHILD_MODULE,
-            # -m finds the package in the working directory, unless this variable forbids it; the child leaves it.
-            cwd=_PACKAGE_PARENT,
-            env={name: value for name, value in self._environment.items() if name != "PYTHONSAFEPATH"},
-            **_in_own_group(),
-        )
+        # -m finds the package in the working directory, unless the variable forbids it; the child leaves that folder.
+        environment = {name: value for name, value in self._environment.items() if name != "PYTHONSAFEPATH"}
+        try:
+            self._transport, _ = await asyncio.get_running_loop().subprocess_exec(
+                lambda: self._output,
+                sys.executable,
+                "-m",
+                _CHILD_MODULE,
+                cwd=_PACKAGE_PARENT,
+                env=environment,
+                **_in_own_group(),
+            )
+        except OSError as error:
+            raise WorkerUnresponsive(f"The worker process could not be started: {error}") from error
         stdin: Any = self._transport.get_pipe_transport(0)
         stdin.write(json.dumps({"port": self._listener.port, "token": token}).encode("ascii") + b"\n")
         stdin.close()
