@@ -329,6 +329,15 @@ async def test_a_process_that_cannot_start_fails_the_start(app: AppBuilder, star
         await start_pool(environment={"PYTHONPATH": str(app.root / "broken")}, process_count=2)
 
 
+async def test_an_interpreter_that_cannot_be_run_fails_the_start(
+    app: AppBuilder, start_pool: StartPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app.activity("Pid", PID)
+    monkeypatch.setattr(sys, "executable", str(app.root / "absent"))
+    with pytest.raises(WorkerUnresponsive, match="could not be started"):
+        await start_pool()
+
+
 async def test_a_process_that_is_not_ready_in_time_fails_the_start(app: AppBuilder, start_pool: StartPool) -> None:
     app.activity("Slow", "import time; time.sleep(60)")
     with pytest.raises(WorkerUnresponsive, match=r"not ready within 0\.5 seconds"):
