@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from devhost.clock import Clock
-from devhost.errors import LeaseLost, StorageUnavailable
+from devhost.errors import LeaseLost, StorageError
 
 PASS_SECONDS = 10.0
 HASTY_PASS_SECONDS = 1.0
@@ -190,7 +190,7 @@ class PartitionKeeper:
                 if failures <= MAX_HASTY_FAILURES:
                     continue
                 is_hasty, failures = False, 0
-            except StorageUnavailable as error:
+            except StorageError as error:
                 _log.warning("The partition leases cannot be read or renewed: %s", error)
                 is_hasty = True
             await asyncio.sleep(HASTY_PASS_SECONDS if is_hasty else PASS_SECONDS)
@@ -205,7 +205,7 @@ class PartitionKeeper:
                 await self.make_pass(is_stopping=True)
             except LeaseLost:
                 continue
-            except StorageUnavailable as error:
+            except StorageError as error:
                 _log.warning("The partition leases cannot be released: %s", error)
             return
 

@@ -11,7 +11,7 @@ import logging
 import random
 from collections.abc import Awaitable, Callable
 
-from devhost.errors import StorageUnavailable
+from devhost.errors import StorageError
 from devhost.storage.queues import MAX_MESSAGES_PER_GET, MessageQueue, StoredMessage
 
 FIRST_WAIT_SECONDS = 0.05
@@ -96,7 +96,7 @@ class QueueListener:
     async def _get(self, count: int) -> bool:
         try:
             messages = await self.queue.get(count, visibility_seconds=self._visibility_seconds)
-        except StorageUnavailable as error:
+        except StorageError as error:
             _log.warning("The queue '%s' cannot be read: %s", self.queue.name, error)
             return False
         if messages:

@@ -79,7 +79,7 @@ class AzureStorageTaskHub:
         self._tasks = TaskOwner(self._background_failed)
         reader = MessageReader(self._payloads, self._queues)
         self._control = ControlInbox(reader, self._queues, self._sessions, self._instances, clock, self._changed.notify)
-        self._work_items = WorkItemInbox(reader)
+        self._work_items = WorkItemInbox(reader, self._queues.release, self._tasks.spawn)
         self._receiver = Receiver(
             options, self._queues, self._sessions, self._control, self._work_items, self._tasks, self._cache.clear
         )

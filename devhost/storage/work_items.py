@@ -1,38 +1,83 @@
-"""Activity requests: received only as many as are waited for, and handed out one by one.
+"""Activity requests: received in small batches, handed out one by one.
 
-Rule of this file: nothing is hoarded. What is received while its caller went away waits in a short buffer for the next.
+Rule of this file: nothing is hoarded. A request costs the emulator least when many are received at once, so a batch
+grows while it is used up quickly; what was received and is not begun soon goes back to the queue.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 from devhost.storage.concurrency import call_each
 from devhost.storage.inbox import MessageReader
 from devhost.storage.queues import StoredMessage
 from devhost.storage.sessions import HeldMessage
 
+LARGEST_BATCH = 16
+QUICK_SECONDS = 0.25
+SLOW_SECONDS = 1.0
+LONGEST_HOLD_SECONDS = 2.0
+
+
+class BatchSize:
+    """How many requests to receive at once."""
+
+    def __init__(self) -> None:
+        self.value = 1
+
+    def used_up(self, seconds: float) -> None:
+        """All that was received last was begun within this time."""
+        if seconds <= QUICK_SECONDS:
+            self.value = min(self.value * 2, LARGEST_BATCH)
+        elif seconds >= SLOW_SECONDS:
+            self.value = max(self.value // 2, 1)
+
+    def not_used_up(self) -> None:
+        self.value = 1
+
 
 class WorkItemInbox:
-    """The activity requests that this host holds."""
+    """The activity requests that this host holds.
 
-    def __init__(self, reader: MessageReader) -> None:
+    `spawn` runs what gives requests back, `release` makes them visible to all hosts at once.
+    """
+
+    def __init__(
+        self,
+        reader: MessageReader,
+        release: Callable[[list[StoredMessage]], Coroutine[Any, Any, None]],
+        spawn: Callable[[Coroutine[Any, Any, None], str], object],
+        *,
+        longest_hold_seconds: float = LONGEST_HOLD_SECONDS,
+    ) -> None:
         self._reader = reader
+        self._release = release
+        self._spawn = spawn
+        self._longest_hold_seconds = longest_hold_seconds
+        self._batch_size = BatchSize()
+        self._received_at: float | None = None
         self._callers: deque[asyncio.Future[HeldMessage]] = deque()
         self._buffer: deque[HeldMessage] = deque()
         self._held: dict[str, HeldMessage] = {}
 
     @property
     def wanted(self) -> int:
-        """How many callers nothing has been received for yet."""
-        return sum(not caller.done() for caller in self._callers)
+        """How many requests to receive now; none while nobody waits for one."""
+        waiting = sum(not caller.done() for caller in self._callers)
+        return max(waiting, self._batch_size.value) if waiting else 0
 
     async def take(self) -> HeldMessage:
         """Waits for the next request."""
         if self._buffer:
             return self._buffer.popleft()
-        caller: asyncio.Future[HeldMessage] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        if self._received_at is not None:
+            self._batch_size.used_up(loop.time() - self._received_at)
+            self._received_at = None
+        caller: asyncio.Future[HeldMessage] = loop.create_future()
         self._callers.append(caller)
         try:
             return await caller
@@ -47,6 +92,20 @@ class WorkItemInbox:
             if held:
                 self._held[held.stored.message_id] = held
                 self._hand_over(held)
+        loop = asyncio.get_running_loop()
+        self._received_at = loop.time()
+        if self._buffer:
+            loop.call_later(self._longest_hold_seconds, self._give_back, tuple(self._buffer))
+
+    def _give_back(self, candidates: tuple[HeldMessage, ...]) -> None:
+        stale = [held for held in candidates if held in self._buffer]
+        if not stale:
+            return
+        for held in stale:
+            self._buffer.remove(held)
+            self.finish(held.stored.message_id)
+        self._batch_size.not_used_up()
+        self._spawn(self._release([held.stored for held in stale]), "give activity requests back")
 
     def held(self, message_id: str) -> HeldMessage:
         """The request that was taken under this id and not finished."""

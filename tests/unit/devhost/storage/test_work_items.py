@@ -1,0 +1,143 @@
+"""Activity requests between queue and callers: none is lost, none is hoarded."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, cast
+
+import pytest
+
+from devhost.core.history import OrchestrationInstance, TaskScheduled
+from devhost.core.messages import TaskMessage
+from devhost.storage.inbox import MessageReader
+from devhost.storage.queues import MessageQueue, StoredMessage
+from devhost.storage.sessions import HeldMessage
+from devhost.storage.work_items import LARGEST_BATCH, BatchSize, WorkItemInbox
+from tests.eventually import eventually
+from tests.hubs import build
+
+REQUEST = TaskMessage(
+    event=TaskScheduled(timestamp=build.AT, name="Say"),
+    target=OrchestrationInstance(instance_id="a", execution_id="e"),
+)
+
+
+class Queue:
+    name = "workitems"
+
+
+class Reader:
+    async def read(self, stored: StoredMessage) -> HeldMessage | None:
+        return None if stored.text == "poison" else HeldMessage(stored=stored, message=REQUEST)
+
+
+def stored(message_id: str, *, text: str = "", receipt: str = "r1") -> StoredMessage:
+    return StoredMessage(
+        queue=cast(MessageQueue, Queue()),
+        message_id=message_id,
+        pop_receipt=receipt,
+        text=text,
+        dequeue_count=1,
+        inserted_at=None,
+    )
+
+
+class Released:
+    """Where requests go that are given back."""
+
+    def __init__(self) -> None:
+        self.ids: list[str] = []
+        self.tasks: list[asyncio.Task[None]] = []
+
+    async def release(self, messages: list[StoredMessage]) -> None:
+        self.ids.extend(each.message_id for each in messages)
+
+    def spawn(self, coroutine: Coroutine[Any, Any, None], name: str) -> None:
+        self.tasks.append(asyncio.create_task(coroutine, name=name))
+
+
+@pytest.fixture
+def released() -> Released:
+    return Released()
+
+
+@pytest.fixture
+def inbox(released: Released) -> WorkItemInbox:
+    return WorkItemInbox(cast(MessageReader, Reader()), released.release, released.spawn)
+
+
+async def waiting(inbox: WorkItemInbox, count: int) -> list[asyncio.Task[HeldMessage]]:
+    tasks = [asyncio.create_task(inbox.take()) for _ in range(count)]
+    await eventually(lambda: inbox.wanted >= count)
+    return tasks
+
+
+async def test_nothing_is_wanted_while_nobody_waits(inbox: WorkItemInbox) -> None:
+    assert inbox.wanted == 0
+    (caller,) = await waiting(inbox, 1)
+    caller.cancel()
+    await asyncio.gather(caller, return_exceptions=True)
+    assert inbox.wanted == 0
+
+
+async def test_each_request_goes_to_one_caller_in_turn(inbox: WorkItemInbox) -> None:
+    callers = await waiting(inbox, 3)
+    await inbox.receive([stored("1"), stored("poison", text="poison"), stored("2"), stored("3")])
+    taken = await asyncio.gather(*callers)
+    assert [each.stored.message_id for each in taken] == ["1", "2", "3"]
+    assert inbox.held("2") is taken[1]
+
+
+async def test_a_request_whose_caller_went_away_is_left_for_the_next(inbox: WorkItemInbox) -> None:
+    (caller,) = await waiting(inbox, 1)
+    await inbox.receive([stored("1")])
+    caller.cancel()
+    await asyncio.gather(caller, return_exceptions=True)
+    assert (await inbox.take()).stored.message_id == "1"
+
+
+async def test_a_request_received_again_while_it_runs_only_renews_its_receipt(inbox: WorkItemInbox) -> None:
+    callers = await waiting(inbox, 1)
+    await inbox.receive([stored("1")])
+    (taken,) = await asyncio.gather(*callers)
+    (other,) = await waiting(inbox, 1)
+    await inbox.receive([stored("1", receipt="r2")])
+    assert not other.done()
+    assert taken.stored.pop_receipt == "r2"
+    other.cancel()
+    await asyncio.gather(other, return_exceptions=True)
+
+
+async def test_what_is_not_begun_soon_goes_back_and_the_next_batch_is_small(
+    released: Released,
+) -> None:
+    inbox = WorkItemInbox(cast(MessageReader, Reader()), released.release, released.spawn, longest_hold_seconds=0.01)
+    callers = await waiting(inbox, 1)
+    await inbox.receive([stored("1"), stored("2"), stored("3")])
+    await asyncio.gather(*callers)
+    assert await eventually(lambda: released.ids == ["2", "3"])
+    assert inbox.remove_waiting() == []
+
+
+async def test_a_failure_is_told_to_all_who_wait(inbox: WorkItemInbox) -> None:
+    callers = await waiting(inbox, 2)
+    inbox.fail(ValueError("broken"))
+    results = await asyncio.gather(*callers, return_exceptions=True)
+    assert [str(result) for result in results] == ["broken", "broken"]
+
+
+def test_a_batch_grows_while_it_is_used_up_quickly_and_shrinks_when_it_is_not() -> None:
+    size = BatchSize()
+    sizes = []
+    for _ in range(6):
+        size.used_up(0.1)
+        sizes.append(size.value)
+    assert sizes == [2, 4, 8, 16, 16, 16]
+    assert sizes[-1] == LARGEST_BATCH
+    size.used_up(0.5)
+    assert size.value == 16
+    size.used_up(3)
+    assert size.value == 8
+    size.not_used_up()
+    assert size.value == 1
