@@ -184,6 +184,7 @@ class TestEnd:
         with running_host(environment=SHORT_INVISIBILITY) as host:
             links = greet(host, ["Ada", f"wait:{gate}"], awaited=False)
             eventually_blocking(lambda: "waiting for the file" in host.output)
+            eventually_blocking(lambda: "TaskCompleted" in history(links))
             host.kill()
             port = int(host.url.rpartition(":")[2])
         gate.touch()
@@ -221,8 +222,12 @@ class TestAzurite:
 
 
 SHORT_INVISIBILITY = {
-    f"AzureFunctionsJobHost__extensions__durableTask__storageProvider__{name}VisibilityTimeout": value
-    for name, value in {"workItemQueue": "00:00:05", "controlQueue": "00:01:00"}.items()
+    f"AzureFunctionsJobHost__extensions__durableTask__storageProvider__{name}": value
+    for name, value in {
+        "workItemQueueVisibilityTimeout": "00:00:05",
+        "controlQueueVisibilityTimeout": "00:01:00",
+        "maxQueuePollingInterval": "00:00:01",
+    }.items()
 }
 
 
@@ -245,6 +250,12 @@ def output(links: dict[str, str], *, timeout_seconds: float = 30) -> object:
 
     eventually_blocking(completed, timeout_seconds=timeout_seconds, interval_seconds=0.05)
     return call("GET", links["statusQueryGetUri"]).document["output"]
+
+
+def history(links: dict[str, str]) -> list[str]:
+    """The types of the events that are stored."""
+    answer = call("GET", f"{links['statusQueryGetUri']}&showHistory=true")
+    return [event["EventType"] for event in answer.document["historyEvents"] or ()]
 
 
 def children_of(pid: int) -> list[int]:
