@@ -1,0 +1,5 @@
+"""Returns what it gets."""
+
+
+def main(value):
+    return value

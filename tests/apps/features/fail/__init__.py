@@ -1,0 +1,5 @@
+"""Fails with the text it gets."""
+
+
+def main(value: str) -> str:
+    raise ValueError(value)

@@ -1,0 +1,5 @@
+"""Returns nothing."""
+
+
+def main(value: object) -> None:
+    return None
