@@ -188,7 +188,6 @@ class Host:
             control_queue_visibility_seconds=storage.control_queue_visibility_seconds,
             work_item_visibility_seconds=storage.work_item_visibility_seconds,
             max_polling_interval_seconds=storage.max_polling_interval_seconds,
-            store_inputs=storage.store_inputs,
             worker_id=self._worker_id,
             is_abandoned_owner=is_abandoned,
         )

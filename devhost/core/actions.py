@@ -22,14 +22,7 @@ FAILURE_LABEL = "$OutOfProcData$:"
 
 _MAX_RETRY_INTERVAL_MILLISECONDS = 6 * 24 * 3600 * 1000
 _COMPOUND = (11, 12)
-_UNSUPPORTED = {
-    4: "continue_as_new",
-    6: "wait_for_external_event",
-    7: "call_entity",
-    8: "call_http",
-    9: "signal_entity",
-    10: "signal_entity",
-}
+_UNSUPPORTED = {7: "call_entity", 9: "signal_entity", 10: "signal_entity"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +71,30 @@ class CreateTimer:
     is_canceled: bool = False
 
 
-Action = Union[CallActivity, CallSubOrchestrator, CreateTimer]  # noqa: UP007
+@dataclass(frozen=True, kw_only=True)
+class CallHttp:
+    """`request` is the JSON object with method, uri, headers and content."""
+
+    request: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class WaitForExternalEvent:
+    """Takes no task id and leaves no event: it is answered by name."""
+
+    name: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ContinueAsNew:
+    """`input` is the JSON text that the next execution gets."""
+
+    input: str | None
+
+
+# What takes a task id, is recorded in the history and sends a message.
+Work = Union[CallActivity, CallSubOrchestrator, CreateTimer, CallHttp]  # noqa: UP007
+Action = Union[Work, WaitForExternalEvent, ContinueAsNew]  # noqa: UP007
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,6 +111,19 @@ class OrchestratorResult:
     output: str | None = None
     error: str | None = None
     custom_status: str | None = None
+
+    @property
+    def work(self) -> tuple[Work, ...]:
+        return tuple(a for a in self.actions if not isinstance(a, (WaitForExternalEvent, ContinueAsNew)))
+
+    @property
+    def continuation(self) -> ContinueAsNew | None:
+        return next((action for action in self.actions if isinstance(action, ContinueAsNew)), None)
+
+    def waits_for(self, name: str) -> tuple[WaitForExternalEvent, ...]:
+        """All waits for events of this name so far, answered or not; case does not matter, as upstream."""
+        waits = (action for action in self.actions if isinstance(action, WaitForExternalEvent))
+        return tuple(wait for wait in waits if wait.name.lower() == name.lower())
 
 
 def parse_result(text: str) -> OrchestratorResult:
@@ -148,6 +177,12 @@ def _action(entry: Mapping[str, Any]) -> Action:
         )
     if kind == 5:
         return CreateTimer(fire_at=parse_time(entry["fireAt"]), is_canceled=bool(entry.get("isCanceled")))
+    if kind == 4:
+        return ContinueAsNew(input=entry.get("input"))
+    if kind == 6:
+        return WaitForExternalEvent(name=entry["externalEventName"])
+    if kind == 8:
+        return CallHttp(request=compact(entry["httpRequest"]))
     feature = _UNSUPPORTED.get(kind, f"action type {kind}")
     raise UnsupportedFeatureError(f"the orchestrator uses {feature}, which devhost does not support yet")
 

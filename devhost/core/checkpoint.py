@@ -15,8 +15,8 @@ class InstanceUpdate:
     """What a checkpoint changes in the record of its instance; None leaves a column as it is.
 
     `started` is set when the execution began with these events: name, version, input, creation time and generation come
-    from it. `output` is JSON text, or raw text for reasons and failures. `custom_status` is JSON text, `null` where the
-    orchestrator sets none.
+    from it. `output` is JSON text, or raw text for reasons and failures. `custom_status` is JSON text, and `null`
+    where the orchestrator has set none.
     """
 
     execution_id: str

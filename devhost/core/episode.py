@@ -13,8 +13,11 @@ from datetime import datetime
 from devhost.core.actions import OrchestratorResult
 from devhost.core.checkpoint import Checkpoint, InstanceUpdate
 from devhost.core.history import (
+    EventRaised,
     ExecutionCompleted,
+    ExecutionResumed,
     ExecutionStarted,
+    ExecutionSuspended,
     ExecutionTerminated,
     HistoryEvent,
     OrchestratorCompleted,
@@ -42,12 +45,25 @@ class End:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Turn:
+    """What an episode came to. `next_execution` is the start of the execution that goes on in place of this one."""
+
+    checkpoint: Checkpoint
+    next_execution: ExecutionStarted | None = None
+
+    @property
+    def has_ended(self) -> bool:
+        return any(isinstance(event, ExecutionCompleted) for event in self.checkpoint.new_events)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Episode:
     """One turn of the execution that `started` opened.
 
     `arrived` holds the events that open it, in the order of their delivery; None stands for the rest of an episode of
     which a crash left only the first rows in `history`. `states_start`: the record of the instance may not know yet
-    that the execution has started.
+    that the execution has started. `is_continued`: it goes on in place of another one, whose custom status stays until
+    it sets its own.
     """
 
     started: ExecutionStarted
@@ -57,6 +73,7 @@ class Episode:
     max_actions: int
     stores_inputs: bool = False
     states_start: bool = False
+    is_continued: bool = False
 
     @property
     def opened(self) -> tuple[HistoryEvent, ...]:
@@ -76,12 +93,12 @@ class Episode:
 
         When they are in another order now, the function has to be run again over it.
         """
-        replay = Replay(result.actions)
+        replay = Replay(result.work)
         replay.follow(self.history)
         return self if self.arrived is None else replace(self, arrived=replay.retries_first(self.arrived))
 
-    def complete(self, result: OrchestratorResult) -> Checkpoint:
-        """The checkpoint of an episode whose function returned, waits, or raised an error of its own.
+    def complete(self, result: OrchestratorResult) -> Turn:
+        """What comes of an episode whose function returned, waits, or raised an error of its own.
 
         An execution ends only when nothing that it scheduled is still open, as upstream: a timer that was not canceled
         keeps it running, and a failed fan-out waits for its other branches.
@@ -91,23 +108,49 @@ class Episode:
         """
         if problem := self._over_limit(result):
             return self.end(failed(self.started.name, problem))
-        replay = Replay(result.actions)
+        replay = Replay(result.work)
         replay.follow(self.events)
         scheduler = self._scheduler()
         work = [scheduler.schedule(task_id, task) for task_id, task in replay.number_new_work()]
-        end = _end_of(self.started.name, result) if not replay.open else None
-        return self._checkpoint(
+        end = None if replay.open else _end_of(self.started.name, result)
+        continuation = None if replay.open or result.error else result.continuation
+        checkpoint = self._checkpoint(
             [event for event, _ in work],
             [message for _, message in work if message is not None],
-            end,
+            None if continuation else end,
             replay.next_id,
-            result.custom_status or "null",
+            result.custom_status,
+        )
+        return Turn(
+            checkpoint=checkpoint,
+            next_execution=scheduler.next_execution(continuation) if continuation else None,
         )
 
-    def end(self, end: End) -> Checkpoint:
-        """The checkpoint that ends the execution at once, whatever is still open."""
+    def end(self, end: End) -> Turn:
+        """Ends the execution at once, whatever is still open."""
         next_id = max(fold(self.history).scheduled_ids, default=-1) + 1
-        return self._checkpoint([], [], end, next_id, None)
+        return Turn(checkpoint=self._checkpoint([], [], end, next_id, None))
+
+    def mark(self) -> Turn:
+        """Records a suspension or a resumption; the function is not run for it."""
+        checkpoint = self._checkpoint([], [], None, 0, None)
+        assert self.arrived is not None
+        assert checkpoint.update is not None
+        (event,) = self.arrived
+        assert isinstance(event, (ExecutionSuspended, ExecutionResumed))
+        status = RuntimeStatus.SUSPENDED if isinstance(event, ExecutionSuspended) else RuntimeStatus.RUNNING
+        update = replace(checkpoint.update, runtime_status=status, output=event.reason or "")
+        return Turn(checkpoint=replace(checkpoint, update=update))
+
+    def awaits(self, event: EventRaised, result: OrchestratorResult) -> EventRaised | None:
+        """The event as it may be delivered now, or None where its wait has not begun.
+
+        The SDK would hand an event that comes before its wait to every later wait of that name, so such events are kept
+        out of the history until there are more waits than events of the name. It compares names with regard to case.
+        """
+        waits = result.waits_for(event.name)
+        raised = sum(isinstance(e, EventRaised) and e.name.lower() == event.name.lower() for e in self.events)
+        return replace(event, name=waits[-1].name) if len(waits) > raised else None
 
     def _checkpoint(
         self,
@@ -134,7 +177,7 @@ class Episode:
         return InstanceUpdate(
             execution_id=self.started.orchestration_instance.execution_id or "",
             last_updated_at=self.now,
-            custom_status=custom_status,
+            custom_status=custom_status or ("null" if self.states_start and not self.is_continued else None),
             started=self.started if self.states_start else None,
             runtime_status=end.status if end else RuntimeStatus.RUNNING,
             output=end.result if end else None,

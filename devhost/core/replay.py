@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from devhost.core.actions import Action, CallActivity, CreateTimer, RetryOptions
+from devhost.core.actions import CallActivity, CallHttp, CallSubOrchestrator, CreateTimer, RetryOptions, Work
 from devhost.core.history import (
     HistoryEvent,
     SubOrchestrationInstanceCreated,
@@ -27,6 +27,8 @@ from devhost.core.history import (
 from devhost.core.messages import answered_task_id
 from devhost.errors import NonDeterminismError
 
+HTTP_ACTIVITY = "BuiltIn::HttpActivity"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
@@ -36,25 +38,25 @@ class Task:
     failure is reported, and holds the work it waits for.
     """
 
-    action: Action
+    action: Work
     attempt: int = 1
     retry_of: Task | None = None
 
     @property
     def retry(self) -> RetryOptions | None:
-        return None if isinstance(self.action, CreateTimer) else self.action.retry
+        return self.action.retry if isinstance(self.action, (CallActivity, CallSubOrchestrator)) else None
 
 
 class Replay:
-    """One walk through a history, against the actions that the orchestrator's latest run listed.
+    """One walk through a history, against the work that the orchestrator's latest run listed.
 
     `open` maps the ids of scheduled and unanswered tasks to what they are.
     """
 
-    def __init__(self, actions: Sequence[Action]) -> None:
+    def __init__(self, work: Sequence[Work]) -> None:
         self.open: dict[int, Task] = {}
         self.next_id = 0
-        self._unnumbered = deque(actions)
+        self._unnumbered = deque(work)
         self._called_for: deque[Task] = deque()
 
     def follow(self, events: Sequence[HistoryEvent]) -> None:
@@ -128,12 +130,17 @@ def _records(event: HistoryEvent, task: Task) -> bool:
     action = task.action
     if task.retry_of is not None or isinstance(action, CreateTimer):
         return isinstance(event, TimerCreated)
-    if isinstance(action, CallActivity):
-        return isinstance(event, TaskScheduled) and event.name.lower() == action.name.lower()
-    return isinstance(event, SubOrchestrationInstanceCreated) and event.name.lower() == action.name.lower()
+    if isinstance(action, CallSubOrchestrator):
+        return isinstance(event, SubOrchestrationInstanceCreated) and event.name.lower() == action.name.lower()
+    return isinstance(event, TaskScheduled) and event.name.lower() == activity_name(action).lower()
 
 
-def _mismatch(event: TaskScheduled | SubOrchestrationInstanceCreated | TimerCreated, action: Action | None) -> str:
+def activity_name(action: CallActivity | CallHttp) -> str:
+    """The activity that does this work; HTTP calls are done by one that every host has."""
+    return HTTP_ACTIVITY if isinstance(action, CallHttp) else action.name
+
+
+def _mismatch(event: TaskScheduled | SubOrchestrationInstanceCreated | TimerCreated, action: Work | None) -> str:
     recorded = "a timer" if isinstance(event, TimerCreated) else f"{event.type_name} of '{event.name}'"
     return (
         f"Non-Deterministic workflow detected: the history has {recorded} as task {event.event_id}, but the "
@@ -141,10 +148,11 @@ def _mismatch(event: TaskScheduled | SubOrchestrationInstanceCreated | TimerCrea
     )
 
 
-def _describe(action: Action | None) -> str:
+def _describe(action: Work | None) -> str:
     if action is None:
         return "nothing more"
     if isinstance(action, CreateTimer):
         return "a timer"
-    kind = "activity" if isinstance(action, CallActivity) else "sub-orchestration"
-    return f"the {kind} '{action.name}'"
+    if isinstance(action, CallSubOrchestrator):
+        return f"the sub-orchestration '{action.name}'"
+    return f"the activity '{activity_name(action)}'"

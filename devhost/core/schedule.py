@@ -8,10 +8,10 @@ known as one.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from devhost.core.actions import CallActivity, CreateTimer
+from devhost.core.actions import CallHttp, CallSubOrchestrator, ContinueAsNew, CreateTimer
 from devhost.core.history import (
     ExecutionStarted,
     HistoryEvent,
@@ -25,7 +25,7 @@ from devhost.core.history import (
 from devhost.core.ids import child_instance_id
 from devhost.core.messages import TaskMessage
 from devhost.core.payload import wrap_activity_input, wrap_child_input
-from devhost.core.replay import Task
+from devhost.core.replay import Task, activity_name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,10 +54,23 @@ class Scheduler:
         if isinstance(action, CreateTimer):
             event, message = self._timer(task_id, action.fire_at)
             return event, None if action.is_canceled else message
-        if isinstance(action, CallActivity):
-            return self._activity(task_id, action.name, wrap_activity_input(action.input))
-        child_id = action.instance_id or child_instance_id(self.instance.execution_id or "", task_id)
-        return self._child(task_id, action.name, child_id, action.version, wrap_child_input(action.input))
+        if isinstance(action, CallSubOrchestrator):
+            child_id = action.instance_id or child_instance_id(self.instance.execution_id or "", task_id)
+            return self._child(task_id, action.name, child_id, action.version, wrap_child_input(action.input))
+        text = action.request if isinstance(action, CallHttp) else action.input
+        return self._activity(task_id, activity_name(action), wrap_activity_input(text))
+
+    def next_execution(self, continuation: ContinueAsNew) -> ExecutionStarted:
+        """The start of the execution that goes on in place of this one, under the same id."""
+        execution_id = self._execution_id_for("next")
+        return replace(
+            self.started,
+            timestamp=self.now,
+            orchestration_instance=replace(self.instance, execution_id=execution_id),
+            input=wrap_child_input(continuation.input),
+            is_played=False,
+            generation=None,
+        )
 
     def message(self, event: HistoryEvent, target: OrchestrationInstance) -> TaskMessage:
         return TaskMessage(event=event, target=target, sender=self.instance, episode=self.episode)
@@ -75,7 +88,7 @@ class Scheduler:
     def _child(
         self, task_id: int, name: str, child_id: str, version: str | None, text: str | None
     ) -> tuple[HistoryEvent, TaskMessage]:
-        child = OrchestrationInstance(instance_id=child_id, execution_id=self._child_execution_id(task_id))
+        child = OrchestrationInstance(instance_id=child_id, execution_id=self._execution_id_for(str(task_id)))
         created = SubOrchestrationInstanceCreated(
             timestamp=self.now,
             event_id=task_id,
@@ -100,5 +113,5 @@ class Scheduler:
         )
         return created, self.message(start, child)
 
-    def _child_execution_id(self, task_id: int) -> str:
-        return hashlib.sha256(f"{self.instance.execution_id}:{task_id}".encode()).hexdigest()[:32]
+    def _execution_id_for(self, what: str) -> str:
+        return hashlib.sha256(f"{self.instance.execution_id}:{what}".encode()).hexdigest()[:32]

@@ -12,9 +12,11 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from devhost.core.history import (
+    EventRaised,
     ExecutionCompleted,
+    ExecutionResumed,
     ExecutionStarted,
-    ExecutionTerminated,
+    ExecutionSuspended,
     HistoryEvent,
     OrchestratorCompleted,
     SubOrchestrationInstanceCreated,
@@ -49,12 +51,8 @@ class OrchestrationState:
 
 def fold(history: Sequence[HistoryEvent]) -> OrchestrationState:
     """Walks through a history once. An episode is open when its end is missing: a crash cut the write of its rows."""
-    completed = _last(history, ExecutionCompleted)
     started = _last(history, ExecutionStarted)
-    if completed is not None:
-        status = completed.orchestration_status
-    else:
-        status = RuntimeStatus.PENDING if started is None else RuntimeStatus.RUNNING
+    status = _status(history, started)
     return OrchestrationState(
         started=started,
         status=status,
@@ -66,14 +64,20 @@ def fold(history: Sequence[HistoryEvent]) -> OrchestrationState:
 
 @dataclass(frozen=True, kw_only=True)
 class Admission:
-    """What becomes of arriving messages: delivered, or put off (by position); the rest is dropped."""
+    """What becomes of arriving messages, by position; those named nowhere are dropped.
 
-    delivered: tuple[HistoryEvent, ...] = ()
+    `delivered` go to the orchestrator together, external events in `raised` one by one when they are awaited, `marks`
+    suspend and resume. `deferred` come again later.
+    """
+
+    delivered: tuple[int, ...] = ()
+    raised: tuple[int, ...] = ()
+    marks: tuple[int, ...] = ()
     deferred: tuple[int, ...] = ()
 
     @property
-    def termination(self) -> ExecutionTerminated | None:
-        return next((event for event in self.delivered if isinstance(event, ExecutionTerminated)), None)
+    def is_empty(self) -> bool:
+        return not (self.delivered or self.raised or self.marks)
 
 
 def admit(state: OrchestrationState, messages: Iterable[tuple[TaskMessage, int]]) -> Admission:
@@ -82,41 +86,56 @@ def admit(state: OrchestrationState, messages: Iterable[tuple[TaskMessage, int]]
     The start comes first whatever its position: a queue does not promise an order.
     """
     arrived = list(messages)
-    start = state.started or next((m.event for m, _ in arrived if isinstance(m.event, ExecutionStarted)), None)
     if state.status.is_terminal:
         return Admission()
-    if start is None:
+    starts = [i for i, (message, _) in enumerate(arrived) if isinstance(message.event, ExecutionStarted)]
+    if state.started is None and not starts:
         return _admit_to_nothing(arrived)
+    start = state.started or arrived[starts[0]][0].event
+    assert isinstance(start, ExecutionStarted)
     execution_id = start.orchestration_instance.execution_id
     answered = set(state.answered_ids)
-    delivered: list[HistoryEvent] = [] if state.started else [start]
+    delivered: list[int] = [] if state.started else starts[:1]
+    raised: list[int] = []
+    marks: list[int] = []
     deferred: list[int] = []
     for position, (message, dequeue_count) in enumerate(arrived):
         event = message.event
+        task_id = answered_task_id(event)
         if isinstance(event, ExecutionStarted) or message.target.execution_id not in (None, execution_id):
             continue
-        task_id = answered_task_id(event)
-        if task_id is not None:
-            if task_id in answered:
-                continue
-            if task_id not in state.scheduled_ids:
-                if dequeue_count < MAX_EARLY_DELIVERIES:
-                    deferred.append(position)
-                continue
-            answered.add(task_id)
-        delivered.append(event)
-    return Admission(delivered=tuple(delivered), deferred=tuple(deferred))
+        if isinstance(event, EventRaised):
+            raised.append(position)
+        elif isinstance(event, (ExecutionSuspended, ExecutionResumed)):
+            marks.append(position)
+        elif task_id is None or (task_id in state.scheduled_ids and task_id not in answered):
+            answered.add(-1 if task_id is None else task_id)
+            delivered.append(position)
+        elif task_id not in state.scheduled_ids and dequeue_count < MAX_EARLY_DELIVERIES:
+            deferred.append(position)
+    return Admission(delivered=tuple(delivered), raised=tuple(raised), marks=tuple(marks), deferred=tuple(deferred))
 
 
 def _admit_to_nothing(arrived: Sequence[tuple[TaskMessage, int]]) -> Admission:
-    """No start is known, but a reply may be ahead of the checkpoint that records its request."""
+    """No start is known, but a reply may be ahead of the checkpoint that records its request, an event of the start."""
     return Admission(
         deferred=tuple(
             position
             for position, (message, dequeue_count) in enumerate(arrived)
-            if answered_task_id(message.event) is not None and dequeue_count <= MAX_DELIVERIES_TO_NOTHING
+            if (answered_task_id(message.event) is not None or isinstance(message.event, EventRaised))
+            and dequeue_count <= MAX_DELIVERIES_TO_NOTHING
         )
     )
+
+
+def _status(history: Sequence[HistoryEvent], started: ExecutionStarted | None) -> RuntimeStatus:
+    completed = _last(history, ExecutionCompleted)
+    if completed is not None:
+        return completed.orchestration_status
+    if started is None:
+        return RuntimeStatus.PENDING
+    mark = next((e for e in reversed(history) if isinstance(e, (ExecutionSuspended, ExecutionResumed))), None)
+    return RuntimeStatus.SUSPENDED if isinstance(mark, ExecutionSuspended) else RuntimeStatus.RUNNING
 
 
 def _schedules(event: HistoryEvent) -> bool:

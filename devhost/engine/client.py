@@ -15,8 +15,8 @@ from devhost.core.history import ExecutionStarted, ExecutionTerminated, HistoryE
 from devhost.core.ids import instance_id_problem
 from devhost.core.messages import TaskMessage
 from devhost.core.status import RuntimeStatus
-from devhost.engine.orchestrations import unknown_orchestrator
 from devhost.engine.ports import InstancePage, InstanceQuery, InstanceRecord, TaskHub
+from devhost.engine.turns import unknown_orchestrator
 from devhost.errors import RequestError
 
 NON_RUNNING = frozenset(status for status in RuntimeStatus if status.is_terminal)

@@ -6,22 +6,27 @@ TaskOrchestrationDispatcher and the admission part of AzureStorageOrchestrationS
 
 from __future__ import annotations
 
-import uuid
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 
-from devhost.app.invocation import Invocation
 from devhost.app.model import Function
 from devhost.clock import Clock
-from devhost.core.actions import OrchestratorResult, parse_failure, parse_result
 from devhost.core.checkpoint import Checkpoint, InstanceUpdate
-from devhost.core.episode import Episode, failed, terminated
-from devhost.core.history import ExecutionCompleted, ExecutionStarted, ExecutionTerminated, HistoryEvent
-from devhost.core.payload import orchestrator_payload
+from devhost.core.episode import Episode, terminated
+from devhost.core.history import (
+    EventRaised,
+    ExecutionCompleted,
+    ExecutionResumed,
+    ExecutionStarted,
+    ExecutionSuspended,
+    ExecutionTerminated,
+    HistoryEvent,
+)
 from devhost.core.state import Admission, OrchestrationState, admit, fold
 from devhost.core.status import RuntimeStatus
 from devhost.engine.ports import Executor, InstanceRecord, OrchestrationWorkItem, TaskHub
-from devhost.errors import UserCodeError
+from devhost.engine.turns import Turns
+
+MARKS = (ExecutionSuspended, ExecutionResumed)
 
 
 class Orchestrations:
@@ -62,18 +67,24 @@ class Orchestrations:
         """Stores the checkpoint that the item's messages lead to. Raises what the two seams raise."""
         state = fold(item.history)
         admission = admit(state, [(received.message, received.dequeue_count) for received in item.messages])
-        if admission.delivered or state.is_episode_open:
-            checkpoint = await self._advance(item, state, admission)
-        else:
+        held: list[int] = []
+        if admission.is_empty and not state.is_episode_open:
             checkpoint = await self._repair(item, state)
-        deferred = [item.messages[position] for position in admission.deferred]
-        await self._hub.complete_orchestration(item, checkpoint, deferred)
+        else:
+            turns = self._turns(item, state)
+            held = await _take_turns(turns, item, state, admission)
+            checkpoint = turns.checkpoint
+        await self._hub.complete_orchestration(
+            item,
+            checkpoint,
+            deferred=[item.messages[position] for position in admission.deferred],
+            held=[item.messages[position] for position in held],
+        )
 
-    async def _advance(
-        self, item: OrchestrationWorkItem, state: OrchestrationState, admission: Admission
-    ) -> Checkpoint:
-        """Finishes an episode that a crash cut short, where there is one, then runs one over what was admitted."""
-        started = state.started or next(e for e in admission.delivered if isinstance(e, ExecutionStarted))
+    def _turns(self, item: OrchestrationWorkItem, state: OrchestrationState) -> Turns:
+        start = next((event for event in _events(item) if isinstance(event, ExecutionStarted)), None)
+        started = state.started or start
+        assert started is not None
         episode = Episode(
             started=started,
             history=item.history,
@@ -81,49 +92,9 @@ class Orchestrations:
             now=self._clock.now(),
             max_actions=self._max_actions,
             stores_inputs=self._stores_inputs,
-            states_start=_brings_start(item),
+            states_start=start is not None,
         )
-        rest = Checkpoint()
-        if state.is_episode_open:
-            rest = await self._turn(replace(episode, states_start=True))
-            has_ended = any(isinstance(event, ExecutionCompleted) for event in rest.new_events)
-            if has_ended or not admission.delivered:
-                return rest
-        history = (*item.history, *rest.new_events)
-        episode = replace(episode, history=history, arrived=admission.delivered)
-        return rest.then(await self._turn(episode, admission.termination))
-
-    async def _turn(self, episode: Episode, termination: ExecutionTerminated | None = None) -> Checkpoint:
-        if termination is not None:
-            return episode.end(terminated(termination))
-        name = episode.started.name
-        try:
-            function = self._functions.get(name.lower())
-            if function is None:
-                raise UserCodeError(unknown_orchestrator(name, self._functions))
-            result = await self._run(function, episode)
-            ordered = episode.numberable(result)
-            if ordered.arrived != episode.arrived:
-                episode, result = ordered, await self._run(function, ordered)
-            return episode.complete(result)
-        except UserCodeError as error:
-            return episode.end(failed(name, str(error)))
-
-    async def _run(self, function: Function, episode: Episode) -> OrchestratorResult:
-        payload = orchestrator_payload(episode.started, episode.events)
-        outcome = await self._executor.invoke(
-            Invocation(
-                invocation_id=str(uuid.uuid4()),
-                function_name=function.name,
-                inputs={function.trigger.name: payload},
-            )
-        )
-        if outcome.failure is None:
-            return parse_result(outcome.return_value or "")
-        labelled = parse_failure(outcome.failure.message)
-        if labelled is None:
-            raise UserCodeError(f"{outcome.failure.type_name}: {outcome.failure.message}")
-        return labelled
+        return Turns(self._executor, self._functions, episode)
 
     async def _repair(self, item: OrchestrationWorkItem, state: OrchestrationState) -> Checkpoint:
         """Messages that move nothing may still be what a crash left: a record that lags behind its history."""
@@ -149,18 +120,61 @@ class Orchestrations:
         )
 
 
-def unknown_orchestrator(name: str, functions: Mapping[str, Function]) -> str:
-    """The extension's words for a name under which no orchestrator is registered."""
-    names = ", ".join(f"'{function.registered_name}'" for function in functions.values())
-    known = f"The following are the known orchestrator functions: {names}." if names else ""
-    return (
-        f"The function '{name}' doesn't exist, is disabled, or is not an orchestrator function. Additional info: "
-        f"{known or 'No orchestrator functions are currently registered!'}"
-    )
+async def _take_turns(
+    turns: Turns, item: OrchestrationWorkItem, state: OrchestrationState, admission: Admission
+) -> list[int]:
+    """Takes all turns that the admitted messages lead to; returns the positions of those that have to wait.
+
+    A suspended instance takes nothing but its resumption and its end.
+    """
+    events = _events(item)
+    delivered = tuple(events[position] for position in admission.delivered)
+    if state.is_episode_open:
+        await turns.finish_cut_short()
+    termination = next((event for event in delivered if isinstance(event, ExecutionTerminated)), None)
+    if termination is not None and not turns.has_ended:
+        turns.end(delivered, terminated(termination))
+    is_suspended = state.status is RuntimeStatus.SUSPENDED
+    marks = [event for position in admission.marks if isinstance(event := events[position], MARKS)]
+    if is_suspended and not turns.has_ended:
+        is_suspended = _apply(marks, turns, is_suspended)
+        marks = []
+        if is_suspended:
+            return [*admission.delivered, *admission.raised]
+    if delivered and not turns.has_ended:
+        await turns.deliver(delivered)
+    held = await _raise_events(turns, events, admission.raised)
+    if not turns.has_ended:
+        _apply(marks, turns, is_suspended)
+    return held
 
 
-def _brings_start(item: OrchestrationWorkItem) -> bool:
-    return any(isinstance(received.message.event, ExecutionStarted) for received in item.messages)
+async def _raise_events(turns: Turns, events: Sequence[HistoryEvent], positions: Sequence[int]) -> list[int]:
+    """Delivers external events one by one for as long as one of them is awaited; returns the others."""
+    held = list(positions)
+    while not turns.has_ended:
+        for position in held:
+            event = events[position]
+            assert isinstance(event, EventRaised)
+            if await turns.deliver_if_awaited(event):
+                held.remove(position)
+                break
+        else:
+            return held
+    return []
+
+
+def _apply(marks: Sequence[ExecutionSuspended | ExecutionResumed], turns: Turns, is_suspended: bool) -> bool:
+    """Records those marks that change anything; returns whether the instance is suspended then."""
+    for mark in marks:
+        if isinstance(mark, ExecutionSuspended) is not is_suspended:
+            turns.mark(mark)
+            is_suspended = not is_suspended
+    return is_suspended
+
+
+def _events(item: OrchestrationWorkItem) -> list[HistoryEvent]:
+    return [received.message.event for received in item.messages]
 
 
 def _restated(started: ExecutionStarted, status: RuntimeStatus, history: tuple[HistoryEvent, ...]) -> InstanceUpdate:

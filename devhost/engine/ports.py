@@ -119,14 +119,20 @@ class TaskHub(Protocol):
         """
 
     async def complete_orchestration(
-        self, item: OrchestrationWorkItem, checkpoint: Checkpoint, deferred: Sequence[ReceivedMessage] = ()
+        self,
+        item: OrchestrationWorkItem,
+        checkpoint: Checkpoint,
+        *,
+        deferred: Sequence[ReceivedMessage] = (),
+        held: Sequence[ReceivedMessage] = (),
     ) -> None:
         """Makes a checkpoint durable: outbox sent, then history written, then the record merged, then messages deleted.
 
-        On return all of it is stored and the item's messages are gone, but for the `deferred` ones: they become visible
-        again after a delay that grows with their `dequeue_count`. A crash in between repeats the episode and loses
-        nothing. An empty checkpoint only deletes: that is how messages are dropped which need no episode. The instance
-        may be handed out again.
+        On return all of it is stored and the item's messages are gone, but for two kinds. The `deferred` ones become
+        visible again after a delay that grows with their `dequeue_count`. The `held` ones stay stored and with this hub
+        object: they are part of the next item of the instance, but no reason for one. A crash in between repeats the
+        episode and loses nothing. An empty checkpoint only deletes: that is how messages are dropped which need no
+        episode. The instance may be handed out again.
 
         Raises:
             StaleCheckpoint: another host has advanced the instance since `item` was fetched. No history was written,

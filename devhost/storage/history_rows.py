@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import datetime, timezone
 from typing import Any, Union
 
-from devhost.core.history import EVENT_TYPES, HistoryEvent, SubOrchestrationInstanceCreated, TaskScheduled
+from devhost.core.history import EVENT_TYPES, HistoryEvent
 from devhost.core.history_json import own_members, pascal_case, value_from_json, value_to_json
 from devhost.core.json_text import compact
 from devhost.core.status import RuntimeStatus
@@ -38,13 +37,6 @@ def is_large(text: str) -> bool:
     """True where a text does not fit a column and goes to a blob."""
     # Short texts are the rule: no need to count what cannot reach the limit even in pairs.
     return len(text) * 2 > MAX_COLUMN_UTF16_UNITS and utf16_units(text) > MAX_COLUMN_UTF16_UNITS
-
-
-def without_stored_input(event: HistoryEvent) -> HistoryEvent:
-    """The event as the history keeps it by default: the input of a task is in its message only."""
-    if isinstance(event, (TaskScheduled, SubOrchestrationInstanceCreated)) and event.input is not None:
-        return replace(event, input=None)
-    return event
 
 
 def row_of_event(event: HistoryEvent, execution_id: str) -> dict[str, Column]:

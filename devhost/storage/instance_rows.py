@@ -72,8 +72,9 @@ def update_row(
     if update.started:
         row |= _start_columns(update.started, input_text)
         row["RuntimeStatus"] = RuntimeStatus.RUNNING.value
+    if update.custom_status is not None:
+        row["CustomStatus"] = update.custom_status
     row |= {
-        "CustomStatus": UNSET_STATUS if update.custom_status is None else update.custom_status,
         "ExecutionId": update.execution_id,
         "LastUpdatedTime": update.last_updated_at,
         "TaskHubName": hub_name,

@@ -30,7 +30,6 @@ class StorageOptions:
 
     `partition_count` must not change while work of the hub is in flight. `is_abandoned_owner` says of a worker id that
     its process is known to be gone, so that its partitions are taken at once instead of after their lease has expired.
-    `store_inputs` keeps the inputs of activities and sub-orchestrations in the history, where nobody needs them.
     """
 
     hub_name: str
@@ -41,6 +40,5 @@ class StorageOptions:
     control_queue_visibility_seconds: int = 300
     work_item_visibility_seconds: int = 300
     max_polling_interval_seconds: float = 30
-    store_inputs: bool = False
     worker_id: str = field(default_factory=default_worker_id)
     is_abandoned_owner: Callable[[str], bool] = _no_owner_is_abandoned

@@ -65,12 +65,15 @@ class Sessions:
         self._held: dict[tuple[str, str], HeldMessage] = {}
         self._waiting: dict[str, deque[Batch]] = {}
         self._out: dict[str, Batch] = {}
+        # Messages that have to wait for something else of their instance, in the order in which they came.
+        self._kept: dict[str, list[HeldMessage]] = {}
         # Instances with a waiting batch and none out, in the order in which they came to be so.
         self._ready: dict[str, None] = {}
 
     @property
     def message_count(self) -> int:
-        return len(self._held)
+        """How many messages are on their way through; those that are kept are not."""
+        return len(self._held) - sum(map(len, self._kept.values()))
 
     def add(self, held: HeldMessage) -> None:
         """Takes a message in. One that is here already is only known by its newer receipt from now on."""
@@ -103,6 +106,7 @@ class Sessions:
         batch = self._waiting[instance_id].popleft()
         self._drop_if_empty(instance_id)
         self._out[instance_id] = batch
+        batch.messages[:0] = self._kept.pop(instance_id, [])
         return batch
 
     def absorb(self, batch: Batch) -> None:
@@ -123,10 +127,13 @@ class Sessions:
         """The batch of this instance that was taken and neither finished nor put back."""
         return self._out[instance_id]
 
-    def finish(self, batch: Batch) -> None:
-        """Forgets a batch that was out; the instance may be taken again."""
+    def finish(self, batch: Batch, kept_ids: frozenset[str] = frozenset()) -> None:
+        """Forgets a batch that was out, but for messages that join the next one; the instance may be taken again."""
         del self._out[batch.instance_id]
-        self._forget(batch.messages)
+        kept = [held for held in batch.messages if held.stored.message_id in kept_ids]
+        self._forget(held for held in batch.messages if held.stored.message_id not in kept_ids)
+        if kept:
+            self._kept[batch.instance_id] = kept
         if batch.instance_id in self._waiting:
             self._make_ready(batch.instance_id)
 
@@ -136,7 +143,7 @@ class Sessions:
 
     def remove_waiting(self, queue_name: str) -> list[HeldMessage]:
         """Forgets, and returns, what has come from this queue and is not out."""
-        removed: list[HeldMessage] = []
+        removed = self._remove_kept(queue_name)
         for instance_id in tuple(self._waiting):
             batches = self._waiting[instance_id]
             kept = deque(batch for batch in batches if batch.queue_name != queue_name)
@@ -146,8 +153,16 @@ class Sessions:
         self._forget(removed)
         return removed
 
+    def _remove_kept(self, queue_name: str) -> list[HeldMessage]:
+        removed: list[HeldMessage] = []
+        for instance_id in tuple(self._kept):
+            # All messages of an instance come from one queue.
+            if self._kept[instance_id][0].stored.queue.name == queue_name:
+                removed += self._kept.pop(instance_id)
+        return removed
+
     def _forget(self, messages: Iterable[HeldMessage]) -> None:
-        for held in messages:
+        for held in tuple(messages):
             self._held.pop(held.key, None)
 
     def _make_ready(self, instance_id: str) -> None:

@@ -29,7 +29,6 @@ from devhost.engine.ports import (
 from devhost.errors import InstanceExists
 from devhost.storage.concurrency import Signal, TaskOwner, call_each
 from devhost.storage.history_cache import HistoryCache
-from devhost.storage.history_rows import without_stored_input
 from devhost.storage.history_table import History, HistoryTable
 from devhost.storage.hub_queues import HubQueues
 from devhost.storage.inbox import ControlInbox, MessageReader
@@ -149,15 +148,21 @@ class AzureStorageTaskHub:
         return History(execution_id=history.execution_id, events=(), sentinel_etag=history.sentinel_etag)
 
     async def complete_orchestration(
-        self, item: OrchestrationWorkItem, checkpoint: Checkpoint, deferred: Sequence[ReceivedMessage] = ()
+        self,
+        item: OrchestrationWorkItem,
+        checkpoint: Checkpoint,
+        *,
+        deferred: Sequence[ReceivedMessage] = (),
+        held: Sequence[ReceivedMessage] = (),
     ) -> None:
         batch = self._sessions.batch_out(item.instance_id)
         await self._outbox.send_all(checkpoint.outbox)
         blobs = await self._append_history(batch, item, checkpoint)
         if checkpoint.update:
             await self._instances.merge(item.instance_id, checkpoint.update, blobs)
-        await self._settle(batch, frozenset(each.message_id for each in deferred))
-        self._finish(batch)
+        held_ids = frozenset(each.message_id for each in held)
+        await self._settle(batch, frozenset(each.message_id for each in deferred), held_ids)
+        self._finish(batch, held_ids)
 
     async def _append_history(
         self, batch: Batch, item: OrchestrationWorkItem, checkpoint: Checkpoint
@@ -168,7 +173,7 @@ class AzureStorageTaskHub:
         execution_id = checkpoint.update.execution_id if checkpoint.update else item.execution_id or ""
         # A new execution is written over the rows of the one before.
         past = item.history if execution_id == item.execution_id else ()
-        new_events = self._as_stored(checkpoint.new_events)
+        new_events = checkpoint.new_events
         batch.sentinel_etag, blobs = await self._histories.append(
             item.instance_id,
             execution_id,
@@ -178,9 +183,6 @@ class AzureStorageTaskHub:
         )
         self._remember(batch, checkpoint, execution_id, past + new_events)
         return blobs
-
-    def _as_stored(self, events: tuple[HistoryEvent, ...]) -> tuple[HistoryEvent, ...]:
-        return events if self._options.store_inputs else tuple(without_stored_input(event) for event in events)
 
     def _remember(
         self, batch: Batch, checkpoint: Checkpoint, execution_id: str, events: tuple[HistoryEvent, ...]
@@ -193,17 +195,17 @@ class AzureStorageTaskHub:
         history = History(execution_id=execution_id, events=events, sentinel_etag=batch.sentinel_etag)
         self._cache.put(batch.instance_id, history)
 
-    async def _settle(self, batch: Batch, deferred_ids: frozenset[str]) -> None:
+    async def _settle(self, batch: Batch, deferred_ids: frozenset[str], held_ids: frozenset[str]) -> None:
         async def settle(held: HeldMessage) -> None:
             if held.stored.message_id in deferred_ids:
                 await self._queues.abandon(held.stored)
-            else:
+            elif held.stored.message_id not in held_ids:
                 await held.stored.queue.delete(held.stored)
 
         await call_each(settle, batch.messages)
 
-    def _finish(self, batch: Batch) -> None:
-        self._sessions.finish(batch)
+    def _finish(self, batch: Batch, held_ids: frozenset[str] = frozenset()) -> None:
+        self._sessions.finish(batch, held_ids)
         self._changed.notify()
         self._receiver.notice_room()
 

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta, timezone
 
 from devhost.clock import Clock
 from devhost.core.checkpoint import Checkpoint, InstanceUpdate
-from devhost.core.history import ExecutionStarted, HistoryEvent, SubOrchestrationInstanceCreated, TaskScheduled
+from devhost.core.history import ExecutionStarted, HistoryEvent
 from devhost.core.messages import TaskMessage
 from devhost.core.status import RuntimeStatus
 from devhost.engine.ports import (
@@ -103,11 +103,11 @@ class MemoryStorage:
 class MemoryTaskHub:
     """One host's view of a `MemoryStorage`."""
 
-    def __init__(self, clock: Clock, storage: MemoryStorage | None = None, *, store_inputs: bool = False) -> None:
+    def __init__(self, clock: Clock, storage: MemoryStorage | None = None) -> None:
         self.storage = storage or MemoryStorage()
         self._clock = clock
-        self._store_inputs = store_inputs
         self._out: dict[str, tuple[int, list[Stored]]] = {}
+        self._held: dict[str, list[Stored]] = {}
         self._activities: dict[str, Stored] = {}
         self._is_started = False
 
@@ -135,6 +135,7 @@ class MemoryTaskHub:
         stored_history = self.storage.histories.get(instance_id)
         current = stored_history.execution_id if stored_history else None
         messages, execution_id = self._batch(first, current)
+        messages += [stored for stored in self._held.pop(instance_id, []) if stored not in messages]
         events = stored_history.events if stored_history and execution_id == current else ()
         self._out[instance_id] = (stored_history.version if stored_history else 0, messages)
         return OrchestrationWorkItem(
@@ -182,7 +183,12 @@ class MemoryTaskHub:
         return self._clock.now() + timedelta(seconds=seconds)
 
     async def complete_orchestration(
-        self, item: OrchestrationWorkItem, checkpoint: Checkpoint, deferred: Sequence[ReceivedMessage] = ()
+        self,
+        item: OrchestrationWorkItem,
+        checkpoint: Checkpoint,
+        *,
+        deferred: Sequence[ReceivedMessage] = (),
+        held: Sequence[ReceivedMessage] = (),
     ) -> None:
         version, messages = self._out[item.instance_id]
         for message in checkpoint.outbox:
@@ -193,11 +199,13 @@ class MemoryTaskHub:
             self.storage.before_write("record")
             self._merge(item.instance_id, checkpoint.update)
         deferred_ids = {each.message_id for each in deferred}
+        held_ids = {each.message_id for each in held}
         for stored in messages:
             if stored.message_id in deferred_ids:
                 self._back_off(stored)
-            else:
+            elif stored.message_id not in held_ids:
                 self.storage.delete(stored)
+        self._held[item.instance_id] = [stored for stored in messages if stored.message_id in held_ids]
         del self._out[item.instance_id]
 
     def _append(self, item: OrchestrationWorkItem, checkpoint: Checkpoint, version: int) -> None:
@@ -207,15 +215,10 @@ class MemoryTaskHub:
         self.storage.before_write("history")
         execution_id = checkpoint.update.execution_id if checkpoint.update else item.execution_id or ""
         past = item.history if execution_id == item.execution_id else ()
-        events = past + tuple(self._as_stored(event) for event in checkpoint.new_events)
+        events = past + checkpoint.new_events
         history = StoredHistory(execution_id=execution_id, events=events, version=version + 1)
         self.storage.histories[item.instance_id] = history
         self._out[item.instance_id] = (history.version, self._out[item.instance_id][1])
-
-    def _as_stored(self, event: HistoryEvent) -> HistoryEvent:
-        if isinstance(event, (TaskScheduled, SubOrchestrationInstanceCreated)) and not self._store_inputs:
-            return replace(event, input=None)
-        return event
 
     def _merge(self, instance_id: str, update: InstanceUpdate) -> None:
         record = self.storage.records.get(instance_id)
@@ -226,7 +229,7 @@ class MemoryTaskHub:
         self.storage.records[instance_id] = replace(
             record,
             execution_id=update.execution_id,
-            custom_status=update.custom_status,
+            custom_status=update.custom_status or record.custom_status,
             last_updated_at=update.last_updated_at,
             runtime_status=update.runtime_status or record.runtime_status,
             output=record.output if update.output is None else update.output,

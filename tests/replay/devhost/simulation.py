@@ -79,6 +79,7 @@ class SimulatedHub:
 
     histories: dict[str, tuple[HistoryEvent, ...]] = field(default_factory=dict)
     waiting: list[ReceivedMessage] = field(default_factory=list)
+    held: dict[str, list[ReceivedMessage]] = field(default_factory=dict)
     kept_rows: int | None = None
     stored: int = 0
 
@@ -87,11 +88,20 @@ class SimulatedHub:
         self.waiting.append(ReceivedMessage(message_id=str(self.stored), message=message, dequeue_count=0))
 
     async def complete_orchestration(
-        self, item: OrchestrationWorkItem, checkpoint: Checkpoint, deferred: Sequence[ReceivedMessage] = ()
+        self,
+        item: OrchestrationWorkItem,
+        checkpoint: Checkpoint,
+        *,
+        deferred: Sequence[ReceivedMessage] = (),
+        held: Sequence[ReceivedMessage] = (),
     ) -> None:
         for message in checkpoint.outbox:
             self.put(message)
-        self.histories[item.instance_id] = (*item.history, *checkpoint.new_events[: self.kept_rows])
+        is_new = checkpoint.update is not None and checkpoint.update.execution_id != item.execution_id
+        past = () if is_new else item.history
+        if self.kept_rows is None or not is_new:
+            self.histories[item.instance_id] = (*past, *checkpoint.new_events[: self.kept_rows])
+        self.held[item.instance_id] = list(held) if self.kept_rows is None else []
         self.waiting += deferred if self.kept_rows is None else item.messages
 
     async def complete_activity(self, item: ActivityWorkItem, reply: TaskMessage) -> None:
@@ -128,12 +138,20 @@ class Simulation:
         self.at += timedelta(milliseconds=1)
         return self.at
 
-    async def run(self, name: str, value: Any = None) -> tuple[RuntimeStatus, Any]:
-        """Runs to the end of the root instance, and to the last message; its status and its output."""
+    async def run(
+        self, name: str, value: Any = None, *, events: Sequence[HistoryEvent] = ()
+    ) -> tuple[RuntimeStatus, Any]:
+        """Runs to the last message, with events that a client sends to the root; its status and its output."""
         instance = OrchestrationInstance(instance_id=ROOT, execution_id="e" * 32)
         text = json.dumps(json.dumps(value))
         start = ExecutionStarted(timestamp=self.now(), orchestration_instance=instance, name=name, input=text)
         self.hub.put(TaskMessage(event=start, target=instance))
+        return await self.send(*events)
+
+    async def send(self, *events: HistoryEvent) -> tuple[RuntimeStatus, Any]:
+        """Sends events to the root as a client, then runs to the last message."""
+        for event in events:
+            self.hub.put(TaskMessage(event=event, target=OrchestrationInstance(instance_id=ROOT, execution_id=None)))
         for _ in range(MAX_STEPS):
             if not self.hub.waiting:
                 return self.end_of(ROOT)
@@ -168,19 +186,19 @@ class Simulation:
             if received.message.target.instance_id == instance_id and not received.message.is_activity_request
         ]
         self.random.shuffle(mine)
-        batch = mine[: self.random.randint(1, len(mine))]
         history = self.hub.histories.get(instance_id, ())
-        start = next((m.message for m in mine if isinstance(m.message.event, ExecutionStarted)), None)
-        if not history and start is None:
-            batch = mine
+        if not history:
+            mine.sort(key=lambda received: not isinstance(received.message.event, ExecutionStarted))
+        batch = mine[: self.random.randint(1, len(mine))]
         self._take(batch)
+        batch = [*self.hub.held.pop(instance_id, []), *batch]
         # Rows are stored in transactions: a crash leaves some first ones or none, never the very first alone.
         is_lost = self.random.random() < self.losses
         self.hub.kept_rows = self.random.choice([0, 2, 3, 5, 8]) if is_lost else None
         await self.orchestrations.process(
             OrchestrationWorkItem(
                 instance_id=instance_id,
-                execution_id=batch[0].message.target.execution_id,
+                execution_id=fold(history).execution_id or next(filter(None, map(_execution_id, batch)), None),
                 history=history,
                 messages=tuple(replace(received, dequeue_count=received.dequeue_count + 1) for received in batch),
             )
@@ -192,3 +210,7 @@ class Simulation:
             self.hub.waiting.remove(received)
             if self.random.random() < self.duplicates:
                 self.hub.put(received.message)
+
+
+def _execution_id(received: ReceivedMessage) -> str | None:
+    return received.message.target.execution_id

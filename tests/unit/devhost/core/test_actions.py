@@ -9,9 +9,12 @@ import pytest
 
 from devhost.core.actions import (
     CallActivity,
+    CallHttp,
     CallSubOrchestrator,
+    ContinueAsNew,
     CreateTimer,
     RetryOptions,
+    WaitForExternalEvent,
     parse_failure,
     parse_result,
 )
@@ -55,13 +58,26 @@ def test_a_timer() -> None:
     assert parse_result(state(entry)).actions == (CreateTimer(fire_at=at, is_canceled=True),)
 
 
+def test_what_takes_no_task_id_is_no_work() -> None:
+    wait = {"actionType": 6, "externalEventName": "Go", "reason": "ExternalEvent"}
+    call = {"actionType": 0, "functionName": "Say", "input": "1"}
+    result = parse_result(state(wait, call, {"actionType": 4, "input": "2"}))
+    assert result.work == (CallActivity(name="Say", input="1"),)
+    assert result.waits_for("GO") == (WaitForExternalEvent(name="Go"),)
+    assert result.continuation == ContinueAsNew(input="2")
+
+
+def test_an_http_call_keeps_its_request() -> None:
+    request = {"method": "GET", "uri": "http://localhost", "content": None, "headers": {"H": "v"}}
+    (action,) = parse_result(state({"actionType": 8, "httpRequest": request})).work
+    assert isinstance(action, CallHttp)
+    assert json.loads(action.request) == request
+
+
 @pytest.mark.parametrize(
     ("kind", "feature"),
     [
-        (4, "continue_as_new"),
-        (6, "wait_for_external_event"),
         (7, "call_entity"),
-        (8, "call_http"),
         (9, "signal_entity"),
         (99, "action type 99"),
     ],

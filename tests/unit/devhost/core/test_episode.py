@@ -59,7 +59,7 @@ def names(events: tuple[HistoryEvent, ...]) -> list[str]:
 
 
 def test_the_first_episode_is_stored_as_a_real_host_stores_it() -> None:
-    checkpoint = episode(started()).complete(waits("ReserveStock"))
+    checkpoint = episode(started()).complete(waits("ReserveStock")).checkpoint
     assert names(checkpoint.new_events) == [
         "OrchestratorStarted",
         "ExecutionStarted",
@@ -71,7 +71,7 @@ def test_the_first_episode_is_stored_as_a_real_host_stores_it() -> None:
 
 
 def test_the_input_of_an_activity_is_in_its_message_only() -> None:
-    checkpoint = episode(started()).complete(waits("A"))
+    checkpoint = episode(started()).complete(waits("A")).checkpoint
     (message,) = checkpoint.outbox
     assert isinstance(message.event, TaskScheduled)
     assert message.event.input == '["1"]'
@@ -83,13 +83,13 @@ def test_the_input_of_an_activity_is_in_its_message_only() -> None:
 
 
 def test_inputs_are_recorded_where_the_app_asks_for_it() -> None:
-    checkpoint = replace(episode(started()), stores_inputs=True).complete(waits("A"))
+    checkpoint = replace(episode(started()), stores_inputs=True).complete(waits("A")).checkpoint
     assert checkpoint.new_events[2] == checkpoint.outbox[0].event
 
 
 def test_a_child_is_named_after_the_execution_and_its_task_id() -> None:
     result = OrchestratorResult(is_done=False, actions=(CallSubOrchestrator(name="Sub", input="1"),))
-    checkpoint = episode(started()).complete(result)
+    checkpoint = episode(started()).complete(result).checkpoint
     created = checkpoint.new_events[2]
     assert isinstance(created, SubOrchestrationInstanceCreated)
     assert created.instance_id == "e1:0"
@@ -102,7 +102,7 @@ def test_a_child_is_named_after_the_execution_and_its_task_id() -> None:
 
 def test_a_start_that_is_sent_twice_starts_one_execution() -> None:
     result = OrchestratorResult(is_done=False, actions=(CallSubOrchestrator(name="Sub", input="1", instance_id="c"),))
-    first, again = (episode(started()).complete(result).outbox[0] for _ in range(2))
+    first, again = (episode(started()).complete(result).checkpoint.outbox[0] for _ in range(2))
     assert first.target == again.target
     assert len(first.target.execution_id or "") == 32
 
@@ -110,14 +110,14 @@ def test_a_start_that_is_sent_twice_starts_one_execution() -> None:
 def test_a_timer_is_a_message_that_is_due_when_it_fires() -> None:
     fire_at = AT + timedelta(hours=1)
     result = OrchestratorResult(is_done=False, actions=(CreateTimer(fire_at=fire_at),))
-    checkpoint = episode(started()).complete(result)
+    checkpoint = episode(started()).complete(result).checkpoint
     assert isinstance(checkpoint.new_events[2], TimerCreated)
     assert checkpoint.outbox[0].due_at == fire_at
 
 
 def test_a_canceled_timer_takes_its_number_but_sends_nothing_and_keeps_nothing_open() -> None:
     timer = CreateTimer(fire_at=AT + timedelta(hours=1), is_canceled=True)
-    checkpoint = episode(started()).complete(replace(DONE, actions=(timer,)))
+    checkpoint = episode(started()).complete(replace(DONE, actions=(timer,))).checkpoint
     assert checkpoint.outbox == ()
     assert names(checkpoint.new_events)[2:] == ["TimerCreated", "ExecutionCompleted", "OrchestratorCompleted"]
 
@@ -125,17 +125,17 @@ def test_a_canceled_timer_takes_its_number_but_sends_nothing_and_keeps_nothing_o
 def test_an_execution_that_returned_waits_for_what_it_left_open() -> None:
     history = first_episode(scheduled(0), scheduled(1))
     result = replace(DONE, actions=waits("A", "A").actions)
-    checkpoint = episode(completed(0), history=history).complete(result)
+    checkpoint = episode(completed(0), history=history).complete(result).checkpoint
     assert "ExecutionCompleted" not in names(checkpoint.new_events)
     assert checkpoint.update is not None
     assert checkpoint.update.runtime_status is RuntimeStatus.RUNNING
     history = (*history, *checkpoint.new_events)
-    assert "ExecutionCompleted" in names(episode(completed(1), history=history).complete(result).new_events)
+    assert "ExecutionCompleted" in names(episode(completed(1), history=history).complete(result).checkpoint.new_events)
 
 
 def test_the_end_takes_the_next_number() -> None:
     history = first_episode(scheduled(0))
-    checkpoint = episode(completed(0), history=history).complete(replace(DONE, actions=waits("A").actions))
+    checkpoint = episode(completed(0), history=history).complete(replace(DONE, actions=waits("A").actions)).checkpoint
     end = checkpoint.new_events[-2]
     assert isinstance(end, ExecutionCompleted)
     assert (end.event_id, end.orchestration_status, end.result) == (1, RuntimeStatus.COMPLETED, '"ok"')
@@ -145,7 +145,7 @@ def test_the_end_takes_the_next_number() -> None:
 
 
 def test_an_error_fails_the_execution_in_the_words_of_the_extension() -> None:
-    checkpoint = episode(started()).complete(OrchestratorResult(is_done=False, error="boom"))
+    checkpoint = episode(started()).complete(OrchestratorResult(is_done=False, error="boom")).checkpoint
     assert checkpoint.update is not None
     assert checkpoint.update.runtime_status is RuntimeStatus.FAILED
     assert checkpoint.update.output == "Orchestrator function 'Orch' failed: boom"
@@ -153,7 +153,7 @@ def test_an_error_fails_the_execution_in_the_words_of_the_extension() -> None:
 
 def test_a_parent_hears_of_the_end_under_its_own_task_id() -> None:
     start = started(parent_instance=PARENT)
-    (reply,) = episode(start, start=start).complete(DONE).outbox
+    (reply,) = episode(start, start=start).complete(DONE).checkpoint.outbox
     assert reply.target == PARENT.orchestration_instance
     assert isinstance(reply.event, SubOrchestrationInstanceCompleted)
     assert (reply.event.task_scheduled_id, reply.event.result) == (7, '"ok"')
@@ -161,7 +161,7 @@ def test_a_parent_hears_of_the_end_under_its_own_task_id() -> None:
 
 def test_a_parent_hears_of_a_failure() -> None:
     start = started(parent_instance=PARENT)
-    (reply,) = episode(start, start=start).end(failed("Orch", "boom")).outbox
+    (reply,) = episode(start, start=start).end(failed("Orch", "boom")).checkpoint.outbox
     assert isinstance(reply.event, SubOrchestrationInstanceFailed)
     assert reply.event.reason == "Orchestrator function 'Orch' failed: boom"
     assert reply.event.details == "Message: boom"
@@ -169,7 +169,7 @@ def test_a_parent_hears_of_a_failure() -> None:
 
 def test_a_termination_ends_with_its_reason_as_raw_text() -> None:
     terminate = ExecutionTerminated(timestamp=AT, input="enough")
-    checkpoint = episode(terminate, history=first_episode(scheduled(0))).end(terminated(terminate))
+    checkpoint = episode(terminate, history=first_episode(scheduled(0))).end(terminated(terminate)).checkpoint
     assert names(checkpoint.new_events) == [
         "OrchestratorStarted",
         "ExecutionTerminated",
@@ -184,14 +184,14 @@ def test_a_termination_ends_with_its_reason_as_raw_text() -> None:
 def test_a_failure_with_retries_is_followed_by_a_timer_and_that_by_the_work_again() -> None:
     result = waits("A", retry=RETRY)
     history = first_episode(scheduled(0))
-    checkpoint = episode(failure(0), history=history).complete(result)
+    checkpoint = episode(failure(0), history=history).complete(result).checkpoint
     timer = checkpoint.new_events[2]
     assert isinstance(timer, TimerCreated)
     assert (timer.event_id, timer.fire_at) == (1, LATER + timedelta(seconds=5))
 
     history = (*history, *checkpoint.new_events)
     fired = TimerFired(timestamp=LATER, timer_id=1, fire_at=timer.fire_at)
-    checkpoint = episode(fired, history=history).complete(result)
+    checkpoint = episode(fired, history=history).complete(result).checkpoint
     again = checkpoint.outbox[0].event
     assert isinstance(again, TaskScheduled)
     assert (again.event_id, again.name, again.input) == (2, "A", '["1"]')
@@ -213,7 +213,7 @@ def test_events_that_make_the_sdk_schedule_by_itself_are_put_first() -> None:
 def test_the_rest_of_an_episode_that_a_crash_cut_short_has_no_beginning() -> None:
     history = first_episode(scheduled(0))[:-1]
     rest = replace(episode(history=history), arrived=None)
-    checkpoint = rest.complete(waits("A", "B"))
+    checkpoint = rest.complete(waits("A", "B")).checkpoint
     assert names(checkpoint.new_events) == ["TaskScheduled", "OrchestratorCompleted"]
     assert checkpoint.new_events[0].event_id == 1
 
@@ -232,25 +232,27 @@ def test_code_that_asks_for_other_work_than_the_history_has_is_refused(
 
 def test_function_names_are_compared_without_regard_to_case() -> None:
     history = first_episode(scheduled(0, "reservestock"))
-    checkpoint = episode(completed(0), history=history).complete(replace(DONE, actions=waits("ReserveStock").actions))
+    checkpoint = (
+        episode(completed(0), history=history).complete(replace(DONE, actions=waits("ReserveStock").actions)).checkpoint
+    )
     assert "ExecutionCompleted" in names(checkpoint.new_events)
 
 
 def test_a_custom_status_over_16_kb_fails_the_execution() -> None:
     result = replace(DONE, custom_status='"' + "x" * 8191 + '"')
-    checkpoint = episode(started()).complete(result)
+    checkpoint = episode(started()).complete(result).checkpoint
     assert checkpoint.update is not None
     assert "must not exceed 16 KB. The current payload size is 16.0 KB" in (checkpoint.update.output or "")
 
 
 def test_too_many_actions_fail_the_execution() -> None:
-    checkpoint = episode(started()).complete(waits(*["A"] * 101))
+    checkpoint = episode(started()).complete(waits(*["A"] * 101)).checkpoint
     assert checkpoint.update is not None
     assert "Maximum amount of orchestration actions (100) has been reached" in (checkpoint.update.output or "")
 
 
 def test_a_custom_status_that_is_not_set_is_the_text_null() -> None:
-    update = episode(started()).complete(DONE).update
+    update = episode(started()).complete(DONE).checkpoint.update
     assert update is not None
     assert update.custom_status == "null"
 

@@ -19,7 +19,7 @@ from devhost.core.history import (
 )
 from devhost.core.status import RuntimeStatus
 from devhost.errors import StorageError
-from devhost.storage.history_rows import event_of_row, is_large, row_of_event, utf16_units, without_stored_input
+from devhost.storage.history_rows import event_of_row, is_large, row_of_event, utf16_units
 
 AT = datetime(2026, 1, 5, 10, 0, 0, 123456, tzinfo=timezone.utc)
 ORDER = OrchestrationInstance(instance_id="order-42", execution_id="0f6d")
@@ -93,13 +93,6 @@ def test_a_row_of_an_older_host_lacks_nulls_and_one_of_a_newer_has_more() -> Non
 def test_a_row_that_is_no_event_is_an_error_that_names_it(row: dict[str, object]) -> None:
     with pytest.raises(StorageError, match="order-42/0007"):
         event_of_row({**row, "PartitionKey": "order-42", "RowKey": "0007"})
-
-
-def test_the_input_of_a_task_is_left_to_its_message() -> None:
-    request = TaskScheduled(timestamp=AT, name="Pack", input="[1]")
-    assert without_stored_input(request) == TaskScheduled(timestamp=AT, name="Pack")
-    start = ExecutionStarted(timestamp=AT, orchestration_instance=ORDER, name="P", input="[1]")
-    assert without_stored_input(start) is start
 
 
 def test_sizes_are_counted_in_utf16_units() -> None:

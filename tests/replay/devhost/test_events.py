@@ -1,0 +1,147 @@
+"""External events, continue-as-new and suspension against the real SDK, with messages in any order."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Generator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+pytest.importorskip("hypothesis", reason="hypothesis generates the programs")
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from devhost.core.history import EventRaised, ExecutionResumed, ExecutionSuspended, HistoryEvent
+from devhost.core.state import fold
+from devhost.core.status import RuntimeStatus
+from tests.replay.devhost.simulation import ROOT, Simulation
+from tests.unit.devhost.core.examples import AT
+
+Context = Any  # a df.DurableOrchestrationContext; the SDK has no types
+
+
+def raised(name: str, value: Any) -> EventRaised:
+    """As the SDK's client sends it: encoded twice."""
+    return EventRaised(timestamp=AT, name=name, input=json.dumps(value))
+
+
+def echo(value: Any) -> Any:
+    return value
+
+
+def run(orchestrate: Any, *events: HistoryEvent, seed: int = 0, value: Any = None) -> tuple[RuntimeStatus, Any]:
+    simulation = Simulation({"run": orchestrate}, {"echo": echo}, seed=seed)
+    return asyncio.run(simulation.run("run", value, events=events))
+
+
+STEPS = st.lists(st.sampled_from(["A", "B", "work", "pause"]), min_size=1, max_size=8)
+
+
+@settings(max_examples=100, deadline=None)
+@given(STEPS, st.integers(0, 2**32))
+def test_every_event_reaches_one_wait_of_its_name_however_early_it_comes(steps: list[str], seed: int) -> None:
+    def orchestrate(context: Context) -> Generator[Any, Any, Any]:
+        received = []
+        for step in steps:
+            if step == "work":
+                yield context.call_activity("echo", step)
+            elif step == "pause":
+                yield context.create_timer(context.current_utc_datetime + timedelta(seconds=1))
+            else:
+                received.append((yield context.wait_for_external_event(step)))
+        return received
+
+    sent = [f"{step}{i}" for i, step in enumerate(steps) if step in "AB"]
+    status, received = run(orchestrate, *[raised(value[0], value) for value in sent], seed=seed)
+    assert status is RuntimeStatus.COMPLETED, received
+    assert sorted(received) == sorted(sent)
+    assert [value[0] for value in received] == [value[0] for value in sent]
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 2**32))
+def test_all_of_several_events_and_the_first_of_event_and_timer(seed: int) -> None:
+    def orchestrate(context: Context) -> Generator[Any, Any, Any]:
+        both = yield context.task_all([context.wait_for_external_event(name) for name in "XY"])
+        timer = context.create_timer(context.current_utc_datetime + timedelta(hours=1))
+        event = context.wait_for_external_event("Z")
+        winner = yield context.task_any([event, timer])
+        timer.cancel()
+        return [*both, winner == event and event.result]
+
+    outcome = run(orchestrate, raised("Z", "z"), raised("Y", "y"), raised("X", "x"), seed=seed)
+    assert outcome == (RuntimeStatus.COMPLETED, ["x", "y", "z"])
+
+
+def test_the_name_of_an_event_is_matched_in_any_case() -> None:
+    def orchestrate(context: Context) -> Generator[Any, Any, Any]:
+        return (yield context.wait_for_external_event("Approval"))
+
+    assert run(orchestrate, raised("approval", 7)) == (RuntimeStatus.COMPLETED, 7)
+
+
+def test_an_event_that_nobody_waits_for_keeps_an_instance_neither_waiting_nor_running() -> None:
+    def orchestrate(context: Context) -> Generator[Any, Any, Any]:
+        return (yield context.call_activity("echo", 1))
+
+    assert run(orchestrate, raised("Nobody", 7)) == (RuntimeStatus.COMPLETED, 1)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 2**32))
+def test_an_orchestration_that_continues_as_new_loses_no_event(seed: int) -> None:
+    def orchestrate(context: Context) -> Generator[Any, Any, Any]:
+        seen = context.get_input() or []
+        if len(seen) == 4:
+            return seen
+        seen.append((yield context.wait_for_external_event("Next")))
+        yield context.call_activity("echo", 1)
+        context.continue_as_new(seen)
+        return None
+
+    status, seen = run(orchestrate, *[raised("Next", i) for i in range(4)], seed=seed)
+    assert status is RuntimeStatus.COMPLETED
+    assert sorted(seen) == [0, 1, 2, 3]
+
+
+def test_a_new_execution_has_a_history_of_its_own() -> None:
+    def orchestrate(context: Context) -> Generator[Any, Any, Any]:
+        n = context.get_input()
+        yield context.call_activity("echo", n)
+        if n < 3:
+            context.continue_as_new(n + 1)
+        return n
+
+    simulation = Simulation({"run": orchestrate}, {"echo": echo})
+    assert asyncio.run(simulation.run("run", 0)) == (RuntimeStatus.COMPLETED, 3)
+    history = simulation.hub.histories[ROOT]
+    assert [event.type_name for event in history] == [
+        "OrchestratorStarted",
+        "ExecutionStarted",
+        "TaskScheduled",
+        "OrchestratorCompleted",
+        "OrchestratorStarted",
+        "TaskCompleted",
+        "ExecutionCompleted",
+        "OrchestratorCompleted",
+    ]
+    assert fold(history).execution_id != "e" * 32
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 2**32))
+def test_a_suspended_instance_goes_on_when_it_is_resumed(seed: int) -> None:
+    def orchestrate(context: Context) -> Generator[Any, Any, Any]:
+        values = yield context.task_all([context.call_activity("echo", i) for i in range(3)])
+        return [*values, (yield context.wait_for_external_event("Go"))]
+
+    suspended = ExecutionSuspended(timestamp=AT, reason="pause")
+    simulation = Simulation({"run": orchestrate}, {"echo": echo}, seed=seed)
+    assert asyncio.run(simulation.run("run", events=[suspended])) == (RuntimeStatus.SUSPENDED, None)
+    assert asyncio.run(simulation.send(raised("Go", "go"))) == (RuntimeStatus.SUSPENDED, None)
+    resumed = asyncio.run(simulation.send(ExecutionResumed(timestamp=AT, reason="go on")))
+    assert resumed == (RuntimeStatus.COMPLETED, [0, 1, 2, "go"])
