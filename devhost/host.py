@@ -24,7 +24,7 @@ from devhost.clock import SystemClock
 from devhost.console import Console, configure_logging
 from devhost.engine.client import OrchestrationClient
 from devhost.engine.dispatcher import Engine
-from devhost.errors import ConfigurationError
+from devhost.errors import ConfigurationError, DevHostError
 from devhost.local_storage import ensure_storage
 from devhost.port import check_port
 from devhost.running import RunningInvocations
@@ -86,23 +86,37 @@ class Host:
         self._is_ready = False
 
     async def run(self) -> int:
+        """The exit code: 0 after an orderly end, 1 where the running host failed.
+
+        Raises:
+            DevHostError: the host could not start.
+        """
         self._greet()
         check_port(self._settings.http.address, self._settings.http.port)
         app = self._discover()
         with self._shutdown.on_signals():
-            async with AsyncExitStack() as resources:
-                # The resources are closed outside the scope, so an end at once closes them as well.
-                with self._shutdown.scope:
-                    parts = await self._start(app, resources)
-                    self._shutdown.has_started()
-                    is_orderly = await serve(
-                        parts.engine.run,
-                        parts.web.drain,
-                        running=parts.running,
-                        shutdown=self._shutdown,
-                        console=self._console,
-                    )
-                    return 0 if is_orderly else 1
+            try:
+                return await self._run(app)
+            except DevHostError:
+                # Ctrl+C reaches programs that a starting host has started, too; that they fail then is no news.
+                if self._shutdown.requested.is_set():
+                    return 0
+                raise
+
+    async def _run(self, app: FunctionApp) -> int:
+        async with AsyncExitStack() as resources:
+            # The resources are closed outside the scope, so an end at once closes them as well.
+            with self._shutdown.scope:
+                parts = await self._start(app, resources)
+                self._shutdown.has_started()
+                is_orderly = await serve(
+                    parts.engine.run,
+                    parts.web.drain,
+                    running=parts.running,
+                    shutdown=self._shutdown,
+                    console=self._console,
+                )
+                return 0 if is_orderly else 1
         return 0
 
     def _greet(self) -> None:

@@ -5,6 +5,7 @@ Azurite's data stays with the app, in `.local/azurite` below the script root: in
 
 from __future__ import annotations
 
+from dataclasses import astuple
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -21,7 +22,6 @@ from devhost.storage.options import StorageOptions
 DATA_FOLDER = Path(".local", "azurite")
 
 _ADVICE_ELSEWHERE = "Check the storage connection string and the network."
-_ADVICE_EMULATOR = "Start Azurite (`npx azurite`), or leave out --no-azurite so that devhost starts it."
 _ADVICE_PARTIAL = "Another program uses these ports, or Azurite runs without all of its services."
 
 
@@ -35,10 +35,14 @@ async def ensure_storage(
     """
     ports = _emulator_ports(options)
     listening = azurite.listening(ports) if ports else []
-    if ports is None or listening or not starts_azurite:
-        advice = _ADVICE_ELSEWHERE if ports is None else _ADVICE_PARTIAL if listening else _ADVICE_EMULATOR
-        await _check(options, advice)
+    if ports is None or listening:
+        await _check(options, _ADVICE_PARTIAL if listening else _ADVICE_ELSEWHERE)
         return None
+    if not starts_azurite:
+        raise ConfigurationError(
+            f"The storage emulator does not answer on {_shown(ports)}. "
+            "Start Azurite (`npx azurite`), or leave out --no-azurite so that devhost starts it."
+        )
     started = await _start_azurite(ports, script_root, console)
     try:
         await _check(options, f"Azurite's log is {started.log_file}.")
@@ -57,7 +61,7 @@ async def _check(options: StorageOptions, advice: str) -> None:
 
 async def _start_azurite(ports: Ports, script_root: Path, console: Console) -> Azurite:
     location = script_root / DATA_FOLDER
-    console.log(f"The storage emulator does not answer: starting Azurite, with its data in {location}.")
+    console.log(f"Nothing answers on {_shown(ports)}: starting Azurite, with its data in {location}.")
     _keep_out_of_git(location.parent)
     # Not abandoned on cancellation: nobody would stop an Azurite that comes up afterwards.
     return await anyio.to_thread.run_sync(
@@ -78,6 +82,10 @@ def _emulator_ports(options: StorageOptions) -> Ports | None:
         return None
     endpoints = connection_endpoints(options.connection.text)
     return _ports(endpoints) if endpoints.is_emulator else None
+
+
+def _shown(ports: Ports) -> str:
+    return ", ".join(f"{azurite.HOST}:{port}" for port in astuple(ports))
 
 
 def _ports(endpoints: Endpoints) -> Ports:

@@ -67,9 +67,7 @@ def connection_from_settings(settings: Mapping[str, str], name: str) -> Connecti
         ConfigurationError: there is none, or it is incomplete.
     """
     if text := settings.get(name, "").strip():
-        connection_endpoints(text)
-        credential_of(text)
-        return ConnectionString(text)
+        return _checked(text, name)
     section = _section(settings, name)
     account = section.get("accountname")
     endpoints = {kind: _service_uri(section, kind, account) for kind in _PORTS}
@@ -85,6 +83,15 @@ def connection_from_settings(settings: Mapping[str, str], name: str) -> Connecti
         endpoints=Endpoints(**{kind: endpoint or "" for kind, endpoint in endpoints.items()}),
         client_id=section.get("clientid"),
     )
+
+
+def _checked(text: str, name: str) -> ConnectionString:
+    try:
+        connection_endpoints(text)
+        credential_of(text)
+    except ConfigurationError as error:
+        raise ConfigurationError(f'The setting "{name}" is wrong. {error}') from error
+    return ConnectionString(text)
 
 
 def _section(settings: Mapping[str, str], name: str) -> dict[str, str]:

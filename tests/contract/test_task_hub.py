@@ -361,6 +361,17 @@ async def test_payloads_of_any_size_come_back_whole(hub: TaskHub) -> None:
     assert await hub.read_history("order-42") == done.new_events
 
 
+@pytest.mark.parametrize("text", ["", "\x00\x08\ufffe", "\ud800", "<a href='x'>&amp;</a>\r\n", "😀" * 20_000])
+async def test_payloads_of_any_characters_come_back_whole(hub: TaskHub, text: str) -> None:
+    item = await started(hub)
+    message = build.task_scheduled(item, 0, input_text=text)
+    done = build.checkpoint(item, outbox=(message,), output=text)
+    await hub.complete_orchestration(item, done)
+    assert (await next_activity(hub)).received.message == message
+    assert await hub.read_history("order-42") == done.new_events
+    assert (await record_of(hub, "order-42")).output == text
+
+
 async def test_a_large_request_and_a_large_reply_come_back_whole(hub: TaskHub) -> None:
     item = await started(hub)
     message = build.task_scheduled(item, 0, input_text=LARGE)

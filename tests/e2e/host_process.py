@@ -90,8 +90,11 @@ class HostProcess:
         return answer.status == 200 and answer.document["state"] == "Running"
 
     def interrupt(self) -> None:
-        """Ctrl+C."""
-        self._process.send_signal(signal.Signals["CTRL_BREAK_EVENT" if sys.platform == "win32" else "SIGINT"])
+        """Ctrl+C in a terminal: it reaches the host and every process of its group."""
+        if sys.platform == "win32":
+            self._process.send_signal(signal.CTRL_BREAK_EVENT)
+        else:
+            os.killpg(self.pid, signal.SIGINT)
 
     def terminate(self) -> None:
         self._process.terminate()

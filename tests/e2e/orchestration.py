@@ -24,6 +24,10 @@ class Orchestration:
     def id(self) -> str:
         return self.links["id"]
 
+    def under_id(self, instance_id: str) -> Orchestration:
+        """The URLs of another instance, such as a child."""
+        return Orchestration(links={name: link.replace(self.id, instance_id) for name, link in self.links.items()})
+
     def answer(self, **query: str) -> Answer:
         url = self.links["statusQueryGetUri"]
         return call("GET", f"{url}{'&' if '?' in url else '?'}{urlencode(query)}" if query else url)

@@ -14,49 +14,18 @@ from typing import Any
 import pytest
 
 from tests.e2e.conftest import RunningHost
-from tests.e2e.host_process import CHECKOUT, Answer, call
-from tests.e2e.orchestration import MANAGEMENT, Orchestration, accepted, instances
+from tests.e2e.features import FEATURES_APP, App, Gate
+from tests.e2e.host_process import call
+from tests.e2e.orchestration import MANAGEMENT, instances
 from tests.eventually import eventually_blocking
 
-FEATURES_APP = CHECKOUT / "tests" / "apps" / "features"
 LARGE = 200_000
-
-
-class App:
-    """The features app on a running host."""
-
-    def __init__(self, url: str) -> None:
-        self.url = url
-
-    def start(self, name: str, value: object = None, *, instance_id: str = "") -> Orchestration:
-        return accepted(call("POST", f"{self.url}/api/start/{name}/{instance_id}".rstrip("/"), value))
-
-    def client(self, operation: str, instance_id: str, query: str = "") -> Answer:
-        answer = call("POST", f"{self.url}/api/client/{operation}/{instance_id}{query}")
-        assert answer.status != 500 or operation == "wait", answer.body
-        return answer
 
 
 @pytest.fixture(scope="module")
 def app(shared_host: RunningHost) -> Iterator[App]:
     with shared_host(FEATURES_APP) as host:
         yield App(host.url)
-
-
-class Gate:
-    """What a gated activity writes to and waits for."""
-
-    def __init__(self, folder: Path) -> None:
-        self._runs, self._gate = folder / "runs", folder / "gate"
-
-    def value(self, name: str) -> dict[str, str]:
-        return {"name": name, "runs": str(self._runs), "gate": str(self._gate)}
-
-    def wait_until_reached(self, count: int = 1) -> None:
-        eventually_blocking(lambda: len(self._runs.read_text().splitlines()) >= count if self._runs.exists() else False)
-
-    def open(self) -> None:
-        self._gate.touch()
 
 
 @pytest.fixture

@@ -116,9 +116,16 @@ class TestRefusal:
         assert f"No functions were found in {tmp_path}" in one_line(err)
 
     def test_of_a_storage_that_does_not_answer_says_what_to_do(self, app_root: Path) -> None:
-        code, _, err = refusal(app_root, storage=emulator.free_ports().connection_string)
+        ports = emulator.free_ports()
+        code, _, err = refusal(app_root, storage=ports.connection_string)
         assert code == 2
-        assert re.search(r"The storage cannot be used\. .*does not answer.* Start Azurite", one_line(err))
+        assert f"does not answer on 127.0.0.1:{ports.blob}, " in one_line(err)
+        assert "Start Azurite" in err
+
+    def test_of_a_connection_string_names_the_setting(self, app_root: Path) -> None:
+        code, _, err = refusal(app_root, storage="nonsense")
+        assert code == 2
+        assert '"AzureWebJobsStorage"' in one_line(err)
 
     def test_of_a_missing_storage_setting_names_it(self, app_root: Path) -> None:
         (app_root / "local.settings.json").unlink()

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from typing import cast
 
 import pytest
 
-from devhost.storage.concurrency import call_each
+from devhost.errors import StorageUnavailable
+from devhost.storage.concurrency import Signal, TaskOwner, call_each
 from devhost.storage.history_cache import HistoryCache
 from devhost.storage.history_table import History
-from devhost.storage.listening import poll_wait_seconds
-from devhost.storage.queues import MAX_DELAY_SECONDS, back_off_seconds, whole_delay
+from devhost.storage.listening import QueueListener, poll_wait_seconds
+from devhost.storage.queues import MAX_DELAY_SECONDS, MessageQueue, StoredMessage, back_off_seconds, whole_delay
+from tests.eventually import eventually
 from tests.hubs import build
 
 
@@ -87,3 +90,98 @@ async def test_the_first_error_is_raised_when_all_calls_have_ended() -> None:
     with pytest.raises(ValueError, match="1"):
         await call_each(call, range(4))
     assert sorted(ended) == [0, 1, 2, 3]
+
+
+async def test_the_death_of_a_task_is_told_to_whoever_asks() -> None:
+    told = asyncio.Event()
+    owner = TaskOwner(told.set)
+
+    async def die() -> None:
+        raise ValueError("a defect")
+
+    owner.check()
+    owner.spawn(die(), "short-lived")
+    await asyncio.wait_for(told.wait(), 5)
+    with pytest.raises(ValueError, match="a defect"):
+        owner.check()
+
+
+async def test_cancelling_all_tasks_is_no_failure() -> None:
+    owner = TaskOwner(lambda: None)
+    task = owner.spawn(asyncio.sleep(3600), "endless")
+    await owner.cancel_all()
+    assert task.cancelled()
+    owner.check()
+
+
+async def test_a_signal_wakes_all_who_wait_and_none_who_come_later() -> None:
+    signal = Signal()
+    waiting = [asyncio.create_task(signal.wait()) for _ in range(3)]
+    await asyncio.sleep(0)
+    signal.notify()
+    await asyncio.wait_for(asyncio.gather(*waiting), 5)
+    with pytest.raises(asyncio.TimeoutError):
+        await asyncio.wait_for(signal.wait(), 0.01)
+
+
+class ScriptedQueue:
+    """A queue whose answers are given beforehand; then it is empty. Tells when it has been asked."""
+
+    name = "control-00"
+
+    def __init__(self, *answers: object) -> None:
+        self._answers = list(answers)
+        self.asked = 0
+
+    async def get(self, count: int, *, visibility_seconds: int) -> object:
+        self.asked += 1
+        answer = self._answers.pop(0) if self._answers else []
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+def listener(queue: ScriptedQueue, received: list[object], *, wanted: int = 32) -> QueueListener:
+    async def receive(messages: list[StoredMessage]) -> None:
+        received.extend(messages)
+
+    return QueueListener(
+        cast(MessageQueue, queue), receive, lambda: wanted, visibility_seconds=300, longest_wait_seconds=3600
+    )
+
+
+async def test_a_listener_outlives_a_storage_that_is_away() -> None:
+    queue = ScriptedQueue(StorageUnavailable("refused"), ["a"])
+    received: list[object] = []
+    listening = listener(queue, received)
+    task = asyncio.create_task(listening.run())
+    assert await eventually(lambda: received == ["a"])
+    listening.stop()
+    await asyncio.wait_for(task, 5)
+
+
+async def test_a_listener_that_waits_long_is_woken_by_what_is_sent() -> None:
+    queue = ScriptedQueue(*[[]] * 12, ["a"])
+    received: list[object] = []
+    listening = listener(queue, received)
+    task = asyncio.create_task(listening.run())
+    for asked in range(1, 13):
+        await eventually(lambda asked=asked: queue.asked >= asked)  # type: ignore[misc]
+        listening.notify()
+    assert await eventually(lambda: received == ["a"])
+    listening.notify(0.01)
+    before = queue.asked
+    await eventually(lambda: queue.asked > before)
+    listening.stop()
+    await asyncio.wait_for(task, 5)
+
+
+async def test_a_listener_asks_for_nothing_while_nothing_is_wanted() -> None:
+    queue = ScriptedQueue(["a"])
+    listening = listener(queue, [], wanted=0)
+    task = asyncio.create_task(listening.run())
+    listening.notify()
+    await asyncio.sleep(0)
+    listening.stop()
+    await asyncio.wait_for(task, 5)
+    assert queue.asked == 0

@@ -1,0 +1,119 @@
+"""How messages are received from Azurite: none is lost, doubled or kept longer than needed, whoever comes and goes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import replace
+
+import pytest
+
+from devhost.clock import SystemClock
+from devhost.core.checkpoint import Checkpoint
+from devhost.core.history import TaskScheduled
+from devhost.engine.ports import TaskHub
+from devhost.storage.options import StorageOptions
+from devhost.storage.task_hub import open_task_hub
+from tests.contract.account import CONTROL, OVERRIDABLE, Account, begun, next_item, nothing_comes
+from tests.eventually import eventually
+from tests.hubs import build
+
+VISIBILITY_SECONDS = 2
+
+
+@pytest.fixture
+async def impatient_hub(options: StorageOptions) -> AsyncIterator[TaskHub]:
+    """A hub whose messages come back soon, and which holds few of them at once."""
+    narrow = replace(
+        options,
+        control_queue_visibility_seconds=VISIBILITY_SECONDS,
+        work_item_visibility_seconds=VISIBILITY_SECONDS,
+        control_queue_batch_size=2,
+        control_queue_buffer_threshold=2,
+    )
+    async with open_task_hub(narrow, SystemClock()) as hub:
+        await hub.create()
+        await hub.start()
+        yield hub
+
+
+async def start_many(hub: TaskHub, count: int) -> set[str]:
+    names = {f"order-{number}" for number in range(count)}
+    for name in sorted(names):
+        await hub.start_instance(build.start(name), overridable=OVERRIDABLE)
+    return names
+
+
+async def test_more_messages_than_the_buffer_holds_all_come_in_time(impatient_hub: TaskHub) -> None:
+    expected = await start_many(impatient_hub, 9)
+    taken: set[str] = set()
+    while taken != expected:
+        item = await next_item(impatient_hub)
+        taken.add(item.instance_id)
+        await impatient_hub.complete_orchestration(item, Checkpoint())
+
+
+async def test_a_renewed_item_stays_out_of_sight_beyond_its_first_time(
+    impatient_hub: TaskHub, account: Account
+) -> None:
+    began = asyncio.get_running_loop().time()
+
+    def elapsed() -> float:
+        return asyncio.get_running_loop().time() - began
+
+    item = await begun(impatient_hub)
+    await eventually(lambda: elapsed() > VISIBILITY_SECONDS / 2)
+    await impatient_hub.renew_orchestration(item)
+    await eventually(lambda: elapsed() > VISIBILITY_SECONDS * 1.25)
+    assert account.texts(CONTROL) == []
+    await impatient_hub.complete_orchestration(item, build.checkpoint(item))
+    assert account.stored(CONTROL) == 0
+
+
+async def test_an_item_kept_too_long_is_not_handed_out_twice_and_still_ends_well(
+    impatient_hub: TaskHub, account: Account
+) -> None:
+    item = await begun(impatient_hub)
+    await eventually(lambda: account.texts(CONTROL) != [] or account.stored(CONTROL) == 1)
+    for _ in range(VISIBILITY_SECONDS * 3):
+        assert await nothing_comes(impatient_hub)
+    await impatient_hub.complete_orchestration(item, build.checkpoint(item))
+    assert account.stored(CONTROL) == 0
+
+
+async def test_a_fetch_that_is_cancelled_at_any_moment_loses_nothing(hub: TaskHub) -> None:
+    expected = await start_many(hub, 12)
+    taken: set[str] = set()
+    wait = 0.0
+    while taken != expected:
+        wait = (wait + 0.0007) % 0.02
+        try:
+            item = await asyncio.wait_for(hub.fetch_orchestration(), wait)
+        except asyncio.TimeoutError:
+            continue
+        taken.add(item.instance_id)
+
+
+async def test_requests_that_nobody_took_are_visible_again_once_the_host_has_stopped(
+    options: StorageOptions, account: Account
+) -> None:
+    async with open_task_hub(options, SystemClock()) as hub:
+        await hub.create()
+        await hub.start()
+        item = await begun(hub)
+        requests = tuple(build.task_scheduled(item, number) for number in range(6))
+        caller = asyncio.create_task(hub.fetch_activity())
+        await hub.complete_orchestration(item, build.checkpoint(item, outbox=requests))
+        first = await asyncio.wait_for(caller, 10)
+        await hub.complete_activity(first, build.task_completed("order-42", item.execution_id, 0))
+    assert len(account.texts("-workitems")) == 5
+
+
+async def test_inputs_of_tasks_are_kept_on_request(options: StorageOptions) -> None:
+    async with open_task_hub(replace(options, store_inputs=True), SystemClock()) as hub:
+        await hub.create()
+        await hub.start()
+        item = await begun(hub)
+        task = TaskScheduled(timestamp=build.AT, event_id=0, name="Say", input='["x"]')
+        await hub.complete_orchestration(item, build.checkpoint(item, task))
+        assert task in await hub.read_history("order-42")

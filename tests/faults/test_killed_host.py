@@ -1,0 +1,212 @@
+"""Hosts, and their worker processes, that are killed in the middle of everything: the next host finishes exactly.
+
+What a killed host has in hand comes back when its invisibility ends. The tests make that as short as the settings
+allow: some seconds for activity requests, a minute for everything else. So most of them kill when nothing else is in
+hand; the one that kills at any moment waits for that minute.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import sys
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from devhost.azurite import Azurite
+from devhost.worker_id import is_process_alive
+from tests.e2e import expected
+from tests.e2e.conftest import RunningHost
+from tests.e2e.features import FEATURES_APP, App, Gate
+from tests.e2e.host_process import CHECKOUT, HostProcess
+from tests.e2e.orchestration import Orchestration, start_run
+from tests.e2e.processes import children_of
+from tests.eventually import eventually_blocking
+
+data_tables = pytest.importorskip("azure.data.tables")
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="its signals and process lists are those of POSIX")
+
+AT_ONCE = 4
+SETTINGS = {
+    f"AzureFunctionsJobHost__extensions__durableTask__{name}": value
+    for name, value in {
+        "maxConcurrentActivityFunctions": str(AT_ONCE),
+        "storageProvider__workItemQueueVisibilityTimeout": "00:00:05",
+        "storageProvider__controlQueueVisibilityTimeout": "00:01:00",
+        "storageProvider__maxQueuePollingInterval": "00:00:01",
+    }.items()
+}
+MANY_AT_ONCE = {**SETTINGS, "AzureFunctionsJobHost__extensions__durableTask__maxConcurrentActivityFunctions": "20"}
+# The invisibility of a control message, and what a busy machine adds.
+TIMEOUT_SECONDS = 120
+
+START, END, CHUNKS = "2025-06-01T00:00:00Z", "2025-06-11T00:00:00Z", 40
+REQUEST = {"start": START, "end": END, "total_chunks": CHUNKS}
+EXECUTING_CHUNK = "Executing 'Functions.process_chunk_activity'"
+EXECUTED_CHUNK = "Executed 'Functions.process_chunk_activity'"
+
+
+@pytest.fixture
+def gate(tmp_path: Path) -> Iterator[Gate]:
+    made = Gate(tmp_path)
+    yield made
+    made.open()
+
+
+def port_of(host: HostProcess) -> int:
+    return int(host.url.rpartition(":")[2])
+
+
+def history(run: Orchestration) -> list[str]:
+    """The types of what is stored, a task and its answer being one."""
+    return [event["EventType"] for event in run.status(showHistory="true").get("historyEvents") or ()]
+
+
+def wait_for_events(run: Orchestration, event_type: str, count: int) -> None:
+    eventually_blocking(lambda: history(run).count(event_type) == count, timeout_seconds=30)
+
+
+def wait_for_chunks(run: Orchestration, count: int) -> None:
+    def has_done() -> bool:
+        status = run.status()["customStatus"]
+        return bool(status and status["chunks_done"] >= count)
+
+    eventually_blocking(has_done, timeout_seconds=TIMEOUT_SECONDS)
+    assert run.status()["runtimeStatus"] == "Running", "the run ended before it could be disturbed"
+
+
+def assert_is_exact(output: Any) -> None:
+    """Each chunk once, in order, and the summary is that of one pass over the whole window."""
+    assert (output["status"], output["succeeded"], output["failed"]) == ("completed", CHUNKS, 0)
+    assert [result["chunk_id"] for result in output["results"]] == list(range(CHUNKS))
+    shown = [(result["start"], result["end"]) for result in output["results"]]
+    assert shown == expected.windows(START, END, CHUNKS)
+    assert output["summary"] == expected.summary(expected.synthetic(START, END))
+
+
+def kill(host: HostProcess) -> Sequence[int]:
+    """Kills the host alone, as a power cut would; returns the processes that it had started."""
+    children = children_of(host.pid)
+    host.kill()
+    return children
+
+
+@dataclass(frozen=True, kw_only=True)
+class KilledRun:
+    """A run of which two hosts were killed, and the third, which goes on with it."""
+
+    run: Orchestration
+    host: HostProcess
+    children: Sequence[int]
+
+
+@pytest.fixture(scope="module")
+def killed_run(shared_host: RunningHost) -> Iterator[KilledRun]:
+    """Set up by the first test and looked at by the last one, so that the minute passes with the others."""
+    children: list[int] = []
+    with shared_host(CHECKOUT, environment=SETTINGS) as host:
+        port, run = port_of(host), start_run(host.url, REQUEST)
+        wait_for_chunks(run, 4)
+        children += kill(host)
+    with shared_host(CHECKOUT, environment=SETTINGS, port=port) as host:
+        wait_for_chunks(run, 12)
+        children += kill(host)
+    with shared_host(CHECKOUT, environment=SETTINGS, port=port) as host:
+        yield KilledRun(run=run, host=host, children=children)
+
+
+def test_the_worker_processes_of_a_killed_host_end_by_themselves(killed_run: KilledRun) -> None:
+    assert len(killed_run.children) == 2
+    eventually_blocking(lambda: not [pid for pid in killed_run.children if is_process_alive(pid)])
+
+
+def test_a_kill_while_everything_waits_loses_nothing(running_host: RunningHost, tmp_path: Path) -> None:
+    (tmp_path / "open").mkdir()
+    (tmp_path / "shut").mkdir()
+    passed, shut = Gate(tmp_path / "open"), Gate(tmp_path / "shut")
+    passed.open()
+    calls = tmp_path / "calls"
+    with running_host(FEATURES_APP, environment=MANY_AT_ONCE) as host:
+        port, app = port_of(host), App(host.url)
+        fan = app.start("gated_fan", [passed.value("a"), shut.value("b"), passed.value("c"), shut.value("d")])
+        family = app.start("gated_parent", [passed.value("e"), shut.value("f")])
+        race = app.start("raced", {"activity": shut.value("g"), "seconds": 3600})
+        nap = app.start("napped", 4)
+        retries = app.start("retried", {"calls": str(calls), "failures": 2, "attempts": 3, "interval": 4_000})
+        shut.wait_until_reached(4)
+        child = family.under_id(f"{family.id}-child")
+        for run, event, count in [
+            (fan, "TaskCompleted", 2),
+            (child, "TaskCompleted", 1),
+            (race, "TimerCreated", 1),
+            (nap, "TimerCreated", 1),
+            (retries, "TaskFailed", 1),
+        ]:
+            wait_for_events(run, event, count)
+        kill(host)
+    shut.open()
+    with running_host(FEATURES_APP, environment=MANY_AT_ONCE, port=port):
+        assert fan.output(TIMEOUT_SECONDS) == ["a", "b", "c", "d"]
+        assert family.output(TIMEOUT_SECONDS) == ["e", "f"]
+        assert race.output(TIMEOUT_SECONDS) == "g"
+        began_at, woke_at = nap.output(TIMEOUT_SECONDS)
+        assert began_at < woke_at
+        assert retries.output(TIMEOUT_SECONDS) == 3
+    assert Counter(passed.runs) == {"a": 1, "c": 1, "e": 1}
+    assert Counter(shut.runs) == {"b": 2, "d": 2, "f": 2, "g": 2}
+
+
+def test_a_killed_worker_process_is_replaced_and_its_activities_run_again(
+    running_host: RunningHost, gate: Gate
+) -> None:
+    names = ["a", "b", "c", "d"]
+    with running_host(FEATURES_APP, environment=MANY_AT_ONCE) as host:
+        run = App(host.url).start("gated_fan", [gate.value(name) for name in names])
+        gate.wait_until_reached(len(names))
+        (child,) = children_of(host.pid)
+        os.kill(child, signal.SIGKILL)
+        eventually_blocking(lambda: "Starting another" in host.output)
+        gate.open()
+        assert run.output(TIMEOUT_SECONDS) == names
+        assert Counter(gate.runs) == dict.fromkeys(names, 2)
+        # The host has lived on, with another worker process.
+        (other,) = children_of(host.pid)
+        assert other != child
+
+
+def test_ctrl_c_drains_what_runs_and_gives_the_partitions_back(
+    running_host: RunningHost, azurite: Azurite, hub_name: str
+) -> None:
+    with running_host(CHECKOUT, environment=SETTINGS) as host:
+        port, run = port_of(host), start_run(host.url, REQUEST)
+        wait_for_chunks(run, 4)
+        host.interrupt()
+        assert host.wait() == 0
+        began = host.output.count(EXECUTING_CHUNK)
+        assert began < CHUNKS
+        assert host.output.count(EXECUTED_CHUNK) == began
+    rows = partitions(azurite, hub_name)
+    assert sorted(row["RowKey"] for row in rows) == [f"{hub_name.lower()}-control-0{n}" for n in range(4)]
+    assert [row.get("CurrentOwner") for row in rows] == [None] * 4
+    with running_host(CHECKOUT, environment=SETTINGS, port=port) as host:
+        assert_is_exact(run.output(TIMEOUT_SECONDS))
+        # Whatever had begun was stored before the end.
+        assert host.output.count(EXECUTING_CHUNK) == CHUNKS
+        assert not re.search("Traceback", host.output)
+
+
+def partitions(azurite: Azurite, hub_name: str) -> Sequence[Any]:
+    with data_tables.TableClient.from_connection_string(azurite.connection_string, f"{hub_name}Partitions") as table:
+        return list(table.list_entities())
+
+
+def test_two_kills_at_any_moment_of_a_run_leave_its_output_exact(killed_run: KilledRun) -> None:
+    assert_is_exact(killed_run.run.output(TIMEOUT_SECONDS))
+    # Only what was running when a host was killed has run again.
+    assert CHUNKS <= killed_run.host.output.count(EXECUTING_CHUNK) <= CHUNKS + 2 * AT_ONCE

@@ -1,0 +1,128 @@
+"""The documents against the checkout: what they link to, name and quote is there.
+
+Rule of this file: it checks only what can be checked without running anything, so that it never stands in the way of a
+better sentence.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import dev
+from devhost.cli import main as devhost
+
+ROOT = Path(__file__).parents[3]
+DOCUMENTS = sorted(
+    path.relative_to(ROOT) for folder in ("", "docs", "sample_data") for path in (ROOT / folder).glob("*.md")
+)
+README = ROOT / "README.md"
+
+FENCE = re.compile(r"^```(?P<language>[^\n`]*)\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"\[[^\]]*\]\((?P<target>[^)\s]+)\)")
+HEADING = re.compile(r"^#+ (?P<text>.+)$", re.MULTILINE)
+DEV_COMMAND = re.compile(r"\b(?:py|python[\d.]*) dev\.py (?P<command>[a-z]+)|`dev\.py (?P<short>[a-z]+)`")
+# UTF-8 that was read as Windows-1252 and written again, or could not be read.
+MOJIBAKE = re.compile("[\u00c2\u00c3\u00e2][\u0080-\u00bf\u20ac\u2122\u0153\u201a-\u201e]|\ufffd")
+
+every_document = pytest.mark.parametrize("document", DOCUMENTS, ids=str)
+
+
+def read(document: Path) -> str:
+    return (ROOT / document).read_text("utf-8")
+
+
+def prose(document: Path) -> str:
+    return FENCE.sub("", read(document))
+
+
+def links(document: Path) -> Iterator[tuple[str, str]]:
+    """Path and fragment of every link into this repository."""
+    for match in LINK.finditer(prose(document)):
+        target = match["target"]
+        if "://" not in target:
+            path, _, fragment = target.partition("#")
+            yield path, fragment
+
+
+def anchors(document: Path) -> set[str]:
+    """The fragments that a repository host makes of the headings."""
+    texts = (match["text"].lower() for match in HEADING.finditer(prose(document)))
+    return {re.sub(r"[^\w\- ]", "", text).replace(" ", "-") for text in texts}
+
+
+def fenced(document: Path, language: str) -> list[str]:
+    return [match["body"] for match in FENCE.finditer(read(document)) if match["language"] == language]
+
+
+def section(text: str, heading: str) -> str:
+    return re.split(r"^#+ ", text.partition(f"{heading}\n")[2], maxsplit=1, flags=re.MULTILINE)[0]
+
+
+def test_there_are_documents() -> None:
+    assert {Path("README.md"), Path("best_practices.md"), Path("docs", "durability.md")} <= set(DOCUMENTS)
+
+
+@every_document
+def test_every_link_leads_somewhere(document: Path) -> None:
+    broken = []
+    for path, fragment in links(document):
+        target = (ROOT / document.parent / path).resolve() if path else ROOT / document
+        if not target.exists() or (fragment and fragment not in anchors(target)):
+            broken.append(f"{path}#{fragment}")
+    assert broken == []
+
+
+@every_document
+def test_every_fence_is_closed(document: Path) -> None:
+    assert "```" not in prose(document)
+
+
+@every_document
+def test_every_json_block_is_json(document: Path) -> None:
+    for block in fenced(document, "json"):
+        json.loads(block)
+
+
+@every_document
+def test_the_text_is_utf_8_and_was_never_anything_else(document: Path) -> None:
+    text = read(document)
+    assert not text.startswith("\ufeff")
+    assert "\r" not in text
+    assert MOJIBAKE.findall(text) == []
+
+
+@every_document
+def test_every_command_of_dev_py_exists(document: Path) -> None:
+    named = {match["command"] or match["short"] for match in DEV_COMMAND.finditer(read(document))}
+    assert named <= set(dev.COMMANDS)
+
+
+def test_the_layout_names_what_is_there() -> None:
+    layout = FENCE.search(section(README.read_text("utf-8"), "### Layout") or "")
+    assert layout is not None
+    named = [line.split()[0] for line in layout["body"].splitlines()]
+    assert len(named) > 10
+    assert [name for name in named if not (ROOT / name).exists()] == []
+
+
+def test_the_options_of_devhost_are_those_of_its_help(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        devhost(["start", "--help"])
+    offered = set(re.findall(r"--[a-z-]+", capsys.readouterr().out)) - {"--help", "--prefix"}
+    documented = section(README.read_text("utf-8"), "### Options of devhost")
+    table = "\n".join(line.split("|")[1] for line in documented.splitlines() if line.startswith("|"))
+    assert set(re.findall(r"--[a-z-]+", table)) - {"---"} == offered
+
+
+@pytest.mark.parametrize("damaged", ["Ã¤", "â€œquoted", "\ufffd"])
+def test_damaged_text_is_recognised(damaged: str) -> None:
+    assert MOJIBAKE.search(damaged)
+
+
+def test_text_of_other_languages_is_not_taken_for_damaged() -> None:
+    assert not MOJIBAKE.search("Ångström, Âge, château, Ünïcode, 10 µs, …")
