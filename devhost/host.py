@@ -40,6 +40,7 @@ from devhost.web.admin import HostStatus
 from devhost.web.links import Links
 from devhost.web.router import full_template
 from devhost.web.server import WebServer
+from devhost.worker.builtin_http import with_http
 from devhost.worker.pool import WorkerPool
 from devhost.worker_id import is_abandoned, own_worker_id
 
@@ -156,7 +157,7 @@ class Host:
         hub = await self._start_hub(resources)
         links = Links(hub_name=settings.durable.hub_name, connection_name=_short(settings.storage.connection_name))
         pool = await self._start_workers(app, links, resources)
-        running = RunningInvocations(pool)
+        running = RunningInvocations(await resources.enter_async_context(with_http(pool)))
         orchestrators = app.of_kind(TriggerKind.ORCHESTRATION)
         client = OrchestrationClient(hub, orchestrators, clock, overridable=settings.durable.overridable_states)
         web = WebServer(app, running, client, links, settings.http, self._status)

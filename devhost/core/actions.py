@@ -19,10 +19,13 @@ from devhost.errors import UnsupportedFeatureError, UserCodeError
 from devhost.types import JsonValue
 
 FAILURE_LABEL = "$OutOfProcData$:"
+# The activity that every host has for call_http, and its one input.
+HTTP_ACTIVITY = "BuiltIn::HttpActivity"
+HTTP_INPUT = "request"
 
 _MAX_RETRY_INTERVAL_MILLISECONDS = 6 * 24 * 3600 * 1000
 _COMPOUND = (11, 12)
-_UNSUPPORTED = {7: "call_entity", 9: "signal_entity", 10: "signal_entity"}
+_UNSUPPORTED = {7: "call_entity", 8: "call_http with a token source", 9: "signal_entity", 10: "signal_entity"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -181,7 +184,7 @@ def _action(entry: Mapping[str, Any]) -> Action:
         return ContinueAsNew(input=entry.get("input"))
     if kind == 6:
         return WaitForExternalEvent(name=entry["externalEventName"])
-    if kind == 8:
+    if kind == 8 and not entry["httpRequest"].get("tokenSource"):
         return CallHttp(request=compact(entry["httpRequest"]))
     feature = _UNSUPPORTED.get(kind, f"action type {kind}")
     raise UnsupportedFeatureError(f"the orchestrator uses {feature}, which devhost does not support yet")

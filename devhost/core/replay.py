@@ -14,7 +14,15 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from devhost.core.actions import CallActivity, CallHttp, CallSubOrchestrator, CreateTimer, RetryOptions, Work
+from devhost.core.actions import (
+    HTTP_ACTIVITY,
+    CallActivity,
+    CallHttp,
+    CallSubOrchestrator,
+    CreateTimer,
+    RetryOptions,
+    Work,
+)
 from devhost.core.history import (
     HistoryEvent,
     SubOrchestrationInstanceCreated,
@@ -26,8 +34,6 @@ from devhost.core.history import (
 )
 from devhost.core.messages import answered_task_id
 from devhost.errors import NonDeterminismError
-
-HTTP_ACTIVITY = "BuiltIn::HttpActivity"
 
 
 @dataclass(frozen=True, kw_only=True)

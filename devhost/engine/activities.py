@@ -12,6 +12,7 @@ from typing import cast
 from devhost.app.invocation import Failure, Invocation
 from devhost.app.model import Function
 from devhost.clock import Clock
+from devhost.core.actions import HTTP_ACTIVITY, HTTP_INPUT
 from devhost.core.history import HistoryEvent, TaskCompleted, TaskFailed, TaskScheduled
 from devhost.core.messages import TaskMessage
 from devhost.core.payload import activity_argument, normalize_result
@@ -55,17 +56,11 @@ class Activities:
         await self._hub.complete_activity(item, reply)
 
     async def _answer(self, request: TaskScheduled, dequeue_count: int) -> HistoryEvent:
-        function = self._functions.get(request.name.lower())
-        if function is None:
+        invocation = self._invocation(request)
+        if invocation is None:
             return self._failed(request, f" Activity function '{request.name}' does not exist.", "")
         try:
-            outcome = await self._executor.invoke(
-                Invocation(
-                    invocation_id=str(uuid.uuid4()),
-                    function_name=function.name,
-                    inputs={function.trigger.name: activity_argument(request.input)},
-                )
-            )
+            outcome = await self._executor.invoke(invocation)
         except FunctionTimeout as error:
             return self._failed(request, f" {error}", "")
         except WorkerCrashed as error:
@@ -78,6 +73,17 @@ class Activities:
             timestamp=self._clock.now(),
             task_scheduled_id=request.event_id,
             result=normalize_result(outcome.return_value),
+        )
+
+    def _invocation(self, request: TaskScheduled) -> Invocation | None:
+        """The call that the request asks for; None where there is no such activity."""
+        function = self._functions.get(request.name.lower())
+        if function is None and request.name != HTTP_ACTIVITY:
+            return None
+        return Invocation(
+            invocation_id=str(uuid.uuid4()),
+            function_name=function.name if function else HTTP_ACTIVITY,
+            inputs={function.trigger.name if function else HTTP_INPUT: activity_argument(request.input)},
         )
 
     def _failed(self, request: TaskScheduled, text: str, details: str) -> TaskFailed:

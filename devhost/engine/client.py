@@ -11,7 +11,15 @@ from dataclasses import replace
 
 from devhost.app.model import Function
 from devhost.clock import Clock
-from devhost.core.history import ExecutionStarted, ExecutionTerminated, HistoryEvent, OrchestrationInstance
+from devhost.core.history import (
+    EventRaised,
+    ExecutionResumed,
+    ExecutionStarted,
+    ExecutionSuspended,
+    ExecutionTerminated,
+    HistoryEvent,
+    OrchestrationInstance,
+)
 from devhost.core.ids import instance_id_problem
 from devhost.core.messages import TaskMessage
 from devhost.core.status import RuntimeStatus
@@ -97,12 +105,78 @@ class OrchestrationClient:
         Raises:
             RequestError: 404 where it is unknown, 410 where it has ended already.
         """
+        await self.get_active(instance_id)
+        await self._send(instance_id, ExecutionTerminated(timestamp=self._clock.now(), input=reason))
+
+    async def raise_event(self, instance_id: str, name: str, input_text: str | None) -> None:
+        """Sends an event to an instance; it is kept until the orchestrator waits for it. `input_text` is JSON text.
+
+        Raises:
+            RequestError: 404 where the instance is unknown, 410 where it has ended already.
+        """
+        await self.get_active(instance_id)
+        await self._send(instance_id, EventRaised(timestamp=self._clock.now(), name=name, input=input_text))
+
+    async def suspend(self, instance_id: str, reason: str) -> None:
+        """Asks an instance to pause: what comes for it waits until it is resumed.
+
+        Raises:
+            RequestError: 404 where it is unknown, 410 where it has ended, 500 (as upstream) where it is suspended.
+        """
+        record = await self.get_active(instance_id)
+        if record.runtime_status is RuntimeStatus.SUSPENDED:
+            raise RequestError(500, f"Cannot suspend orchestration instance in the Suspended state: '{instance_id}'")
+        await self._send(instance_id, ExecutionSuspended(timestamp=self._clock.now(), reason=reason))
+
+    async def resume(self, instance_id: str, reason: str) -> None:
+        """Asks a suspended instance to go on.
+
+        Raises:
+            RequestError: 404 where it is unknown, 410 where it has ended, 500 (as upstream) where it is not suspended.
+        """
+        record = await self.get_active(instance_id)
+        status = record.runtime_status
+        if status is not RuntimeStatus.SUSPENDED:
+            raise RequestError(
+                500, f"Cannot resume orchestration instance in the {status.value} state: '{instance_id}'"
+            )
+        await self._send(instance_id, ExecutionResumed(timestamp=self._clock.now(), reason=reason))
+
+    async def restart(self, instance_id: str, *, with_new_id: bool) -> str:
+        """Starts the same orchestrator with the same input again and returns the id.
+
+        Raises:
+            RequestError: 400 where the instance is unknown, or its orchestrator is.
+            InstanceExists: it keeps its id and has not ended.
+        """
+        record = await self._hub.get_instance(instance_id)
+        if record is None:
+            raise RequestError(
+                400,
+                "InstanceId does not match a valid orchestration instance.",
+                f"An orchestration with the instanceId {instance_id} was not found.",
+            )
+        return await self.start(
+            record.name,
+            instance_id=None if with_new_id else instance_id,
+            input_text=record.input,
+            version=record.version,
+        )
+
+    async def get_active(self, instance_id: str) -> InstanceRecord:
+        """The record of an instance that has not ended.
+
+        Raises:
+            RequestError: 404 where it is unknown, 410 where it has ended already.
+        """
         record = await self._hub.get_instance(instance_id)
         if record is None:
             raise RequestError(404, f"No instance with ID '{instance_id}' was found.")
         if record.runtime_status.is_terminal:
             raise RequestError(410, f"The instance '{instance_id}' is {record.runtime_status.value} already.")
-        event = ExecutionTerminated(timestamp=self._clock.now(), input=reason)
+        return record
+
+    async def _send(self, instance_id: str, event: HistoryEvent) -> None:
         target = OrchestrationInstance(instance_id=instance_id, execution_id=None)
         await self._hub.send(TaskMessage(event=event, target=target))
 

@@ -23,7 +23,7 @@ from devhost.web.page_token import token_from_header, token_to_header
 from devhost.web.request import EdgeRequest
 from devhost.web.start import Starter
 from devhost.web.status_view import HistoryOptions, history_json, status_json
-from devhost.web.stored import json_array
+from devhost.web.stored import body_to_input, json_array
 
 _TOKEN_HEADER = "x-ms-continuation-token"
 _PAGE_SIZE = 100
@@ -73,10 +73,10 @@ class ManagementApi:
             _route("DELETE", r"instances/{id}", self._purge),
             _route("POST", r"instances/{id}/terminate", self._terminate),
             _route("POST", r"instances/{id}/rewind", _refuse("rewind")),
-            _route("POST", r"instances/{id}/restart", _refuse("restart")),
-            _route("POST", r"instances/{id}/suspend", _refuse("suspend")),
-            _route("POST", r"instances/{id}/resume", _refuse("resume")),
-            _route("POST", r"instances/{id}/raiseEvent/{event}", _refuse("external events")),
+            _route("POST", r"instances/{id}/restart", self._starter.restart),
+            _route("POST", r"instances/{id}/suspend", self._suspend),
+            _route("POST", r"instances/{id}/resume", self._resume),
+            _route("POST", r"instances/{id}/raiseEvent/{event}", self._raise_event),
             _route(" ".join(_VERBS), r"makeprimary", _make_primary),
         )
 
@@ -137,6 +137,25 @@ class ManagementApi:
 
     async def _terminate(self, request: EdgeRequest, parts: dict[str, str]) -> web.Response:
         await self._client.terminate(parts["id"], request.query.text("reason") or "")
+        return empty(202)
+
+    async def _suspend(self, request: EdgeRequest, parts: dict[str, str]) -> web.Response:
+        await self._client.suspend(parts["id"], request.query.text("reason") or "")
+        return empty(202)
+
+    async def _resume(self, request: EdgeRequest, parts: dict[str, str]) -> web.Response:
+        await self._client.resume(parts["id"], request.query.text("reason") or "")
+        return empty(202)
+
+    async def _raise_event(self, request: EdgeRequest, parts: dict[str, str]) -> web.Response:
+        """The checks come in the order of the original: the instance, the content type, the content."""
+        await self._client.get_active(parts["id"])
+        if request.header("Content-Type").partition(";")[0].strip().lower() != "application/json":
+            return json_answer({"Message": "Only application/json request content is supported"}, status=400)
+        text = body_to_input(await request.read())
+        if text is None:
+            raise RequestError(400, "Invalid JSON content", "The body is empty")
+        await self._client.raise_event(parts["id"], parts["event"], text)
         return empty(202)
 
     async def _purge(self, _: EdgeRequest, parts: dict[str, str]) -> web.Response:

@@ -1,4 +1,4 @@
-"""The start route of the management API, with its wait mode.
+"""The start and restart routes of the management API, with their wait mode.
 
 Mirrors HandleStartOrchestratorRequestAsync and WaitForCompletionOrCreateCheckStatusResponseAsync of HttpApiHandler. In
 wait mode the instance is started before the times are judged, as in the original.
@@ -40,6 +40,15 @@ class Starter:
             input_text=body_to_input(await request.read()),
             version=request.query.text("version"),
         )
+        return await self._answer(request, instance_id)
+
+    async def restart(self, request: EdgeRequest, parts: dict[str, str]) -> web.Response:
+        with_new_id = request.query.boolean("restartWithNewInstanceId", True)
+        instance_id = await self._client.restart(parts["id"], with_new_id=with_new_id)
+        return await self._answer(request, instance_id)
+
+    async def _answer(self, request: EdgeRequest, instance_id: str) -> web.Response:
+        """202 with the management URLs, or the outcome where the request asks to wait for it."""
         timeout = request.query.seconds("timeout")
         interval = request.query.seconds("pollingInterval")
         if timeout is not None and interval is not None:

@@ -1,0 +1,111 @@
+"""The activity behind `call_http`, against a server of the test's own."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+pytest.importorskip("aiohttp", reason="the host calls through aiohttp")
+
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+from devhost.app.invocation import Invocation, InvocationResult
+from devhost.core.actions import HTTP_ACTIVITY, HTTP_INPUT
+from devhost.worker.builtin_http import with_http
+
+
+class Elsewhere:
+    """Stands for the worker processes."""
+
+    async def invoke(self, invocation: Invocation) -> InvocationResult:
+        return InvocationResult(return_value=f'"{invocation.function_name}"')
+
+
+async def echo(request: web.Request) -> web.Response:
+    headers = [("Set-Cookie", "a=1"), ("Set-Cookie", "b=2"), ("X-Type", request.headers.get("Content-Type", ""))]
+    status = int(request.query.get("status", "200"))
+    return web.Response(status=status, text=f"{request.method} {await request.text()}", headers=headers)
+
+
+async def moved(request: web.Request) -> web.Response:
+    raise web.HTTPFound("/echo")
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[TestServer]:
+    app = web.Application()
+    app.router.add_route("*", "/echo", echo)
+    app.router.add_route("*", "/moved", moved)
+    server = TestServer(app)
+    async with server:
+        yield server
+
+
+async def result_of(request: dict[str, Any], name: str = HTTP_ACTIVITY) -> InvocationResult:
+    async with with_http(Elsewhere()) as executor:
+        return await executor.invoke(
+            Invocation(invocation_id="i", function_name=name, inputs={HTTP_INPUT: json.dumps(request)})
+        )
+
+
+async def answer_to(request: dict[str, Any]) -> dict[str, Any]:
+    result = await result_of(request)
+    assert result.failure is None, result.failure
+    answer: dict[str, Any] = json.loads(result.return_value or "")
+    return answer
+
+
+async def test_status_content_and_headers_come_back(server: TestServer) -> None:
+    answer = await answer_to({"method": "POST", "uri": str(server.make_url("/echo")), "content": '{"k": 1}'})
+    assert (answer["statusCode"], answer["content"]) == (200, 'POST {"k": 1}')
+    assert answer["headers"]["Set-Cookie"] == ["a=1", "b=2"]
+    assert answer["headers"]["X-Type"] == "text/plain"
+    assert not {"Content-Type", "Content-Length"} & set(answer["headers"])
+
+
+async def test_headers_are_sent_as_given(server: TestServer) -> None:
+    headers = {"content-type": "application/json"}
+    uri = str(server.make_url("/echo"))
+    answer = await answer_to({"method": "PUT", "uri": uri, "content": "{}", "headers": headers})
+    assert answer["headers"]["X-Type"] == "application/json"
+
+
+@pytest.mark.parametrize("status", [202, 404, 500])
+async def test_every_status_is_an_answer(server: TestServer, status: int) -> None:
+    uri = str(server.make_url("/echo").with_query(status=status))
+    assert (await answer_to({"method": "GET", "uri": uri, "content": None, "headers": None}))["statusCode"] == status
+
+
+async def test_redirects_are_followed(server: TestServer) -> None:
+    answer = await answer_to({"method": "GET", "uri": str(server.make_url("/moved"))})
+    assert answer["statusCode"] == 200
+
+
+async def test_a_server_that_is_not_there_is_a_failure_that_names_it(unused_tcp_port: int) -> None:
+    result = await result_of({"method": "GET", "uri": f"http://127.0.0.1:{unused_tcp_port}/"})
+    assert result.failure is not None
+    assert str(unused_tcp_port) in result.failure.message
+
+
+@pytest.mark.parametrize(
+    ("request_", "text"),
+    [
+        ({"method": "GET", "uri": "nonsense"}, "nonsense"),
+        (
+            {"method": "POST", "uri": "http://127.0.0.1", "content": "x", "headers": {"Content-Type": "multipart/x"}},
+            "Multipart",
+        ),
+    ],
+)
+async def test_a_request_that_cannot_be_sent_is_a_failure(request_: dict[str, Any], text: str) -> None:
+    result = await result_of(request_)
+    assert result.failure is not None
+    assert text in result.failure.message
+
+
+async def test_every_other_call_is_passed_on() -> None:
+    assert (await result_of({}, name="Say")).return_value == '"Say"'
