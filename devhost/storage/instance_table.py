@@ -150,7 +150,10 @@ class InstanceTable:
         name = self._payloads.name_of(text) if text else None
         if name is None:
             return text
-        content = await self._payloads.download(name)
+        try:
+            content = await self._payloads.download(name)
+        except Missing:
+            return text  # half purged: better a dead link than no answer
         return _input_of_start(content) if name.endswith(_START_MESSAGE_SUFFIX) else content
 
 
