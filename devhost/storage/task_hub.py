@@ -175,6 +175,7 @@ class AzureStorageTaskHub:
         self, item: OrchestrationWorkItem, checkpoint: Checkpoint, deferred: Sequence[ReceivedMessage] = ()
     ) -> None:
         batch = self._sessions.batch_out(item.instance_id)
+        # The order is the guarantee: whatever a crash leaves undone is done again, because the messages go last.
         await self._outbox.send_all(checkpoint.outbox)
         blobs = await self._append_history(batch, item, checkpoint)
         if checkpoint.update:
@@ -278,9 +279,12 @@ class AzureStorageTaskHub:
         self._control.expect_confirmation(execution_id)
         try:
             blob = await self._outbox.send(start)
-            await self._instances.write_pending(event, message_blob=blob, etag=found.etag if found else None)
+            winner = await self._instances.write_pending(event, message_blob=blob, etag=found.etag if found else None)
         finally:
             self._control.confirm(execution_id)
+        if winner is not None and winner.execution_id != start.target.execution_id:
+            # Two clients started the instance at once. Nothing confirms this start, so it is dropped when it arrives.
+            raise InstanceExists(instance_id, winner.runtime_status.value)
 
     async def send(self, message: TaskMessage) -> None:
         await self._outbox.send(message)
