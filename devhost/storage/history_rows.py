@@ -80,7 +80,8 @@ def event_of_row(row: Mapping[str, Any]) -> HistoryEvent:
             is_played=bool(row.get("IsPlayed", False)),
             **members,
         )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except Exception as error:
+        # A row may hold anything; whatever it breaks, it is the row that is wrong.
         raise StorageError(
             f"History row {row.get('PartitionKey')}/{row.get('RowKey')} is unreadable: {error!r}"
         ) from error
@@ -97,11 +98,6 @@ def _member(name: str, value: Any) -> Any:
 
 
 def plain_time(value: datetime) -> datetime:
-    """A time without the SDK's own datetime class, which keeps its text beside it and would defeat comparisons."""
-    return (
-        datetime.fromtimestamp(value.timestamp(), timezone.utc)
-        if value.tzinfo is None
-        else datetime(
-            value.year, value.month, value.day, value.hour, value.minute, value.second, value.microsecond, timezone.utc
-        )
-    )
+    """A time without the SDK's own datetime class, which keeps the stored text beside it."""
+    utc = value.astimezone(timezone.utc)
+    return datetime(utc.year, utc.month, utc.day, utc.hour, utc.minute, utc.second, utc.microsecond, timezone.utc)

@@ -7,6 +7,7 @@ DurableTask.AzureStorage.AzureTableTrackingStore.
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -110,11 +111,11 @@ class HistoryTable:
         for index, event in enumerate(events, first_index):
             row = {"PartitionKey": partition_key, "RowKey": row_key(index), **row_of_event(event, execution_id)}
             rows.append(await self._offload(row, blobs))
-        transactions = list(_transactions(rows))
+        parts = list(transactions(rows))
         etag = sentinel_etag
-        for number, transaction in enumerate(transactions, 1):
-            sentinel = self._sentinel(partition_key, execution_id, is_last=number == len(transactions))
-            etag = await self._write(transaction, sentinel, etag)
+        for number, part in enumerate(parts, 1):
+            sentinel = self._sentinel(partition_key, execution_id, is_last=number == len(parts))
+            etag = await self._write(part, sentinel, etag)
         return etag or "", blobs
 
     async def _offload(self, row: Row, blobs: dict[str, str]) -> Row:
@@ -188,7 +189,8 @@ def _until_debris(rows: Sequence[Any], execution_id: str | None) -> Iterator[Any
         yield row
 
 
-def _transactions(rows: Sequence[Row]) -> Iterator[list[Row]]:
+def transactions(rows: Sequence[Row]) -> Iterator[list[Row]]:
+    """Rows in as many transactions as the service's limits ask for, the sentinel not counted."""
     pending: list[Row] = []
     size = 0
     for row in rows:
@@ -204,7 +206,12 @@ def _transactions(rows: Sequence[Row]) -> Iterator[list[Row]]:
 
 def _estimated_bytes(row: Row) -> int:
     texts = (row.get(column) for column in LARGE_COLUMNS)
-    return _ROW_OVERHEAD_BYTES + sum(2 * utf16_units(text) for text in texts if isinstance(text, str))
+    return _ROW_OVERHEAD_BYTES + sum(_text_bytes(text) for text in texts if isinstance(text, str))
+
+
+def _text_bytes(text: str) -> int:
+    # What is stored, or what is sent: the SDK escapes all that is not ASCII, to up to six bytes per unit.
+    return max(2 * utf16_units(text), len(json.dumps(text)))
 
 
 def _sentinel_operation(sentinel: Row, etag: str | None) -> Operation:

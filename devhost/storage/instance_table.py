@@ -64,10 +64,13 @@ class InstanceTable:
         found = await self.find(instance_id)
         return await self._with_payloads(found) if found else None
 
-    async def write_pending(self, start: ExecutionStarted, *, message_blob: str | None, etag: str | None) -> None:
+    async def write_pending(
+        self, start: ExecutionStarted, *, message_blob: str | None, etag: str | None
+    ) -> InstanceRecord | None:
         """Confirms a start that was sent; `etag` is that of the row seen before, None where there was none.
 
-        Does nothing where the row has changed since: then an episode of this start was faster.
+        Writes nothing where the row has changed since, and returns it: an episode of this start was faster, or
+        another start.
         """
         instance_id = start.orchestration_instance.instance_id
         input_text = (
@@ -85,7 +88,9 @@ class InstanceTable:
                         row, mode=UpdateMode.REPLACE, etag=etag, match_condition=MatchConditions.IfNotModified
                     )
         except Conflict:
-            return
+            found = await self.find(instance_id)
+            return found.record if found else None
+        return None
 
     async def merge(self, instance_id: str, update: InstanceUpdate, blobs: Mapping[str, str]) -> None:
         """Merges what a checkpoint changes; `blobs` are those of payloads that its history has stored already."""
@@ -150,7 +155,10 @@ class InstanceTable:
         name = self._payloads.name_of(text) if text else None
         if name is None:
             return text
-        content = await self._payloads.download(name)
+        try:
+            content = await self._payloads.download(name)
+        except Missing:
+            return text  # half purged: better a dead link than no answer
         return _input_of_start(content) if name.endswith(_START_MESSAGE_SUFFIX) else content
 
 

@@ -87,7 +87,10 @@ def envelope_from_text(text: str) -> Envelope | OffloadedEnvelope:
         if blob_name := envelope.get("CompressedBlobName"):
             return OffloadedEnvelope(str(blob_name))
         return Envelope(message=_message_from_json(envelope), sequence_number=int(envelope.get("SequenceNumber") or 0))
-    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+    except PoisonMessage:
+        raise
+    except Exception as error:
+        # A queue may hold anything; whatever a text breaks, it is the text that is wrong.
         raise PoisonMessage(f"not a task message: {error!r}") from error
 
 
@@ -125,12 +128,22 @@ def _context_to_json(message: TaskMessage) -> JsonValue:
 
 def _message_from_json(envelope: Mapping[str, Any]) -> TaskMessage:
     task_message = envelope["TaskMessage"]
+    event = event_from_json(task_message["Event"])
+    target = instance_from_json(task_message["OrchestrationInstance"])
+    _require_text_or_none(target.execution_id)
+    if isinstance(event, ExecutionStarted):
+        _require_text_or_none(event.orchestration_instance.execution_id)
     return TaskMessage(
-        event=event_from_json(task_message["Event"]),
-        target=instance_from_json(task_message["OrchestrationInstance"]),
+        event=event,
+        target=target,
         sender=_sender_from_json(envelope.get("Sender")),
         episode=envelope.get("Episode"),
     )
+
+
+def _require_text_or_none(execution_id: object) -> None:
+    if not isinstance(execution_id, (str, type(None))):
+        raise PoisonMessage(f"{execution_id!r} is not an execution id")
 
 
 def _sender_from_json(sender: Mapping[str, Any] | None) -> OrchestrationInstance | None:

@@ -19,7 +19,10 @@ from devhost.storage.work_items import WorkItemInbox
 
 
 class Receiver:
-    """Runs the listeners; the `PartitionListener` of the lease loop."""
+    """Runs the listeners; the `PartitionListener` of the lease loop.
+
+    `on_hand_over` is called when a partition comes or goes: what was known of its instances may be out of date.
+    """
 
     def __init__(
         self,
@@ -29,7 +32,7 @@ class Receiver:
         control: ControlInbox,
         work_items: WorkItemInbox,
         tasks: TaskOwner,
-        on_cease: Callable[[], None],
+        on_hand_over: Callable[[], None],
     ) -> None:
         self._options = options
         self._queues = queues
@@ -37,13 +40,15 @@ class Receiver:
         self._control = control
         self._work_items = work_items
         self._tasks = tasks
-        self._on_cease = on_cease
+        self._on_hand_over = on_hand_over
         self._is_full = False
         self._running: dict[str, tuple[QueueListener, asyncio.Task[None]]] = {}
 
     def listen(self, partition: str) -> None:
         if partition in self._running:
             return
+        # Another host may have worked on its instances until now.
+        self._on_hand_over()
         self._run(
             QueueListener(
                 self._queues.queue(partition),
@@ -56,7 +61,7 @@ class Receiver:
 
     async def cease(self, partition: str) -> None:
         await self._end(partition)
-        self._on_cease()
+        self._on_hand_over()
         given_back = self._sessions.remove_waiting(partition) + self._control.remove_early(partition)
         await self._queues.release(held.stored for held in given_back)
 

@@ -9,6 +9,7 @@ written are kept in memory.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 
@@ -26,7 +27,7 @@ from devhost.engine.ports import (
     OrchestrationWorkItem,
     ReceivedMessage,
 )
-from devhost.errors import InstanceExists
+from devhost.errors import InstanceExists, StorageError, StorageUnavailable
 from devhost.storage.concurrency import Signal, TaskOwner, call_each
 from devhost.storage.history_cache import HistoryCache
 from devhost.storage.history_table import History, HistoryTable
@@ -43,6 +44,8 @@ from devhost.storage.resources import create_resources
 from devhost.storage.services import Services, open_services
 from devhost.storage.sessions import Batch, HeldMessage, Sessions
 from devhost.storage.work_items import WorkItemInbox
+
+_log = logging.getLogger("Host.TaskHub")
 
 
 @asynccontextmanager
@@ -114,13 +117,13 @@ class AzureStorageTaskHub:
             self._work_items.fail(self._tasks.failure)
 
     async def fetch_orchestration(self) -> OrchestrationWorkItem:
-        batch = await self._next_batch()
-        try:
-            history = await self._history_for(batch)
-        except BaseException:
-            self._sessions.put_back(batch)
-            self._changed.notify()
-            raise
+        while True:
+            batch = await self._next_batch()
+            history = await self._readable_history(batch)
+            if history is not None:
+                return self._work_item(batch, history)
+
+    def _work_item(self, batch: Batch, history: History) -> OrchestrationWorkItem:
         batch.execution_id = batch.execution_id or history.execution_id
         self._sessions.absorb(batch)
         batch.sentinel_etag = history.sentinel_etag
@@ -139,6 +142,26 @@ class AzureStorageTaskHub:
                 return batch
             await self._changed.wait()
 
+    async def _readable_history(self, batch: Batch) -> History | None:
+        """The history a batch continues; None where it is damaged, and then the batch is out of the way."""
+        try:
+            return await self._history_for(batch)
+        except StorageUnavailable:
+            self._put_back(batch)
+            raise
+        except StorageError as error:
+            _log.error("The history of instance '%s' cannot be read; it waits: %s", batch.instance_id, error)
+            await call_each(self._queues.try_to_abandon, [held.stored for held in batch.messages])
+            self._finish(batch)
+            return None
+        except BaseException:
+            self._put_back(batch)
+            raise
+
+    def _put_back(self, batch: Batch) -> None:
+        self._sessions.put_back(batch)
+        self._changed.notify()
+
     async def _history_for(self, batch: Batch) -> History:
         history = self._cache.get(batch.instance_id)
         if history is None:
@@ -156,6 +179,7 @@ class AzureStorageTaskHub:
         held: Sequence[ReceivedMessage] = (),
     ) -> None:
         batch = self._sessions.batch_out(item.instance_id)
+        # The order is the guarantee: whatever a crash leaves undone is done again, because the messages go last.
         await self._outbox.send_all(checkpoint.outbox)
         blobs = await self._append_history(batch, item, checkpoint)
         if checkpoint.update:
@@ -257,9 +281,12 @@ class AzureStorageTaskHub:
         self._control.expect_confirmation(execution_id)
         try:
             blob = await self._outbox.send(start)
-            await self._instances.write_pending(event, message_blob=blob, etag=found.etag if found else None)
+            winner = await self._instances.write_pending(event, message_blob=blob, etag=found.etag if found else None)
         finally:
             self._control.confirm(execution_id)
+        if winner is not None and winner.execution_id != start.target.execution_id:
+            # Two clients started the instance at once. Nothing confirms this start, so it is dropped when it arrives.
+            raise InstanceExists(instance_id, winner.runtime_status.value)
 
     async def send(self, message: TaskMessage) -> None:
         await self._outbox.send(message)

@@ -53,6 +53,11 @@ class Account:
         client = self.tables.get_table_client(f"{self.hub_name}{table}")
         return str(client.get_entity("order-42", row_key).metadata["etag"])
 
+    def spoil_history(self, instance_id: str, row_key: str) -> None:
+        """Makes one event of an instance unreadable."""
+        client = self.tables.get_table_client(f"{self.hub_name}History")
+        client.update_entity({"PartitionKey": instance_id, "RowKey": row_key, "EventType": "Novelty"})
+
     def put(self, queue: str, text: str) -> None:
         self.queues.get_queue_client(f"{self.lower}{queue}").send_message(text, time_to_live=-1)
 
@@ -72,6 +77,11 @@ class Account:
     def blob_text(self, name: str) -> str:
         container = self.blobs.get_container_client(f"{self.lower}-largemessages")
         return gzip.decompress(container.download_blob(name).readall()).decode()
+
+    def delete_blobs(self) -> None:
+        container = self.blobs.get_container_client(f"{self.lower}-largemessages")
+        for name in self.blob_names():
+            container.delete_blob(name)
 
 
 def _plain(value: Any) -> Any:

@@ -8,14 +8,19 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from devhost.clock import SystemClock
 from devhost.core.checkpoint import Checkpoint
 from devhost.core.history import TimerFired
 from devhost.core.messages import TaskMessage
+from devhost.core.status import RuntimeStatus
 from devhost.engine.ports import OrchestrationWorkItem, TaskHub
 from devhost.storage.message_json import envelope_to_text
+from devhost.storage.options import StorageOptions
+from devhost.storage.task_hub import open_task_hub
 from tests.contract.account import CONTROL, ORDER, OVERRIDABLE, START, Account, begun, next_item, nothing_comes
 from tests.eventually import eventually
 from tests.hubs import build
@@ -113,3 +118,29 @@ async def test_a_restart_that_is_allowed_again_does_not_wait_for_a_poll(hub: Tas
     await hub.start_instance(build.start("order-42", generation=1), overridable=OVERRIDABLE)
     await next_item(hub)
     assert build.now() - started_at < timedelta(seconds=1.5)
+
+
+async def test_an_instance_with_a_damaged_history_waits_and_blocks_no_other(
+    options: StorageOptions, hub: TaskHub, account: Account
+) -> None:
+    item = await begun(hub)
+    await hub.complete_orchestration(item, build.checkpoint(item))
+    await hub.stop()
+    account.spoil_history("order-42", "0000000000000001")
+    async with open_task_hub(replace(options, worker_id="host-b"), SystemClock()) as second:
+        await second.start()
+        await second.send(build.event_raised("order-42", "x"))
+        await second.send(build.event_raised("parcel-1", "x"))
+        assert (await next_item(second)).instance_id == "parcel-1"
+        assert await nothing_comes(second)
+    assert account.stored(CONTROL) == 1
+
+
+async def test_a_record_whose_payload_is_gone_can_still_be_listed(hub: TaskHub, account: Account) -> None:
+    item = await begun(hub)
+    await hub.complete_orchestration(item, build.checkpoint(item, output="x" * 40_000))
+    account.delete_blobs()
+    page = await hub.list_instances(build.EVERYTHING, page_size=10)
+    (record,) = page.records
+    assert record.runtime_status is RuntimeStatus.COMPLETED
+    assert (record.output or "").startswith("http")

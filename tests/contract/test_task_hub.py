@@ -303,6 +303,18 @@ async def test_starting_an_unfinished_instance_is_refused_and_leaves_it_alone(hu
     assert await nothing_comes(hub)
 
 
+async def test_of_two_starts_at_the_same_time_one_is_refused_and_one_runs(hub: TaskHub) -> None:
+    starts = [build.start("order-42"), build.start("order-42")]
+    results = await asyncio.gather(
+        *(hub.start_instance(each, overridable=FINISHED) for each in starts), return_exceptions=True
+    )
+    assert sorted(type(result).__name__ for result in results) == ["InstanceExists", "NoneType"]
+    item = await next_orchestration(hub)
+    assert item.execution_id == starts[results.index(None)].target.execution_id
+    await hub.complete_orchestration(item, build.checkpoint(item))
+    assert await nothing_comes(hub)
+
+
 async def test_a_finished_instance_starts_again_and_sees_nothing_of_before(hub: TaskHub) -> None:
     old = await finished(hub)
     item = await restarted(hub)

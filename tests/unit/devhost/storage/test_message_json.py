@@ -165,3 +165,28 @@ def test_the_stand_in_for_a_large_message_names_its_blob() -> None:
 def test_a_text_that_is_no_message_is_poison(text: str) -> None:
     with pytest.raises(PoisonMessage):
         envelope_from_text(text)
+
+
+@pytest.mark.parametrize(
+    ("member", "value"),
+    [
+        ("EventId", float("inf")),
+        ("Timestamp", "9999-99-99T00:00:00Z"),
+        ("OrchestrationInstance", {"InstanceId": "a", "ExecutionId": {}}),
+        ("OrchestrationInstance", 5),
+        ("EventType", []),
+        ("ParentInstance", "x"),
+    ],
+)
+def test_a_member_of_a_wrong_kind_is_poison_and_not_a_defect(member: str, value: object) -> None:
+    envelope = json.loads(START_TEXT)
+    envelope["TaskMessage"]["Event"][member] = value
+    with pytest.raises(PoisonMessage):
+        envelope_from_text(json.dumps(envelope))
+
+
+def test_a_target_without_a_usable_execution_id_is_poison() -> None:
+    envelope = json.loads(START_TEXT)
+    envelope["TaskMessage"]["OrchestrationInstance"]["ExecutionId"] = ["x"]
+    with pytest.raises(PoisonMessage, match="execution id"):
+        envelope_from_text(json.dumps(envelope))
