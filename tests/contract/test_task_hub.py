@@ -14,7 +14,7 @@ from datetime import timedelta
 import pytest
 
 from devhost.core.checkpoint import Checkpoint
-from devhost.core.history import EventRaised, ExecutionStarted, TaskScheduled, TimerFired
+from devhost.core.history import EventRaised, ExecutionStarted, TimerFired
 from devhost.core.status import RuntimeStatus
 from devhost.engine.ports import ActivityWorkItem, InstanceQuery, InstanceRecord, OrchestrationWorkItem, TaskHub
 from devhost.errors import InstanceExists, RequestError, StaleCheckpoint
@@ -135,17 +135,6 @@ async def test_another_host_reads_the_same_history(world: World) -> None:
     assert later.execution_id == item.execution_id
 
 
-async def test_the_inputs_of_tasks_are_not_kept_in_the_history(hub: TaskHub) -> None:
-    item = await started(hub)
-    message = build.task_scheduled(item, 0, input_text='["A-7"]')
-    await hub.complete_orchestration(item, build.checkpoint(item, message.event, outbox=(message,)))
-
-    activity = await next_activity(hub)
-    assert activity.received.message == message
-    stored = [event for event in await hub.read_history("order-42") if isinstance(event, TaskScheduled)]
-    assert [event.input for event in stored] == [None]
-
-
 async def test_the_reply_of_an_activity_reaches_its_instance(hub: TaskHub) -> None:
     item = await started(hub)
     message = build.task_scheduled(item, 0)
@@ -198,6 +187,30 @@ async def test_deferred_messages_come_again_and_the_others_are_gone(hub: TaskHub
     assert again.messages == (replace(early, dequeue_count=early.dequeue_count + 1),)
     await hub.complete_orchestration(again, Checkpoint())
     assert await nothing_comes(hub)
+
+
+async def test_held_messages_wait_for_the_next_item_and_are_no_reason_for_one(hub: TaskHub) -> None:
+    item = await together(hub, "first", "second")
+    early = item.messages[0]
+    await hub.complete_orchestration(item, Checkpoint(), held=[early])
+    assert await nothing_comes(hub)
+
+    await hub.send(build.event_raised("order-42", "third"))
+    again = await next_orchestration(hub)
+    assert [each.message.event for each in again.messages][:1] == [early.message.event]
+    assert len(again.messages) == 2
+    await hub.complete_orchestration(again, Checkpoint())
+    assert await nothing_comes(hub)
+
+
+async def test_held_messages_go_to_the_next_host_when_theirs_stops(world: World) -> None:
+    hub = await world.open()
+    item = await together(hub, "early")
+    await hub.complete_orchestration(item, Checkpoint(), held=item.messages)
+    await hub.stop()
+
+    again = await next_orchestration(await world.open(worker_id="host-b"))
+    assert [each.message.event for each in again.messages] == [each.message.event for each in item.messages]
 
 
 async def together(hub: TaskHub, *names: str) -> OrchestrationWorkItem:

@@ -119,6 +119,9 @@ class MemoryTaskHub:
 
     async def stop(self) -> None:
         self._is_started = False
+        for stored in itertools.chain(*self._held.values()):
+            stored.visible_at = self._clock.now()
+        self._held.clear()
 
     async def fetch_orchestration(self) -> OrchestrationWorkItem:
         while True:
@@ -135,7 +138,8 @@ class MemoryTaskHub:
         stored_history = self.storage.histories.get(instance_id)
         current = stored_history.execution_id if stored_history else None
         messages, execution_id = self._batch(first, current)
-        messages += [stored for stored in self._held.pop(instance_id, []) if stored not in messages]
+        held = self._held.pop(instance_id, [])
+        messages = held + [stored for stored in messages if stored not in held]
         events = stored_history.events if stored_history and execution_id == current else ()
         self._out[instance_id] = (stored_history.version if stored_history else 0, messages)
         return OrchestrationWorkItem(
