@@ -63,7 +63,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_make_collect_report(
     collector: pytest.Collector,
 ) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
-    """Skips a file that imports what only requirements-dev.txt brings: the app's own requirements will do for the rest."""
+    """Skips a file that imports what only requirements-dev.txt brings; for the rest the app's own will do."""
     report = yield
     missing = re.search(r"No module named '([\w.]+)'", str(report.longrepr)) if report.failed else None
     if missing and missing[1].startswith(DEVELOPMENT_PACKAGES) and not os.environ.get("CI"):
