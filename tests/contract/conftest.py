@@ -6,6 +6,8 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
+pytest.importorskip("azure.data.tables", reason="needs azure.data, which is in requirements-dev.txt")
+
 from devhost.azurite import Azurite
 from devhost.clock import SystemClock
 from devhost.engine.ports import TaskHub

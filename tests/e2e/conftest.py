@@ -37,14 +37,14 @@ class RunningHost(Protocol):
 @pytest.fixture
 def running_host(request: pytest.FixtureRequest, azurite: Azurite, hub_name: str, tmp_path: Path) -> RunningHost:
     """Every host of one test shares its storage and its task hub."""
-    _skip_with_base_url(request)
+    _skip_without_own_host(request)
     return _hosts(azurite.connection_string, hub_name, tmp_path / "host.log")
 
 
 @pytest.fixture(scope="module")
 def shared_host(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> RunningHost:
     """`running_host` for a host that the tests of one module share."""
-    _skip_with_base_url(request)
+    _skip_without_own_host(request)
     azurite: Azurite = request.getfixturevalue("azurite")
     return _hosts(azurite.connection_string, _new_hub_name(), tmp_path_factory.mktemp("host") / "host.log")
 
@@ -60,9 +60,12 @@ def app_url(request: pytest.FixtureRequest) -> Iterator[str]:
         yield host.url
 
 
-def _skip_with_base_url(request: pytest.FixtureRequest) -> None:
+def _skip_without_own_host(request: pytest.FixtureRequest) -> None:
     if request.config.getoption("--base-url"):
         pytest.skip("needs a host of its own")
+    # What devhost needs beside the app's requirements.
+    for module in ("anyio", "azure.data.tables", "azure.storage.blob", "azure.storage.queue"):
+        pytest.importorskip(module)
 
 
 def _new_hub_name() -> str:
@@ -70,6 +73,8 @@ def _new_hub_name() -> str:
 
 
 def _hosts(storage: str, hub_name: str, output_file: Path) -> RunningHost:
+    pytest.importorskip("azure.data.tables", reason="starts hosts, which needs requirements-dev.txt")
+
     def start(
         app_root: Path = HELLO_APP,
         *,

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+pytest.importorskip("azure.data.tables", reason="starts hosts, which needs requirements-dev.txt")
+
 from devhost import azurite as emulator
 from devhost.worker_id import is_process_alive
 from tests.e2e.conftest import HELLO_APP, RunningHost
@@ -121,6 +123,16 @@ class TestRefusal:
         assert code == 2
         assert f"does not answer on 127.0.0.1:{ports.blob}, " in one_line(err)
         assert "Start Azurite" in err
+
+    def test_of_an_emulator_of_which_only_a_part_answers_says_so(self, app_root: Path) -> None:
+        ports = emulator.free_ports()
+        with socket.socket() as other:
+            other.bind(("127.0.0.1", ports.blob))
+            other.listen()
+            code, _, err = refusal(app_root, storage=ports.connection_string)
+        assert code == 2
+        assert f"The Queue service at {ports.queue_endpoint} does not answer" in one_line(err)
+        assert "Azurite runs without all of its services" in err
 
     def test_of_a_connection_string_names_the_setting(self, app_root: Path) -> None:
         code, _, err = refusal(app_root, storage="nonsense")
