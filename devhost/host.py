@@ -172,6 +172,7 @@ class Host:
             max_activities=settings.durable.max_concurrent_activities,
             max_actions=settings.durable.max_orchestration_actions,
             stores_inputs=settings.storage.store_inputs,
+            renew_seconds=settings.storage.shortest_visibility_seconds / 3,
         )
         await hub.start()
         self._say_ready(app)

@@ -22,7 +22,6 @@ from devhost.engine.orchestrations import Orchestrations
 from devhost.engine.ports import Executor, TaskHub
 from devhost.errors import StaleCheckpoint, StorageError, WorkerError
 
-RENEW_INTERVAL_SECONDS = 30.0
 FIRST_BACK_OFF_SECONDS = 0.1
 MAX_BACK_OFF_SECONDS = 10.0
 
@@ -49,8 +48,9 @@ class Dispatcher(Generic[Item]):
     Each of its lanes waits for work by itself, so that the source knows how much is wanted and fetches it at once.
     """
 
-    def __init__(self, source: WorkSource[Item], *, limit: int) -> None:
+    def __init__(self, source: WorkSource[Item], *, limit: int, renew_seconds: float) -> None:
         self._source = source
+        self._renew_seconds = renew_seconds
         self._limit = limit
         self._is_failing = False
 
@@ -111,7 +111,7 @@ class Dispatcher(Generic[Item]):
 
     async def _renew(self, item: Item) -> None:
         while True:
-            await asyncio.sleep(RENEW_INTERVAL_SECONDS)
+            await asyncio.sleep(self._renew_seconds)
             try:
                 await self._source.renew(item)
             except StorageError as error:
@@ -119,7 +119,10 @@ class Dispatcher(Generic[Item]):
 
 
 class Engine:
-    """Both dispatchers of one app over one hub."""
+    """Both dispatchers of one app over one hub.
+
+    `renew_seconds` has to be well below the time for which the hub hides what it hands out.
+    """
 
     def __init__(
         self,
@@ -130,6 +133,7 @@ class Engine:
         *,
         max_orchestrations: int,
         max_activities: int,
+        renew_seconds: float = 10,
         max_actions: int = 100_000,
         stores_inputs: bool = False,
     ) -> None:
@@ -142,8 +146,8 @@ class Engine:
             stores_inputs=stores_inputs,
         )
         activities = Activities(hub, executor, app.of_kind(TriggerKind.ACTIVITY), clock)
-        self._orchestrations = Dispatcher(orchestrations, limit=max_orchestrations)
-        self._activities = Dispatcher(activities, limit=max_activities)
+        self._orchestrations = Dispatcher(orchestrations, limit=max_orchestrations, renew_seconds=renew_seconds)
+        self._activities = Dispatcher(activities, limit=max_activities, renew_seconds=renew_seconds)
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Runs until `stopping` is set and all work in hand is done."""

@@ -47,6 +47,12 @@ _ONLY_VALUES: Mapping[str, str | None] = {
 }
 
 
+# Upstream takes five minutes and half a minute. What a killed host had in hand comes back after the first, and is seen
+# after the second: on a developer's machine the next start follows at once, and polling an emulator costs nobody money.
+_VISIBILITY_SECONDS = 30
+_POLLING_SECONDS = 5
+
+
 def read_durable(configuration: Configuration, environment: Environment) -> DurableSettings:
     _refuse_unsupported(configuration)
     many = 10 * (os.cpu_count() or 1)
@@ -73,7 +79,7 @@ def read_storage(configuration: Configuration, environment: Environment) -> Stor
             configuration, "workItemQueueVisibilityTimeout", 1, _LONGEST_VISIBILITY_SECONDS
         ),
         max_polling_interval_seconds=configuration.seconds(
-            f"{_PROVIDER}.maxQueuePollingInterval", default=30, low=0.001, high=_LONGEST_POLLING_SECONDS
+            f"{_PROVIDER}.maxQueuePollingInterval", default=_POLLING_SECONDS, low=0.001, high=_LONGEST_POLLING_SECONDS
         ),
         store_inputs=configuration.flag(f"{_ROOT}.storeInputsInOrchestrationHistory", default=False),
     )
@@ -136,4 +142,4 @@ def _bounded(configuration: Configuration, key: str, default: int, high: int) ->
 
 def _visibility(configuration: Configuration, key: str, low: int, high: int) -> int:
     # The queue service knows whole seconds only.
-    return int(configuration.seconds(f"{_PROVIDER}.{key}", default=300, low=low, high=high))
+    return int(configuration.seconds(f"{_PROVIDER}.{key}", default=_VISIBILITY_SECONDS, low=low, high=high))

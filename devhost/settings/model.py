@@ -81,6 +81,11 @@ class StorageSettings:
     max_polling_interval_seconds: float
     store_inputs: bool
 
+    @property
+    def shortest_visibility_seconds(self) -> float:
+        """For how long at least what was received stays hidden from other hosts."""
+        return min(self.control_queue_visibility_seconds, self.work_item_visibility_seconds)
+
 
 @dataclass(frozen=True, kw_only=True)
 class WorkerSettings:
