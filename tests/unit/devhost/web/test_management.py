@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from devhost.core.history import ExecutionTerminated
+from devhost.core.history import EventRaised, ExecutionResumed, ExecutionSuspended, ExecutionTerminated
 from devhost.core.status import RuntimeStatus
 from devhost.errors import StorageUnavailable
 from tests.eventually import eventually
@@ -367,14 +367,110 @@ async def test_purge_by_filter_counts_and_is_404_where_nothing_matches(edge: Edg
     assert await answer_of(edge, "DELETE", path) == (404, None)
 
 
+JSON = {"Content-Type": "application/json"}
+
+
+async def test_an_event_is_sent_with_its_data_and_answered_202(edge: Edge) -> None:
+    edge.hub.add("x")
+
+    path = "/instances/x/raiseEvent/Go%20on"
+    assert await answer_of(edge, "POST", path, data='{"by": "kim"}', headers=JSON) == (202, None)
+    (sent,) = edge.hub.sent
+    assert isinstance(sent.event, EventRaised)
+    assert (sent.event.name, sent.event.input) == ("Go on", '{"by":"kim"}')
+    assert (sent.target.instance_id, sent.target.execution_id) == ("x", None)
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "status", "message"),
+    [
+        ("1", {"Content-Type": "text/plain"}, 400, "Only application/json request content is supported"),
+        ("", JSON, 400, "Invalid JSON content"),
+        ("{", JSON, 400, "Invalid JSON content"),
+    ],
+)
+async def test_an_event_that_is_not_json_is_400_and_not_sent(
+    edge: Edge, body: str, headers: dict[str, str], status: int, message: str
+) -> None:
+    edge.hub.add("x")
+
+    code, answer = await answer_of(edge, "POST", "/instances/x/raiseEvent/Go", data=body, headers=headers)
+    assert (code, answer["Message"]) == (status, message)
+    assert edge.hub.sent == []
+
+
+async def test_the_charset_of_an_event_does_not_matter(edge: Edge) -> None:
+    edge.hub.add("x")
+
+    headers = {"Content-Type": "Application/JSON; charset=utf-8"}
+    assert (await answer_of(edge, "POST", "/instances/x/raiseEvent/Go", data="1", headers=headers))[0] == 202
+
+
+@pytest.mark.parametrize("operation", ["raiseEvent/Go", "suspend", "resume"])
+async def test_what_acts_on_a_running_instance_is_404_unknown_and_410_finished(edge: Edge, operation: str) -> None:
+    edge.hub.add("x", RuntimeStatus.COMPLETED)
+
+    assert await answer_of(edge, "POST", f"/instances/nowhere/{operation}", data="1", headers=JSON) == (404, None)
+    # The instance is looked at before the content, as in the original.
+    assert await answer_of(edge, "POST", f"/instances/x/{operation}", data="1") == (410, None)
+
+
+async def test_suspend_and_resume_send_their_reason(edge: Edge) -> None:
+    edge.hub.add("x")
+    edge.hub.add("y", RuntimeStatus.SUSPENDED)
+
+    assert await answer_of(edge, "POST", "/instances/x/suspend?reason=lunch") == (202, None)
+    assert await answer_of(edge, "POST", "/instances/y/resume?reason=back") == (202, None)
+    suspended, resumed = (message.event for message in edge.hub.sent)
+    assert isinstance(suspended, ExecutionSuspended)
+    assert isinstance(resumed, ExecutionResumed)
+    assert (suspended.reason, resumed.reason) == ("lunch", "back")
+
+
+@pytest.mark.parametrize(
+    ("status", "operation"), [(RuntimeStatus.SUSPENDED, "suspend"), (RuntimeStatus.RUNNING, "resume")]
+)
+async def test_suspending_twice_and_resuming_what_runs_is_500(
+    edge: Edge, status: RuntimeStatus, operation: str
+) -> None:
+    edge.hub.add("x", status)
+
+    code, answer = await answer_of(edge, "POST", f"/instances/x/{operation}")
+    assert code == 500
+    assert f"Cannot {operation} orchestration instance in the {status.value} state" in answer["ExceptionMessage"]
+    assert edge.hub.sent == []
+
+
+async def test_a_restart_starts_the_same_with_the_same_input_under_a_new_id(edge: Edge) -> None:
+    edge.hub.add("x", RuntimeStatus.COMPLETED, input='"in"', version="1.1")
+
+    code, answer = await answer_of(edge, "POST", "/instances/x/restart")
+    assert code == 202
+    assert answer["id"] != "x"
+    again = edge.hub.records[answer["id"]]
+    assert (again.name, again.input, again.version) == ("Orch", '"in"', "1.1")
+
+
+async def test_a_restart_under_the_same_id_needs_a_finished_instance(edge: Edge) -> None:
+    edge.hub.add("x", RuntimeStatus.COMPLETED)
+    edge.hub.add("y")
+
+    path = "restart?restartWithNewInstanceId=False"
+    code, answer = await answer_of(edge, "POST", f"/instances/x/{path}")
+    assert (code, answer["id"]) == (202, "x")
+    assert (await answer_of(edge, "POST", f"/instances/y/{path}"))[0] == 409
+
+
+async def test_a_restart_of_an_unknown_instance_is_400(edge: Edge) -> None:
+    code, answer = await answer_of(edge, "POST", "/instances/nowhere/restart")
+    assert code == 400
+    assert answer["Message"] == "InstanceId does not match a valid orchestration instance."
+
+
 @pytest.mark.parametrize(
     ("method", "path", "feature"),
     [
-        ("POST", "/instances/x/raiseEvent/Go", "external events"),
-        ("POST", "/instances/x/suspend", "suspend"),
-        ("POST", "/instances/x/resume", "resume"),
         ("POST", "/instances/x/rewind", "rewind"),
-        ("POST", "/instances/x/restart", "restart"),
         ("GET", "/entities", "entities"),
         ("GET", "/entities/Counter/c", "entities"),
         ("POST", "/entities/Counter/c?op=add", "entities"),

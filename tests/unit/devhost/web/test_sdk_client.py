@@ -251,11 +251,40 @@ async def test_the_urls_of_a_check_status_response_work(client: Any, edge: Edge)
         assert await answer.json() == {"instancesDeleted": 1}
 
 
+async def test_raise_event_sends_the_data_encoded_twice(client: Any, edge: Edge) -> None:
+    edge.hub.add("x")
+
+    await client.raise_event("x", "Go", {"by": "kim"})
+    (sent,) = edge.hub.sent
+    assert (sent.event.name, json.loads(json.loads(sent.event.input))) == ("Go", {"by": "kim"})  # type: ignore[attr-defined]
+
+
+async def test_raise_event_to_what_is_unknown_or_finished_raises(client: Any, edge: Edge) -> None:
+    edge.hub.add("x", RuntimeStatus.COMPLETED)
+
+    with pytest.raises(Exception, match="No instance with ID"):
+        await client.raise_event("nowhere", "Go")
+    with pytest.raises(Exception, match="is gone: either completed or failed"):
+        await client.raise_event("x", "Go")
+
+
+async def test_suspend_and_resume_reach_the_instance(client: Any, edge: Edge) -> None:
+    edge.hub.add("x")
+    edge.hub.add("y", RuntimeStatus.SUSPENDED)
+
+    await client.suspend("x", "a & b")
+    await client.resume("y", "go on")
+    assert [message.event.reason for message in edge.hub.sent] == ["a & b", "go on"]  # type: ignore[attr-defined]
+
+
+async def test_restart_gives_the_payload_of_the_new_instance(client: Any, edge: Edge) -> None:
+    edge.hub.add("x", RuntimeStatus.COMPLETED)
+
+    payload = await client.restart("x")
+    assert payload["id"] in edge.hub.records
+
+
 REFUSED = {
-    "external events": lambda client: client.raise_event("x", "Go", 1),
-    "suspend": lambda client: client.suspend("x", "why"),
-    "resume": lambda client: client.resume("x", "why"),
-    "restart": lambda client: client.restart("x"),
     "reading entities": lambda client: client.read_entity_state(EntityId("Counter", "c")),
     "signalling entities": lambda client: client.signal_entity(EntityId("Counter", "c"), "add", 1),
 }
