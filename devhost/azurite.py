@@ -290,10 +290,13 @@ def _creation_flags() -> int:
 
 def _wait_until_answering(azurite: Azurite, timeout_seconds: float) -> None:
     deadline = time.monotonic() + timeout_seconds
-    while not is_answering(azurite.ports):
+    is_up = False
+    while not is_up:
+        # In this order: should another emulator have taken the ports, it answers while ours ends.
+        is_up = is_answering(azurite.ports)
         if not azurite.is_running():
             raise ConfigurationError(f"Azurite ended while starting. {_log_tail(azurite.log_file)}")
-        if time.monotonic() >= deadline:
+        if not is_up and time.monotonic() >= deadline:
             raise ConfigurationError(
                 f"Azurite did not answer within {timeout_seconds:g} seconds. {_log_tail(azurite.log_file)}"
             )
