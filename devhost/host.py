@@ -159,7 +159,13 @@ class Host:
         pool = await self._start_workers(app, links, resources)
         running = RunningInvocations(await resources.enter_async_context(with_http(pool)))
         orchestrators = app.of_kind(TriggerKind.ORCHESTRATION)
-        client = OrchestrationClient(hub, orchestrators, clock, overridable=settings.durable.overridable_states)
+        client = OrchestrationClient(
+            hub,
+            orchestrators,
+            clock,
+            overridable=settings.durable.overridable_states,
+            default_version=settings.durable.default_version,
+        )
         web = WebServer(app, running, client, links, settings.http, self._status)
         await web.start()
         resources.push_async_callback(web.stop)
@@ -172,6 +178,7 @@ class Host:
             max_activities=settings.durable.max_concurrent_activities,
             max_actions=settings.durable.max_orchestration_actions,
             stores_inputs=settings.storage.store_inputs,
+            default_version=settings.durable.default_version,
             renew_seconds=settings.storage.shortest_visibility_seconds / 3,
         )
         await hub.start()

@@ -72,6 +72,7 @@ class Episode:
     now: datetime
     max_actions: int
     stores_inputs: bool = False
+    default_version: str = ""
     states_start: bool = False
     is_continued: bool = False
 
@@ -204,7 +205,13 @@ class Episode:
 
     def _scheduler(self) -> Scheduler:
         episode = sum(isinstance(event, OrchestratorStarted) for event in self.events)
-        return Scheduler(started=self.started, episode=episode, now=self.now, stores_inputs=self.stores_inputs)
+        return Scheduler(
+            started=self.started,
+            episode=episode,
+            now=self.now,
+            stores_inputs=self.stores_inputs,
+            default_version=self.default_version,
+        )
 
     def _over_limit(self, result: OrchestratorResult) -> str | None:
         size = len((result.custom_status or "").encode("utf-16-le", "surrogatepass"))

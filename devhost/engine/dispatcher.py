@@ -136,6 +136,7 @@ class Engine:
         renew_seconds: float = 10,
         max_actions: int = 100_000,
         stores_inputs: bool = False,
+        default_version: str = "",
     ) -> None:
         orchestrations = Orchestrations(
             hub,
@@ -144,6 +145,7 @@ class Engine:
             clock,
             max_actions=max_actions,
             stores_inputs=stores_inputs,
+            default_version=default_version,
         )
         activities = Activities(hub, executor, app.of_kind(TriggerKind.ACTIVITY), clock)
         self._orchestrations = Dispatcher(orchestrations, limit=max_orchestrations, renew_seconds=renew_seconds)

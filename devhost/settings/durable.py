@@ -43,7 +43,7 @@ _ONLY_VALUES: Mapping[str, str | None] = {
     f"{_PROVIDER}.useTablePartitionManagement": "true",
     f"{_PROVIDER}.fetchLargeMessagesAutomatically": "true",
     f"{_PROVIDER}.queueClientMessageEncoding": "utf8",
-    f"{_ROOT}.defaultVersion": None,
+    f"{_ROOT}.versionMatchStrategy": "none",
 }
 
 
@@ -62,6 +62,7 @@ def read_durable(configuration: Configuration, environment: Environment) -> Dura
         max_concurrent_orchestrators=_count(configuration, "maxConcurrentOrchestratorFunctions", many),
         max_orchestration_actions=_count(configuration, "maxOrchestrationActions", 100_000),
         overridable_states=_overridable_states(configuration),
+        default_version=configuration.text(f"{_ROOT}.defaultVersion") or "",
     )
 
 

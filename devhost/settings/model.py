@@ -54,13 +54,17 @@ class HttpSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class DurableSettings:
-    """`extensions.durableTask` without its storage."""
+    """`extensions.durableTask` without its storage.
+
+    `default_version` is that of orchestrations and sub-orchestrations that are started without one.
+    """
 
     hub_name: str
     max_concurrent_activities: int
     max_concurrent_orchestrators: int
     max_orchestration_actions: int
     overridable_states: frozenset[RuntimeStatus]
+    default_version: str
 
 
 @dataclass(frozen=True, kw_only=True)
