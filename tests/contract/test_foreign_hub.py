@@ -54,11 +54,12 @@ def first_episode(*, null: str | None) -> list[dict[str, Any]]:
         "Input": '"in"',
         "Generation": 0,
     }
+    tags: dict[str, Any] = {"Tags": null} if null else {}
     sentinel = {"PartitionKey": "order-42", "RowKey": "sentinel", "ExecutionId": EXECUTION_ID}
     return [
         history_row(0, "OrchestratorStarted"),
         history_row(1, "ExecutionStarted", is_played=True, **started, **nulls),
-        history_row(2, "TaskScheduled", event_id=0, Name="Say", Version="", **({"Tags": null} if null else {})),
+        history_row(2, "TaskScheduled", event_id=0, Name="Say", Version="", **tags),
         history_row(3, "OrchestratorCompleted"),
         {**sentinel, "IsCheckpointComplete": True, "CheckpointCompletedTimestamp": ENTITY_TIME},
     ]
