@@ -73,7 +73,8 @@ def _row(function: Function, origin: str, prefix: str) -> str:
         return (
             f'<tr><th>{escape(function.name)}</th><td>{shown}<br><span class="soft">{escape(methods)}</span></td></tr>'
         )
-    kind = escape(function.trigger.type)
+    note = "" if function.kind is not None else " (not triggered by devhost)"
+    kind = escape(function.trigger.type + note)
     return f'<tr><th>{escape(function.name)}</th><td class="soft">{kind}</td></tr>'
 
 
