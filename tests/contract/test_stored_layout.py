@@ -44,7 +44,12 @@ def first_episode(*more: Any) -> Checkpoint:
             *more,
             OrchestratorCompleted(timestamp=AT + timedelta(seconds=1)),
         ),
-        update=InstanceUpdate(execution_id=EXECUTION_ID, last_updated_at=AT + timedelta(seconds=1), started=start),
+        update=InstanceUpdate(
+            execution_id=EXECUTION_ID,
+            last_updated_at=AT + timedelta(seconds=1),
+            custom_status="null",
+            started=start,
+        ),
     )
 
 
