@@ -16,6 +16,7 @@ from azure.durable_functions.models.utils import http_utils
 from devhost.app.model import Binding, Direction, FunctionError
 from devhost.keys.ring import KeyRing
 from devhost.web.links import Links
+from tests.eventually import eventually
 from tests.unit.devhost.web.conftest import Edge, EdgeFactory
 from tests.unit.devhost.web.fakes import make_app, make_function
 
@@ -117,6 +118,16 @@ async def test_a_run_from_outside_needs_the_master_key(edge: Edge, key: str) -> 
     url = "/admin/functions/Orch"
     async with edge.request("POST", url, data='{"input": "x"}', headers={"x-functions-key": KEYS[key]}) as answer:
         assert answer.status == (202 if key == "master" else 401)
+
+
+async def test_a_run_from_outside_does_not_hand_the_master_key_to_the_function(edge: Edge) -> None:
+    url = f"/admin/functions/Function_Level?code={KEYS['master']}"
+    async with edge.request("POST", url, data='{"input": "x"}', headers={"x-functions-key": KEYS["master"]}) as answer:
+        assert answer.status == 202
+    await eventually(lambda: edge.executor.calls)
+
+    assert edge.executor.last_request.url == f"{edge.url}/admin/functions/Function_Level"
+    assert KEYS["master"] not in repr(edge.executor.last_request)
 
 
 async def test_a_preflight_needs_no_key_and_a_refusal_can_be_read_by_the_page(serve: EdgeFactory) -> None:
