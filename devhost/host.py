@@ -159,7 +159,13 @@ class Host:
         pool = await self._start_workers(app, links, resources)
         running = RunningInvocations(await resources.enter_async_context(with_http(pool)))
         orchestrators = app.of_kind(TriggerKind.ORCHESTRATION)
-        client = OrchestrationClient(hub, orchestrators, clock, overridable=settings.durable.overridable_states)
+        client = OrchestrationClient(
+            hub,
+            orchestrators,
+            clock,
+            entity_functions=app.of_kind(TriggerKind.ENTITY),
+            overridable=settings.durable.overridable_states,
+        )
         web = WebServer(app, running, client, links, settings.http, self._status)
         await web.start()
         resources.push_async_callback(web.stop)
@@ -172,6 +178,8 @@ class Host:
             max_activities=settings.durable.max_concurrent_activities,
             max_actions=settings.durable.max_orchestration_actions,
             stores_inputs=settings.storage.store_inputs,
+            max_entity_batch_size=settings.durable.max_entity_operation_batch_size,
+            entity_reorder_window_seconds=settings.durable.entity_reorder_window_seconds,
             renew_seconds=settings.storage.shortest_visibility_seconds / 3,
         )
         await hub.start()

@@ -22,6 +22,7 @@ _BINDING_NAME = re.compile(r"[a-zA-Z][a-zA-Z0-9]{0,127}")
 _EXPANDED_PROPERTIES = {
     "orchestrationtrigger": ("orchestration",),
     "activitytrigger": ("activity",),
+    "entitytrigger": ("entityName",),
     "durableclient": ("taskHub",),
     "orchestrationclient": ("taskHub",),
 }
@@ -110,12 +111,10 @@ def _check_types(bindings: Iterable[Binding], *, has_bundle: bool) -> None:
 
 def _check_served(binding: Binding) -> None:
     kind = binding.type.lower()
-    if kind == binding_type.ENTITY_TRIGGER:
-        raise InvalidFunctionError("entity functions are not supported by devhost yet (binding type 'entityTrigger').")
     if binding.is_trigger and kind not in binding_type.SERVED_TRIGGERS:
         raise InvalidFunctionError(
             f"functions with the trigger '{binding.type}' are not supported by devhost: "
-            "it serves httpTrigger, orchestrationTrigger and activityTrigger."
+            "it serves httpTrigger, orchestrationTrigger, activityTrigger and entityTrigger."
         )
     if binding.direction is Direction.IN and kind not in binding_type.SERVED_INPUTS:
         raise InvalidFunctionError(

@@ -38,7 +38,7 @@ def replay(recording: Recording) -> Iterator[tuple[Turn, tuple[HistoryEvent, ...
         episode = recorded.reopened(recording.started)
         turn, result = take_turn(orchestrator, recording.started, episode)
         assert episode.numberable(result) == episode
-        yield turn, episode.complete(result).new_events
+        yield turn, episode.complete(result).checkpoint.new_events
 
 
 def test_every_turn_asks_for_what_was_recorded(recording: Recording) -> None:
