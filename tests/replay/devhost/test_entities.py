@@ -33,9 +33,9 @@ def log(context: Context) -> None:
         context.set_state(entries)
     elif context.operation_name == "fail":
         raise ValueError(f"no {context.get_input()}")
-    elif context.operation_name == "forget":
-        context.destruct_on_exit()
     context.set_result(entries)
+    if context.operation_name == "forget":
+        context.destruct_on_exit()
 
 
 def echo(value: Any) -> Any:
