@@ -12,6 +12,7 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
+from azure.core.exceptions import AzureError
 from azure.storage.blob import BlobServiceClient
 
 from demo import orchestration
@@ -81,8 +82,11 @@ def azurite_ports() -> emulator.Ports:
 
 
 def upload_sample(connection_string: str) -> None:
-    with BlobServiceClient.from_connection_string(connection_string) as service:
-        service.create_container(CONTAINER).upload_blob(SAMPLE.name, SAMPLE.read_bytes())
+    try:
+        with BlobServiceClient.from_connection_string(connection_string) as service:
+            service.create_container(CONTAINER).upload_blob(SAMPLE.name, SAMPLE.read_bytes())
+    except AzureError as error:
+        raise DemoError(f"the upload to the container {CONTAINER!r} failed: {error.message.splitlines()[0]}") from error
 
 
 def devhost_command(port: int) -> list[str]:

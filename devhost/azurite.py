@@ -34,6 +34,7 @@ START_SECONDS = 60
 
 _ENTRY_POINT = Path("node_modules", "azurite", "dist", "src", "azurite.js")
 _POLL_SECONDS = 0.05
+_LISTENING = "successfully listening"
 _LOG_TAIL_LINES = 15
 
 
@@ -290,7 +291,7 @@ def _creation_flags() -> int:
 
 def _wait_until_answering(azurite: Azurite, timeout_seconds: float) -> None:
     deadline = time.monotonic() + timeout_seconds
-    while not is_answering(azurite.ports):
+    while not (_says_it_listens(azurite.log_file) and is_answering(azurite.ports)):
         if not azurite.is_running():
             raise ConfigurationError(f"Azurite ended while starting. {_log_tail(azurite.log_file)}")
         if time.monotonic() >= deadline:
@@ -298,6 +299,11 @@ def _wait_until_answering(azurite: Azurite, timeout_seconds: float) -> None:
                 f"Azurite did not answer within {timeout_seconds:g} seconds. {_log_tail(azurite.log_file)}"
             )
         time.sleep(_POLL_SECONDS)
+
+
+def _says_it_listens(log_file: Path) -> bool:
+    """Whether this very emulator has its ports: another one may have taken them meanwhile, and answer."""
+    return log_file.read_text("utf-8", errors="replace").count(_LISTENING) >= len(astuple(Ports()))
 
 
 def _log_tail(log_file: Path) -> str:

@@ -165,6 +165,7 @@ class Host:
             clock,
             entity_functions=app.of_kind(TriggerKind.ENTITY),
             overridable=settings.durable.overridable_states,
+            default_version=settings.durable.default_version,
         )
         web = WebServer(app, running, client, links, settings.http, self._status)
         await web.start()
@@ -180,6 +181,7 @@ class Host:
             stores_inputs=settings.storage.store_inputs,
             max_entity_batch_size=settings.durable.max_entity_operation_batch_size,
             entity_reorder_window_seconds=settings.durable.entity_reorder_window_seconds,
+            default_version=settings.durable.default_version,
             renew_seconds=settings.storage.shortest_visibility_seconds / 3,
         )
         await hub.start()

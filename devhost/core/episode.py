@@ -76,6 +76,7 @@ class Episode:
     now: datetime
     max_actions: int
     stores_inputs: bool = False
+    default_version: str = ""
     states_start: bool = False
     is_continued: bool = False
 
@@ -213,6 +214,7 @@ class Episode:
             episode=episode,
             now=self.now,
             stores_inputs=self.stores_inputs,
+            default_version=self.default_version,
             stamps=self._stamps(),
         )
 

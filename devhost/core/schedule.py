@@ -46,7 +46,8 @@ class Scheduler:
     """Schedules the work of one episode of one execution.
 
     `now` is the time of the episode. `stores_inputs`: the inputs of activities and children go into the history too,
-    not only into their messages. `stamps` keep the requests to entities in order.
+    not only into their messages. `default_version` is that of children for which none is asked. `stamps` keep the
+    requests to entities in order.
     """
 
     started: ExecutionStarted
@@ -54,6 +55,7 @@ class Scheduler:
     now: datetime
     stores_inputs: bool = False
     stamps: Stamps = field(default_factory=lambda: Stamps(NO_TIME))
+    default_version: str = ""
 
     @property
     def instance(self) -> OrchestrationInstance:
@@ -70,7 +72,8 @@ class Scheduler:
             return event, None if action.is_canceled else message
         if isinstance(action, CallSubOrchestrator):
             child_id = action.instance_id or child_instance_id(self.instance.execution_id or "", task_id)
-            return self._child(task_id, action.name, child_id, action.version, wrap_child_input(action.input))
+            version = self.default_version if action.version is None else action.version
+            return self._child(task_id, action.name, child_id, version, wrap_child_input(action.input))
         if isinstance(action, (CallEntity, SignalEntity)):
             return self._request(task_id, action)
         text = action.request if isinstance(action, CallHttp) else action.input
@@ -127,14 +130,14 @@ class Scheduler:
         return sent, self.message(raised, target)
 
     def _child(
-        self, task_id: int, name: str, child_id: str, version: str | None, text: str | None
+        self, task_id: int, name: str, child_id: str, version: str, text: str | None
     ) -> tuple[HistoryEvent, TaskMessage]:
         child = OrchestrationInstance(instance_id=child_id, execution_id=self._execution_id_for(str(task_id)))
         created = SubOrchestrationInstanceCreated(
             timestamp=self.now,
             event_id=task_id,
             name=name,
-            version=version or "",
+            version=version,
             instance_id=child_id,
             input=text if self.stores_inputs else None,
         )
@@ -148,7 +151,7 @@ class Scheduler:
                 version=self.started.version,
             ),
             name=name,
-            version=version or "",
+            version=version,
             input=text,
             tags=self.started.tags,
         )

@@ -141,6 +141,7 @@ class Engine:
         stores_inputs: bool = False,
         max_entity_batch_size: int = MAX_BATCH_SIZE,
         entity_reorder_window_seconds: float = REORDER_WINDOW_SECONDS,
+        default_version: str = "",
     ) -> None:
         orchestrations = Orchestrations(
             hub,
@@ -149,6 +150,7 @@ class Engine:
             clock,
             max_actions=max_actions,
             stores_inputs=stores_inputs,
+            default_version=default_version,
         )
         entities = Entities(
             hub,

@@ -41,6 +41,7 @@ class Orchestrations:
         *,
         max_actions: int = 100_000,
         stores_inputs: bool = False,
+        default_version: str = "",
     ) -> None:
         self._hub = hub
         self._executor = executor
@@ -48,6 +49,7 @@ class Orchestrations:
         self._clock = clock
         self._max_actions = max_actions
         self._stores_inputs = stores_inputs
+        self._default_version = default_version
 
     async def process(self, item: OrchestrationWorkItem) -> None:
         """Stores the checkpoint that the item's messages lead to. Raises what the two seams raise."""
@@ -78,6 +80,7 @@ class Orchestrations:
             now=self._clock.now(),
             max_actions=self._max_actions,
             stores_inputs=self._stores_inputs,
+            default_version=self._default_version,
             states_start=start is not None,
         )
         return Turns(self._executor, self._functions, episode)

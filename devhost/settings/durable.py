@@ -44,7 +44,7 @@ _ONLY_VALUES: Mapping[str, str | None] = {
     f"{_PROVIDER}.useTablePartitionManagement": "true",
     f"{_PROVIDER}.fetchLargeMessagesAutomatically": "true",
     f"{_PROVIDER}.queueClientMessageEncoding": "utf8",
-    f"{_ROOT}.defaultVersion": None,
+    f"{_ROOT}.versionMatchStrategy": "none",
 }
 
 
@@ -68,6 +68,7 @@ def read_durable(configuration: Configuration, environment: Environment) -> Dura
             f"{_ROOT}.entityMessageReorderWindowInMinutes", default=30, low=0, high=_LONGEST_WINDOW_MINUTES
         ),
         overridable_states=_overridable_states(configuration),
+        default_version=configuration.text(f"{_ROOT}.defaultVersion") or "",
     )
 
 

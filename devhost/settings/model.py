@@ -54,7 +54,10 @@ class HttpSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class DurableSettings:
-    """`extensions.durableTask` without its storage."""
+    """`extensions.durableTask` without its storage.
+
+    `default_version` is that of orchestrations and sub-orchestrations that are started without one.
+    """
 
     hub_name: str
     max_concurrent_activities: int
@@ -63,6 +66,7 @@ class DurableSettings:
     max_entity_operation_batch_size: int
     entity_reorder_window_seconds: float
     overridable_states: frozenset[RuntimeStatus]
+    default_version: str
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -152,5 +152,6 @@ def _of_status(error: HttpResponseError) -> StorageError:
 
 
 def _reason(error: AzureError) -> str:
-    text = str(error.message or error).strip()
+    # aiohttp names its TLS setting in every failed connection, plain HTTP included.
+    text = str(error.message or error).replace(" ssl:default", "").strip()
     return text.splitlines()[0] if text else type(error).__name__

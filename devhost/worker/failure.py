@@ -1,10 +1,12 @@
 """An exception of user code as data.
 
-The traceback begins in user code: the frames of devhost, and of the executor between them, say nothing to its author.
+The traceback begins in user code: the frames of devhost, and of the executor or the import system between them, say
+nothing to its author.
 """
 
 from __future__ import annotations
 
+import importlib
 import traceback
 from pathlib import Path
 from types import TracebackType
@@ -12,6 +14,7 @@ from types import TracebackType
 from devhost.app.invocation import Failure
 
 _OWN_FOLDER = str(Path(__file__).parent)
+_IMPORT_FOLDER = str(Path(importlib.__file__).parent)
 
 
 def describe(error: BaseException) -> Failure:
@@ -36,10 +39,14 @@ def _stack(error: BaseException) -> str:
 
 def _user_frames(frames: TracebackType | None) -> TracebackType | None:
     first = frames
-    while first is not None and first.tb_frame.f_code.co_filename.startswith(_OWN_FOLDER):
+    while first is not None and _is_foreign(first.tb_frame.f_code.co_filename):
         first = first.tb_next
     # All of them are ours where the result, not the call, is at fault.
     return first or frames
+
+
+def _is_foreign(file_name: str) -> bool:
+    return file_name.startswith((_OWN_FOLDER, _IMPORT_FOLDER, "<frozen importlib"))
 
 
 def _printable(text: str) -> str:

@@ -70,7 +70,7 @@ def load(function: FunctionToLoad) -> LoadedFunction:
     try:
         module = importlib.import_module(module_name)
     except ImportError as error:
-        raise _explained(error) from error
+        raise _explained(error).with_traceback(error.__traceback__) from None
     entry = getattr(module, function.entry_point, None)
     if not callable(entry):
         script = f"{PurePath(function.folder).name}/{PurePath(function.script_file).name}"

@@ -109,8 +109,8 @@ async def test_requests_that_nobody_took_are_visible_again_once_the_host_has_sto
     assert len(account.texts("-workitems")) == 5
 
 
-async def test_inputs_of_tasks_are_kept_on_request(options: StorageOptions) -> None:
-    async with open_task_hub(replace(options, store_inputs=True), SystemClock()) as hub:
+async def test_the_input_of_a_task_is_kept_where_the_episode_records_it(options: StorageOptions) -> None:
+    async with open_task_hub(options, SystemClock()) as hub:
         await hub.create()
         await hub.start()
         item = await begun(hub)

@@ -73,8 +73,6 @@ def _new_hub_name() -> str:
 
 
 def _hosts(storage: str, hub_name: str, output_file: Path) -> RunningHost:
-    pytest.importorskip("azure.data.tables", reason="starts hosts, which needs requirements-dev.txt")
-
     def start(
         app_root: Path = HELLO_APP,
         *,

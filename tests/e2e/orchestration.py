@@ -62,6 +62,16 @@ class Orchestration:
     def terminate(self, reason: str) -> Answer:
         return call("POST", self.links["terminatePostUri"].replace("{text}", quote(reason)))
 
+    def raise_event(self, name: str, data: object) -> Answer:
+        url = self.links["sendEventPostUri"].replace("{eventName}", quote(name))
+        return call("POST", url, data, headers={"Content-Type": "application/json"})
+
+    def suspend(self, reason: str) -> Answer:
+        return call("POST", self.links["suspendPostUri"].replace("{text}", quote(reason)))
+
+    def resume(self, reason: str) -> Answer:
+        return call("POST", self.links["resumePostUri"].replace("{text}", quote(reason)))
+
     def purge(self) -> Answer:
         return call("DELETE", self.links["purgeHistoryDeleteUri"])
 

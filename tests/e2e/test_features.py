@@ -16,7 +16,7 @@ import pytest
 from tests.e2e.conftest import RunningHost
 from tests.e2e.features import FEATURES_APP, App, Gate
 from tests.e2e.host_process import call
-from tests.e2e.orchestration import MANAGEMENT, instances
+from tests.e2e.orchestration import MANAGEMENT, Orchestration, instances
 from tests.eventually import eventually_blocking
 
 LARGE = 200_000
@@ -211,13 +211,94 @@ class TestClient:
         assert app.start("idle", instance_id="chosen").id == "chosen"
 
 
-@pytest.mark.parametrize(
-    "feature", ["wait_for_external_event", "call_http", "call_entity", "signal_entity", "continue_as_new"]
-)
+class TestExternalEvents:
+    def test_wait_for_their_turn_however_early_they_come(self, app: App) -> None:
+        run = app.start("awaited", ["a", "b", "a"])
+        for name, data in [("a", 1), ("a", 2), ("B", {"x": 3})]:
+            assert run.raise_event(name, data).status == 202
+        assert run.output() == [1, {"x": 3}, 2]
+
+    def test_come_while_they_are_awaited(self, app: App) -> None:
+        run = app.start("awaited", ["go"])
+        eventually_blocking(lambda: is_waiting(run))
+        assert run.raise_event("go", "now").status == 202
+        assert run.output() == ["now"]
+
+    def test_race_against_a_timer(self, app: App) -> None:
+        approved = app.start("guarded", 3600)
+        assert app.client("approve", approved.id).document is None
+        # The SDK's client encodes data twice, and its orchestrator decodes it once.
+        assert json.loads(approved.output()) == {"by": "kim"}
+        assert app.start("guarded", 0).output() == "timed out"
+
+    def test_are_refused_by_what_has_finished(self, app: App) -> None:
+        run = app.start("idle")
+        run.output()
+        assert run.raise_event("go", 1).status == 410
+
+
+class TestContinueAsNew:
+    def test_goes_on_with_its_input_and_loses_no_event(self, app: App) -> None:
+        run = app.start("counted")
+        for number in (1, 2, 3, 4):
+            run.raise_event("number", number)
+        eventually_blocking(lambda: run.status()["customStatus"] == "counting")
+        eventually_blocking(lambda: run.status()["input"] == "10")
+        assert run.status()["customStatus"] == "counting"
+        run.raise_event("number", 0)
+        assert run.output() == 10
+
+
+class TestHttpCalls:
+    def test_bring_back_status_and_content(self, app: App) -> None:
+        answer = app.start("fetched", {"method": "GET", "uri": f"{app.url}/admin/host/status"}).output()
+        assert (answer["status"], json.loads(answer["content"])["state"]) == (200, "Running")
+
+    def test_that_reach_nothing_fail_by_name(self, app: App, unused_tcp_port: int) -> None:
+        failure = app.start("fetched", {"method": "GET", "uri": f"http://127.0.0.1:{unused_tcp_port}/"}).failure()
+        assert str(unused_tcp_port) in failure
+
+
+class TestSuspension:
+    def test_holds_everything_until_it_is_resumed(self, app: App) -> None:
+        run = app.start("awaited", ["go"])
+        eventually_blocking(lambda: is_waiting(run))
+        assert run.suspend("lunch").status == 202
+        eventually_blocking(lambda: run.status()["runtimeStatus"] == "Suspended")
+        assert run.status()["output"] == "lunch"
+        assert run.suspend("again").status == 500
+        run.raise_event("go", 1)
+        assert run.resume("back").status == 202
+        assert run.output() == [1]
+
+    def test_of_a_suspended_instance_ends_with_its_termination(self, app: App) -> None:
+        run = app.start("awaited", ["go"])
+        run.suspend("lunch")
+        eventually_blocking(lambda: run.status()["runtimeStatus"] == "Suspended")
+        assert run.terminate("no more").status == 202
+        assert run.end()["runtimeStatus"] == "Terminated"
+
+
+class TestRestart:
+    def test_runs_again_with_the_same_input(self, app: App) -> None:
+        run = app.start("chained", "-")
+        run.output()
+        again = app.client("restart", run.id).document
+        assert again["id"] != run.id
+        assert run.under_id(again["id"]).output() == "-abc"
+
+
+@pytest.mark.parametrize("feature", ["token source"])
 def test_a_feature_that_devhost_does_not_have_fails_the_orchestration_by_name(app: App, feature: str) -> None:
     failure = app.start("unsupported", feature).failure()
     assert feature in failure
     assert "does not support" in failure
+
+
+def is_waiting(run: Orchestration) -> bool:
+    """Whether its activity has answered, so that it is at its wait."""
+    events = run.status(showHistory="true").get("historyEvents", ())
+    return [event["EventType"] for event in events] == ["ExecutionStarted", "TaskCompleted"]
 
 
 def moment(event: Any) -> datetime:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import socket
 import subprocess
 import sys
 import uuid
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from io import BytesIO
 from itertools import pairwise
 from typing import Any
@@ -14,7 +16,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from devhost.azurite import Azurite
+from devhost.azurite import HOST, Azurite, Ports
 from tests.e2e import expected
 from tests.e2e.conftest import RunningHost
 from tests.e2e.host_process import CHECKOUT, call, environment_of
@@ -146,18 +148,31 @@ def test_a_missing_container_is_named(running_host: RunningHost) -> None:
         )
 
 
+@contextmanager
+def usual_ports_taken() -> Iterator[None]:
+    """Sends the demonstration to free ports, out of the way of whatever else runs on this machine meanwhile."""
+    with ExitStack() as stack:
+        for port in (Ports().blob, 7071):
+            taken = stack.enter_context(socket.socket())
+            with suppress(OSError):  # somebody has it already, which is as good
+                taken.bind((HOST, port))
+                taken.listen()
+        yield
+
+
 @pytest.mark.azurite
 def test_the_demonstration_prints_the_output_alone(request: pytest.FixtureRequest) -> None:
     if request.config.getoption("--base-url"):
         pytest.skip("starts a host of its own")
-    done = subprocess.run(
-        [sys.executable, "-m", "demo", "--json"],
-        env=environment_of(None, None, {}),
-        cwd=CHECKOUT,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        encoding="utf-8",
-        timeout=120,
-    )
+    with usual_ports_taken():
+        done = subprocess.run(
+            [sys.executable, "-m", "demo", "--json"],
+            env=environment_of(None, None, {}),
+            cwd=CHECKOUT,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            encoding="utf-8",
+            timeout=120,
+        )
     assert done.returncode == 0, done.stderr
     assert_is_the_sample(json.loads(done.stdout))

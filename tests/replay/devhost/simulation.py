@@ -13,13 +13,11 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
-from pathlib import Path
 from typing import Any
 
 import azure.durable_functions as df
 
 from devhost.app.invocation import Failure, Invocation, InvocationResult
-from devhost.app.model import Binding, Direction, Function
 from devhost.core.checkpoint import Checkpoint
 from devhost.core.history import ExecutionStarted, HistoryEvent, OrchestrationInstance
 from devhost.core.messages import TaskMessage
@@ -30,22 +28,10 @@ from devhost.engine.entities import Entities
 from devhost.engine.instances import Instances
 from devhost.engine.orchestrations import Orchestrations
 from devhost.engine.ports import ActivityWorkItem, OrchestrationWorkItem, ReceivedMessage
+from tests.unit.devhost.engine.scripted import function
 
 MAX_STEPS = 3000
 ROOT = "root"
-
-
-def function(name: str, trigger_type: str) -> Function:
-    binding = Binding(name="context", type=trigger_type, direction=Direction.IN, properties={})
-    return Function(
-        name=name,
-        folder=Path(name),
-        script_file=Path(name) / "__init__.py",
-        entry_point="main",
-        bindings=(binding,),
-        config={},
-        registered_name=name,
-    )
 
 
 @dataclass

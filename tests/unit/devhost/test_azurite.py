@@ -22,6 +22,7 @@ import signal, socket, sys
 ports = [int(sys.argv[sys.argv.index(f"--{service}Port") + 1]) for service in ("blob", "queue", "table")]
 sockets = [socket.create_server(("127.0.0.1", port)) for port in ports]
 print(" ".join(sys.argv[1:]), flush=True)
+print("Azurite Some service is successfully listening\\n" * 3, flush=True)
 signal.pause()
 """
 
@@ -126,6 +127,14 @@ def test_a_launched_emulator_answers_until_it_is_stopped(tmp_path: Path) -> None
 
     assert not running.is_running()
     assert emulator.listening(ports) == []
+
+
+def test_an_emulator_that_has_not_said_so_is_not_up_whoever_answers_on_its_ports(tmp_path: Path) -> None:
+    silent = LISTENING_EMULATOR.replace("successfully listening", "starting")
+    command = [write_program(tmp_path / "azurite", silent)]
+
+    with pytest.raises(ConfigurationError, match="did not answer within"):
+        emulator.launch(command, location=tmp_path / "data", ports=emulator.free_ports(), timeout_seconds=1)
 
 
 def test_an_emulator_gets_its_folder_and_no_telemetry(tmp_path: Path) -> None:

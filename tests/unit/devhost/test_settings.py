@@ -230,6 +230,7 @@ class TestDurableTask:
             maxConcurrentActivityFunctions=3,
             maxConcurrentOrchestratorFunctions="4",
             maxOrchestrationActions=5,
+            defaultVersion="2.0",
             storeInputsInOrchestrationHistory=True,
             overridableExistingInstanceStates="anystate",
             someKeyOfTomorrow=1,
@@ -247,6 +248,7 @@ class TestDurableTask:
         assert settings.durable.max_concurrent_activities == 3
         assert settings.durable.max_concurrent_orchestrators == 4
         assert settings.durable.max_orchestration_actions == 5
+        assert settings.durable.default_version == "2.0"
         assert settings.durable.overridable_states == frozenset(RuntimeStatus)
         assert settings.storage.store_inputs is True
         assert settings.storage.partition_count == 16

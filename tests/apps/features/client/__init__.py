@@ -33,4 +33,19 @@ async def purge(client, instance_id):
     return (await client.purge_instance_history(instance_id)).instances_deleted
 
 
-CALLS = {"status": status, "statuses": statuses, "terminate": terminate, "purge": purge}
+async def approve(client, instance_id):
+    return await client.raise_event(instance_id, "approval", {"by": "kim"})
+
+
+async def restart(client, instance_id):
+    return await client.restart(instance_id)
+
+
+CALLS = {
+    "status": status,
+    "statuses": statuses,
+    "terminate": terminate,
+    "purge": purge,
+    "approve": approve,
+    "restart": restart,
+}

@@ -100,6 +100,15 @@ def test_a_child_is_named_after_the_execution_and_its_task_id() -> None:
     assert start.generation is None
 
 
+@pytest.mark.parametrize(("asked", "version"), [(None, "2.0"), ("1.1", "1.1"), ("", "")])
+def test_a_child_has_the_version_it_is_given_or_the_default(asked: str | None, version: str) -> None:
+    result = OrchestratorResult(is_done=False, actions=(CallSubOrchestrator(name="Sub", input="1", version=asked),))
+    checkpoint = replace(episode(started()), default_version="2.0").complete(result).checkpoint
+    start = checkpoint.outbox[0].event
+    assert isinstance(start, ExecutionStarted)
+    assert start.version == version
+
+
 def test_a_start_that_is_sent_twice_starts_one_execution() -> None:
     result = OrchestratorResult(is_done=False, actions=(CallSubOrchestrator(name="Sub", input="1", instance_id="c"),))
     first, again = (episode(started()).complete(result).checkpoint.outbox[0] for _ in range(2))

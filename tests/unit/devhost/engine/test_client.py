@@ -38,6 +38,16 @@ async def test_an_id_is_made_up_where_none_is_given(client: OrchestrationClient)
     assert record.runtime_status is RuntimeStatus.PENDING
 
 
+@pytest.mark.parametrize(("asked", "version"), [(None, "2.0"), ("1.1", "1.1")])
+async def test_an_instance_has_the_version_it_is_given_or_the_default(
+    hub: MemoryTaskHub, asked: str | None, version: str
+) -> None:
+    functions = APP.of_kind(TriggerKind.ORCHESTRATION)
+    client = OrchestrationClient(hub, functions, ManualClock(), default_version="2.0")
+    await client.start("Chain", instance_id="one", version=asked)
+    assert hub.storage.records["one"].version == version
+
+
 async def test_an_unknown_orchestrator_is_refused_with_the_known_ones(client: OrchestrationClient) -> None:
     with pytest.raises(RequestError, match="known orchestrator functions: 'Chain', 'Other'") as error:
         await client.start("Say")

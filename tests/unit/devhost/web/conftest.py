@@ -58,10 +58,19 @@ class EdgeFactory:
         self.rpc_port = 0
 
     async def __call__(self, app: FunctionApp | None = None, **settings: Any) -> Edge:
-        app = app or make_app(make_function("Hello"), make_function("Orch", "orchestrationTrigger"))
+        app = app or make_app(
+            make_function("Hello"),
+            make_function("Orch", "orchestrationTrigger"),
+            make_function("Counter", "entityTrigger"),
+        )
         hub, executor = FakeHub(), ScriptedExecutor()
         links = Links(hub_name="TestHub")
-        client = OrchestrationClient(hub.port, app.of_kind(TriggerKind.ORCHESTRATION), FixedClock())
+        client = OrchestrationClient(
+            hub.port,
+            app.of_kind(TriggerKind.ORCHESTRATION),
+            FixedClock(),
+            entity_functions=app.of_kind(TriggerKind.ENTITY),
+        )
         server = WebServer(
             app, executor.port, client, links, make_settings(**settings), host_status, rpc_port=self.rpc_port
         )

@@ -134,3 +134,14 @@ async def test_each_process_imports_the_app_once(app: AppBuilder, start_pool: St
     )
     pool = await start_pool(process_count=2)
     assert sorted([await pool.activity("Count") for _ in range(4)]) == [1, 1, 2, 2]
+
+
+async def test_the_stack_of_a_failed_import_begins_in_user_code(
+    app: AppBuilder, start_pool: StartPool, caplog: pytest.LogCaptureFixture
+) -> None:
+    app.activity("Broken", "import nowhere_to_be_found\ndef main(input): ...")
+    await start_pool()
+    text = "\n".join(record.getMessage() for record in caplog.records if "failed to load" in record.getMessage())
+    frames = [line for line in text.splitlines() if line.lstrip().startswith("File ")]
+    assert len(frames) == 1
+    assert "Broken" in frames[0]

@@ -1,0 +1,97 @@
+"""The official v1 samples of the durable SDK, unmodified, on a real host.
+
+They are not part of this project: `DURABLE_SAMPLES_DIR` names the `samples` folder of a checkout of
+Azure/azure-functions-durable-python. What is excepted: `aml_monitoring` needs an Azure Machine Learning workspace, of
+`monitor` only the end without GitHub is tried, and text messages of the `twilioSms` binding are not sent.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.conftest import RunningHost
+from tests.e2e.host_process import call
+from tests.e2e.orchestration import MANAGEMENT, Orchestration, accepted
+
+SAMPLES = os.environ.get("DURABLE_SAMPLES_DIR", "")
+pytestmark = pytest.mark.skipif(not SAMPLES, reason="DURABLE_SAMPLES_DIR names no folder with the official samples")
+
+Start = Callable[..., Orchestration]
+
+
+@pytest.fixture
+def start(running_host: RunningHost) -> Iterator[Start]:
+    """Runs a sample and starts one of its orchestrations through its own HTTP function."""
+    with ExitStack() as stack:
+        hosts: dict[str, str] = {}
+
+        def begin(sample: str, orchestrator: str, value: object = None) -> Orchestration:
+            if sample not in hosts:
+                hosts[sample] = stack.enter_context(running_host(Path(SAMPLES) / sample)).url
+            return accepted(call("POST", f"{hosts[sample]}/api/orchestrators/{orchestrator}", value))
+
+        yield begin
+
+
+def test_function_chaining(start: Start) -> None:
+    assert start("function_chaining", "E1_HelloSequence").output() == [
+        "Hello Tokyo!",
+        "Hello Seattle!",
+        "Hello London!",
+    ]
+
+
+def test_function_chaining_custom_status(start: Start) -> None:
+    run = start("function_chaining_custom_status", "DurableOrchestration")
+    assert run.output() == 3
+    assert run.status()["customStatus"] == "1 -> 2 -> 3"
+
+
+def test_fan_in_fan_out(start: Start, tmp_path: Path) -> None:
+    # The sample names blobs after folder and file, and never replaces one.
+    folder = tmp_path / f"E2_{tmp_path.name}"
+    folder.mkdir()
+    (folder / "__init__.py").write_bytes(b"x" * 10)
+    (folder / "function.json").write_bytes(b"x" * 32)
+    assert start("fan_in_fan_out", "E2_BackupSiteContent", str(tmp_path)).output() == 42
+    failure = start("fan_in_fan_out", "E2_BackupSiteContent", "").failure()
+    assert failure == "Orchestrator function 'E2_BackupSiteContent' failed: A directory path is required as input"
+
+
+def test_human_interaction(start: Start) -> None:
+    # The codes that random.seed(10) gives in each new process.
+    authorized = start("human_interaction", "E4_SMSPhoneVerification", "+14255550100")
+    authorized.raise_event("SmsChallengeResponse", "1")
+    authorized.raise_event("SmsChallengeResponse", "9361")
+    assert authorized.output() is True
+    refused = start("human_interaction", "E4_SMSPhoneVerification", "+14255550100")
+    for code in ("1", 533, "3"):
+        refused.raise_event("SmsChallengeResponse", code)
+    assert refused.output() is False
+    assert "Please provide a phone number" in start("human_interaction", "E4_SMSPhoneVerification", "12").failure()
+
+
+def test_monitor_fails_by_name_where_github_gives_nothing(start: Start) -> None:
+    value = {"repo": "nobody/no-such-repository-anywhere", "phone": "+14255550100"}
+    assert "E3_TooManyOpenIssues" in start("monitor", "E3_Monitor", value).failure()
+
+
+def test_serialize_arguments(start: Start) -> None:
+    assert start("serialize_arguments", "DurableOrchestration").output() == 5
+
+
+def test_simple_sub_orchestration(start: Start) -> None:
+    assert start("simple_sub_orchestration", "DurableOrchestrator").output() == "Hello Seattle!"
+
+
+def test_every_sample_lists_its_instances(start: Start) -> None:
+    run = start("function_chaining", "E1_HelloSequence")
+    run.output()
+    origin = run.links["statusQueryGetUri"].partition(MANAGEMENT)[0]
+    listed = call("GET", f"{origin}{MANAGEMENT}/instances").document
+    assert [instance["instanceId"] for instance in listed] == [run.id]
