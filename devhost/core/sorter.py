@@ -74,7 +74,7 @@ class Sorter:
 
     def receive(self, request: Request) -> Iterator[Request]:
         """The requests whose turn has come, now that this one is here."""
-        if not self._window or request.parent is None or request.position:
+        if not self._window or not request.timestamp or request.parent is None or request.position:
             yield request
             return
         yield from self._advance(request.timestamp - self._window)
