@@ -51,7 +51,7 @@ def test_requests_name_who_asks_and_what_went_before() -> None:
     assert "signal" not in call
     assert (signal["id"], call["id"]) == (request_id("me", "e1", 0), request_id("me", "e1", 1))
     assert (signal["Predecessor"], call["Predecessor"]) == ("0001-01-01T00:00:00", signal["Timestamp"])
-    assert signal["Timestamp"] < call["Timestamp"]
+    assert (signal["Timestamp"], call["Timestamp"]) == ("2026-03-01T10:00:00Z", "2026-03-01T10:00:00.0000001Z")
 
 
 def test_a_turn_that_is_repeated_later_sends_the_same_requests() -> None:
