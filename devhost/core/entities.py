@@ -29,6 +29,7 @@ from devhost.core.entity_messages import (
     response_text,
     scheduled_name,
 )
+from devhost.core.entity_result import BatchResult, OperationResult
 from devhost.core.history import (
     EventRaised,
     ExecutionStarted,
@@ -43,7 +44,7 @@ from devhost.core.messages import TaskMessage
 from devhost.core.sorter import Sorter
 from devhost.core.status import RuntimeStatus
 from devhost.core.ticks import ticks_of_seconds
-from devhost.errors import PoisonMessage, StorageError, UnsupportedFeatureError, UserCodeError
+from devhost.errors import PoisonMessage, StorageError
 from devhost.types import JsonValue
 
 REORDER_WINDOW_SECONDS = 30 * 60.0
@@ -54,53 +55,6 @@ _NEARLY_DUE = timedelta(milliseconds=100)
 _LONGEST_DELAY = timedelta(days=6)
 _LONG_DELAY_PART = timedelta(days=3)
 _FIRST_EPISODE = 1
-
-
-@dataclass(frozen=True, kw_only=True)
-class OperationResult:
-    """How one operation ended; `result` is JSON text, for an error that of its message."""
-
-    result: str
-    is_error: bool = False
-
-
-@dataclass(frozen=True, kw_only=True)
-class BatchResult:
-    """What one run of an entity function came to: a result for every operation, and the state behind the last one."""
-
-    exists: bool
-    state: str | None
-    results: tuple[OperationResult, ...]
-
-
-def parse_batch_result(text: str, count: int) -> BatchResult:
-    """Reads what an entity function returned for so many operations.
-
-    Raises:
-        UnsupportedFeatureError: it asks for what devhost does not have.
-        UserCodeError: it is not what the durable SDK returns.
-    """
-    try:
-        document = json.loads(text)
-        exists = bool(document["entityExists"])
-        result = BatchResult(
-            exists=exists,
-            state=document.get("entityState") if exists else None,
-            results=tuple(_operation_result(each) for each in document["results"]),
-        )
-        has_signals = bool(document.get("signals"))
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise UserCodeError("Out of proc entities must return a valid JSON schema") from error
-    if has_signals:
-        raise UnsupportedFeatureError("the entity sends signals, which devhost does not support yet")
-    if len(result.results) != count:
-        raise UserCodeError(f"The entity returned {len(result.results)} results for {count} operations")
-    return result
-
-
-def _operation_result(document: Any) -> OperationResult:
-    result = document.get("result")
-    return OperationResult(result="null" if result is None else str(result), is_error=bool(document.get("isError")))
 
 
 @dataclass(frozen=True, kw_only=True)

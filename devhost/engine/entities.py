@@ -14,8 +14,9 @@ from devhost.app.invocation import Invocation
 from devhost.app.model import Function
 from devhost.clock import Clock
 from devhost.core.checkpoint import Checkpoint
-from devhost.core.entities import REORDER_WINDOW_SECONDS, BatchResult, EntityTurn, parse_batch_result
+from devhost.core.entities import REORDER_WINDOW_SECONDS, EntityTurn
 from devhost.core.entity_messages import Request
+from devhost.core.entity_result import BatchResult, parse_batch_result
 from devhost.core.history import EventRaised, OrchestrationInstance
 from devhost.engine.activities import MAX_CRASHED_DELIVERIES
 from devhost.engine.ports import Executor, OrchestrationWorkItem, TaskHub

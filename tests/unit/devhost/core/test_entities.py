@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from devhost.core.checkpoint import Checkpoint
-from devhost.core.entities import BatchResult, EntityTurn, OperationResult, parse_batch_result, read_snapshot
+from devhost.core.entities import EntityTurn, read_snapshot
 from devhost.core.entity_messages import request_from_text, request_id
+from devhost.core.entity_result import BatchResult, OperationResult, parse_batch_result
 from devhost.core.history import (
     EventRaised,
     ExecutionStarted,
