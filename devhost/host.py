@@ -171,6 +171,7 @@ class Host:
             hub,
             orchestrators,
             clock,
+            entity_functions=app.of_kind(TriggerKind.ENTITY),
             overridable=settings.durable.overridable_states,
             default_version=settings.durable.default_version,
         )
@@ -186,6 +187,8 @@ class Host:
             max_activities=settings.durable.max_concurrent_activities,
             max_actions=settings.durable.max_orchestration_actions,
             stores_inputs=settings.storage.store_inputs,
+            max_entity_batch_size=settings.durable.max_entity_operation_batch_size,
+            entity_reorder_window_seconds=settings.durable.entity_reorder_window_seconds,
             default_version=settings.durable.default_version,
             renew_seconds=settings.storage.shortest_visibility_seconds / 3,
         )

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from devhost.app.model import DURABLE_CLIENT_TYPES, TriggerKind
 
-ENTITY_TRIGGER = "entitytrigger"
 HTTP_OUTPUT = "http"
 
 SERVED_TRIGGERS = frozenset(kind.value for kind in TriggerKind)
@@ -89,4 +88,4 @@ _OTHERS = frozenset(
     }
 )
 
-KNOWN_TYPES = SERVED_INPUTS | {ENTITY_TRIGGER, HTTP_OUTPUT} | _TRIGGERS | _OTHERS
+KNOWN_TYPES = SERVED_INPUTS | {HTTP_OUTPUT} | _TRIGGERS | _OTHERS

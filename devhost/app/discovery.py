@@ -24,7 +24,11 @@ from devhost.errors import ConfigurationError
 from devhost.types import JsonObject
 
 _FUNCTION_NAME = re.compile(r"[a-z][a-z0-9_\-]{0,127}", re.IGNORECASE | re.ASCII)
-_NAME_PROPERTIES = {TriggerKind.ORCHESTRATION: "orchestration", TriggerKind.ACTIVITY: "activity"}
+_NAME_PROPERTIES = {
+    TriggerKind.ORCHESTRATION: "orchestration",
+    TriggerKind.ACTIVITY: "activity",
+    TriggerKind.ENTITY: "entityName",
+}
 
 
 def discover(

@@ -28,6 +28,7 @@ class TriggerKind(Enum):
     HTTP = "httptrigger"
     ORCHESTRATION = "orchestrationtrigger"
     ACTIVITY = "activitytrigger"
+    ENTITY = "entitytrigger"
 
 
 DURABLE_CLIENT_TYPES = frozenset({"durableclient", "orchestrationclient"})

@@ -22,6 +22,7 @@ _BINDING_NAME = re.compile(r"[a-zA-Z][a-zA-Z0-9]{0,127}")
 _EXPANDED_PROPERTIES = {
     "orchestrationtrigger": ("orchestration",),
     "activitytrigger": ("activity",),
+    "entitytrigger": ("entityName",),
     "durableclient": ("taskHub",),
     "orchestrationclient": ("taskHub",),
 }
@@ -110,8 +111,6 @@ def _check_types(bindings: Iterable[Binding], *, has_bundle: bool) -> None:
 
 def _check_served(binding: Binding) -> None:
     kind = binding.type.lower()
-    if kind == binding_type.ENTITY_TRIGGER:
-        raise InvalidFunctionError("entity functions are not supported by devhost yet (binding type 'entityTrigger').")
     if binding.is_trigger:
         # One that devhost does not serve never fires, but the function can be run through the admin routes.
         return

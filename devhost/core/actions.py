@@ -25,7 +25,7 @@ HTTP_INPUT = "request"
 
 _MAX_RETRY_INTERVAL_MILLISECONDS = 6 * 24 * 3600 * 1000
 _COMPOUND = (11, 12)
-_UNSUPPORTED = {7: "call_entity", 8: "call_http with a token source", 9: "signal_entity", 10: "signal_entity"}
+_UNSUPPORTED = {8: "call_http with a token source", 10: "scheduled signals to entities"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,6 +82,24 @@ class CallHttp:
 
 
 @dataclass(frozen=True, kw_only=True)
+class CallEntity:
+    """`instance_id` is the entity's; `input` is the JSON text that the operation gets. Answered by a message."""
+
+    instance_id: str
+    operation: str
+    input: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class SignalEntity:
+    """A `CallEntity` that nobody answers."""
+
+    instance_id: str
+    operation: str
+    input: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
 class WaitForExternalEvent:
     """Takes no task id and leaves no event: it is answered by name."""
 
@@ -96,8 +114,11 @@ class ContinueAsNew:
 
 
 # What takes a task id, is recorded in the history and sends a message.
-Work = Union[CallActivity, CallSubOrchestrator, CreateTimer, CallHttp]  # noqa: UP007
+Work = Union[CallActivity, CallSubOrchestrator, CreateTimer, CallHttp, CallEntity, SignalEntity]  # noqa: UP007
 Action = Union[Work, WaitForExternalEvent, ContinueAsNew]  # noqa: UP007
+
+
+_ENTITY_ACTIONS: Mapping[int, type[CallEntity] | type[SignalEntity]] = {7: CallEntity, 9: SignalEntity}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -186,6 +207,10 @@ def _action(entry: Mapping[str, Any]) -> Action:
         return WaitForExternalEvent(name=entry["externalEventName"])
     if kind == 8 and not entry["httpRequest"].get("tokenSource"):
         return CallHttp(request=compact(entry["httpRequest"]))
+    if kind in _ENTITY_ACTIONS:
+        return _ENTITY_ACTIONS[kind](
+            instance_id=entry["instanceId"], operation=entry["operation"], input=entry.get("input")
+        )
     feature = _UNSUPPORTED.get(kind, f"action type {kind}")
     raise UnsupportedFeatureError(f"the orchestrator uses {feature}, which devhost does not support yet")
 

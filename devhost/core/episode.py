@@ -12,8 +12,10 @@ from datetime import datetime
 
 from devhost.core.actions import OrchestratorResult
 from devhost.core.checkpoint import Checkpoint, InstanceUpdate
+from devhost.core.entity_messages import sent_request
 from devhost.core.history import (
     EventRaised,
+    EventSent,
     ExecutionCompleted,
     ExecutionResumed,
     ExecutionStarted,
@@ -29,8 +31,10 @@ from devhost.core.history import (
 from devhost.core.messages import TaskMessage
 from devhost.core.replay import Replay
 from devhost.core.schedule import Scheduler
+from devhost.core.sorter import Stamps
 from devhost.core.state import fold
 from devhost.core.status import RuntimeStatus
+from devhost.core.ticks import ticks_of
 
 MAX_CUSTOM_STATUS_BYTES = 16 * 1024
 
@@ -211,7 +215,21 @@ class Episode:
             now=self.now,
             stores_inputs=self.stores_inputs,
             default_version=self.default_version,
+            stamps=self._stamps(),
         )
+
+    def _stamps(self) -> Stamps:
+        """Requests to entities are stamped with the time of what led to them, not with the present.
+
+        A turn that is repeated after a crash then sends the same requests again, and entities know them.
+        """
+        events = self.events
+        opened_at = max((i for i, event in enumerate(events) if isinstance(event, OrchestratorStarted)), default=0)
+        cause = events[min(opened_at + 1, len(events) - 1)]
+        at = cause.fire_at if isinstance(cause, TimerFired) else cause.timestamp
+        sent = (event for event in events if isinstance(event, EventSent))
+        stamps = ((event.instance_id, request.timestamp) for event in sent if (request := sent_request(event.input)))
+        return Stamps(ticks_of(at), stamps)
 
     def _over_limit(self, result: OrchestratorResult) -> str | None:
         size = len((result.custom_status or "").encode("utf-16-le", "surrogatepass"))

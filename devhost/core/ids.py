@@ -1,12 +1,15 @@
-"""Identities: which partition an instance belongs to, what a child is called, which ids are allowed.
+"""Identities: which partition an instance belongs to, what a child or an entity is called, which ids are allowed.
 
-Mirrors DurableTask.AzureStorage.Fnv1aHashHelper and the id rules of the Durable Functions extension. Making new ids
-needs randomness and is not done here.
+Mirrors DurableTask.AzureStorage.Fnv1aHashHelper, and EntityId and the id rules of the Durable Functions extension.
+Making new ids needs randomness and is not done here.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 MAX_INSTANCE_ID_LENGTH = 256
+ENTITY_MARK = "@"
 
 _FNV_OFFSET_BASIS = 2166136261
 _FNV_PRIME = 16777619
@@ -33,10 +36,50 @@ def child_instance_id(parent_execution_id: str, task_id: int) -> str:
 
 def instance_id_problem(instance_id: str) -> str | None:
     """Why a client may not start an instance under this id, or `None` where it may."""
-    if instance_id.startswith("@"):
+    if is_entity_id(instance_id):
         return "Orchestration instance ids must not start with @."
-    if any(c in _FORBIDDEN_IN_IDS or ord(c) <= 0x1F or 0x7F <= ord(c) <= 0x9F for c in instance_id):
+    if _has_forbidden_character(instance_id):
         return "Orchestration instance ids must not contain /, \\, #, ?, or control characters."
     if len(instance_id) > MAX_INSTANCE_ID_LENGTH:
         return f"Instance ID lengths must not exceed {MAX_INSTANCE_ID_LENGTH} characters."
     return None
+
+
+def is_entity_id(instance_id: str) -> bool:
+    """Whether an instance is an entity's: orchestrations may not be called so."""
+    return instance_id.startswith(ENTITY_MARK)
+
+
+@dataclass(frozen=True)
+class EntityId:
+    """The name of an entity function, in lower case, and which of its entities."""
+
+    name: str
+    key: str
+
+    @staticmethod
+    def of(name: str, key: str) -> EntityId:
+        return EntityId(name.lower(), key)
+
+    @staticmethod
+    def of_instance(instance_id: str) -> EntityId:
+        """The reverse of `instance_id`. The key may hold the mark, a name may not."""
+        name, _, key = instance_id.removeprefix(ENTITY_MARK).partition(ENTITY_MARK)
+        return EntityId(name, key)
+
+    @property
+    def instance_id(self) -> str:
+        return f"{ENTITY_MARK}{self.name}{ENTITY_MARK}{self.key}"
+
+    @property
+    def problem(self) -> str | None:
+        """Why there can be no such entity, or `None` where there can."""
+        if not self.name:
+            return "Entity names must not be empty."
+        if _has_forbidden_character(self.key):
+            return "Entity keys must not contain /, \\, #, ?, or control characters."
+        return None
+
+
+def _has_forbidden_character(text: str) -> bool:
+    return any(c in _FORBIDDEN_IN_IDS or ord(c) <= 0x1F or 0x7F <= ord(c) <= 0x9F for c in text)

@@ -8,7 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from devhost.core.entity_messages import scheduled_time
 from devhost.core.history import (
+    EventRaised,
     ExecutionStarted,
     HistoryEvent,
     OrchestrationInstance,
@@ -19,6 +21,7 @@ from devhost.core.history import (
     TaskScheduled,
     TimerFired,
 )
+from devhost.core.ids import is_entity_id
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,13 +46,19 @@ class TaskMessage:
     def due_at(self) -> datetime | None:
         """When the message may be delivered at the earliest; None: at once.
 
-        A delayed message is how a durable timer is stored.
+        A delayed message is how a durable timer is stored, and a signal to an entity that is sent ahead of its time.
         """
         if isinstance(self.event, TimerFired):
             return self.event.fire_at
         if isinstance(self.event, ExecutionStarted):
             return self.event.scheduled_start_time
+        if isinstance(self.event, EventRaised) and is_entity_id(self.target.instance_id):
+            return scheduled_time(self.event.name)
         return None
+
+    @property
+    def is_from_entity(self) -> bool:
+        return self.sender is not None and is_entity_id(self.sender.instance_id)
 
 
 def answered_task_id(event: HistoryEvent) -> int | None:

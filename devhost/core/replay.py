@@ -13,17 +13,21 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Union
 
 from devhost.core.actions import (
     HTTP_ACTIVITY,
     CallActivity,
+    CallEntity,
     CallHttp,
     CallSubOrchestrator,
     CreateTimer,
     RetryOptions,
+    SignalEntity,
     Work,
 )
 from devhost.core.history import (
+    EventSent,
     HistoryEvent,
     SubOrchestrationInstanceCreated,
     SubOrchestrationInstanceFailed,
@@ -34,6 +38,8 @@ from devhost.core.history import (
 )
 from devhost.core.messages import answered_task_id
 from devhost.errors import NonDeterminismError
+
+Recorded = Union[TaskScheduled, SubOrchestrationInstanceCreated, TimerCreated, EventSent]  # noqa: UP007
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +62,8 @@ class Task:
 class Replay:
     """One walk through a history, against the work that the orchestrator's latest run listed.
 
-    `open` maps the ids of scheduled and unanswered tasks to what they are.
+    `open` maps the ids of scheduled and unanswered tasks to what they are; requests to entities are not among them,
+    because no execution waits for their answers to end.
     """
 
     def __init__(self, work: Sequence[Work]) -> None:
@@ -72,7 +79,7 @@ class Replay:
             NonDeterminismError: the history records other work than the orchestrator now lists at that place.
         """
         for event in events:
-            if isinstance(event, (TaskScheduled, SubOrchestrationInstanceCreated, TimerCreated)):
+            if isinstance(event, (TaskScheduled, SubOrchestrationInstanceCreated, TimerCreated, EventSent)):
                 self._meet(event)
             else:
                 self._answer(event)
@@ -91,7 +98,7 @@ class Replay:
         while self._unnumbered:
             yield self._number(Task(action=self._unnumbered.popleft()))
 
-    def _meet(self, event: TaskScheduled | SubOrchestrationInstanceCreated | TimerCreated) -> None:
+    def _meet(self, event: Recorded) -> None:
         if self._called_for and _records(event, self._called_for[0]):
             task = self._called_for.popleft()
         elif self._unnumbered and _records(event, Task(action=self._unnumbered[0])):
@@ -105,7 +112,7 @@ class Replay:
         task_id = self.next_id
         self.next_id += 1
         is_canceled = isinstance(task.action, CreateTimer) and task.action.is_canceled
-        if not is_canceled:
+        if not is_canceled and not isinstance(task.action, (CallEntity, SignalEntity)):
             self.open[task_id] = task
         return task_id, task
 
@@ -138,6 +145,8 @@ def _records(event: HistoryEvent, task: Task) -> bool:
         return isinstance(event, TimerCreated)
     if isinstance(action, CallSubOrchestrator):
         return isinstance(event, SubOrchestrationInstanceCreated) and event.name.lower() == action.name.lower()
+    if isinstance(action, (CallEntity, SignalEntity)):
+        return isinstance(event, EventSent) and event.instance_id == action.instance_id
     return isinstance(event, TaskScheduled) and event.name.lower() == activity_name(action).lower()
 
 
@@ -146,12 +155,18 @@ def activity_name(action: CallActivity | CallHttp) -> str:
     return HTTP_ACTIVITY if isinstance(action, CallHttp) else action.name
 
 
-def _mismatch(event: TaskScheduled | SubOrchestrationInstanceCreated | TimerCreated, action: Work | None) -> str:
-    recorded = "a timer" if isinstance(event, TimerCreated) else f"{event.type_name} of '{event.name}'"
+def _mismatch(event: Recorded, action: Work | None) -> str:
     return (
-        f"Non-Deterministic workflow detected: the history has {recorded} as task {event.event_id}, but the "
+        f"Non-Deterministic workflow detected: the history has {_recorded(event)} as task {event.event_id}, but the "
         f"orchestrator now asks for {_describe(action)} there. Was its code changed while the instance was running?"
     )
+
+
+def _recorded(event: Recorded) -> str:
+    if isinstance(event, TimerCreated):
+        return "a timer"
+    name = event.instance_id if isinstance(event, EventSent) else event.name
+    return f"{event.type_name} of '{name}'"
 
 
 def _describe(action: Work | None) -> str:
@@ -161,4 +176,6 @@ def _describe(action: Work | None) -> str:
         return "a timer"
     if isinstance(action, CallSubOrchestrator):
         return f"the sub-orchestration '{action.name}'"
+    if isinstance(action, (CallEntity, SignalEntity)):
+        return f"the operation '{action.operation}' of the entity '{action.instance_id}'"
     return f"the activity '{activity_name(action)}'"

@@ -8,11 +8,21 @@ known as one.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from devhost.core.actions import CallHttp, CallSubOrchestrator, ContinueAsNew, CreateTimer
+from devhost.core.actions import (
+    CallEntity,
+    CallHttp,
+    CallSubOrchestrator,
+    ContinueAsNew,
+    CreateTimer,
+    SignalEntity,
+)
+from devhost.core.entity_messages import OPERATION_EVENT, Request, request_id, request_to_text
 from devhost.core.history import (
+    EventRaised,
+    EventSent,
     ExecutionStarted,
     HistoryEvent,
     OrchestrationInstance,
@@ -23,9 +33,12 @@ from devhost.core.history import (
     TimerFired,
 )
 from devhost.core.ids import child_instance_id
+from devhost.core.json_text import compact
 from devhost.core.messages import TaskMessage
 from devhost.core.payload import wrap_activity_input, wrap_child_input
 from devhost.core.replay import Task, activity_name
+from devhost.core.sorter import Stamps
+from devhost.core.ticks import NO_TIME
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,13 +46,15 @@ class Scheduler:
     """Schedules the work of one episode of one execution.
 
     `now` is the time of the episode. `stores_inputs`: the inputs of activities and children go into the history too,
-    not only into their messages. `default_version` is that of children for which none is asked.
+    not only into their messages. `default_version` is that of children for which none is asked. `stamps` keep the
+    requests to entities in order.
     """
 
     started: ExecutionStarted
     episode: int
     now: datetime
     stores_inputs: bool = False
+    stamps: Stamps = field(default_factory=lambda: Stamps(NO_TIME))
     default_version: str = ""
 
     @property
@@ -59,6 +74,8 @@ class Scheduler:
             child_id = action.instance_id or child_instance_id(self.instance.execution_id or "", task_id)
             version = self.default_version if action.version is None else action.version
             return self._child(task_id, action.name, child_id, version, wrap_child_input(action.input))
+        if isinstance(action, (CallEntity, SignalEntity)):
+            return self._request(task_id, action)
         text = action.request if isinstance(action, CallHttp) else action.input
         return self._activity(task_id, activity_name(action), wrap_activity_input(text))
 
@@ -86,6 +103,31 @@ class Scheduler:
         request = TaskScheduled(timestamp=self.now, event_id=task_id, name=name, input=text)
         recorded = request if self.stores_inputs else TaskScheduled(timestamp=self.now, event_id=task_id, name=name)
         return recorded, self.message(request, self.instance)
+
+    def _request(self, task_id: int, action: CallEntity | SignalEntity) -> tuple[HistoryEvent, TaskMessage]:
+        execution_id = self.instance.execution_id or ""
+        timestamp, predecessor = self.stamps.next(action.instance_id)
+        request = Request(
+            id=request_id(self.instance.instance_id, execution_id, task_id),
+            operation=action.operation,
+            is_signal=isinstance(action, SignalEntity),
+            input=None if action.input is None else compact(action.input),
+            parent=self.instance.instance_id,
+            parent_execution=execution_id,
+            timestamp=timestamp,
+            predecessor=predecessor,
+        )
+        text = request_to_text(request)
+        sent = EventSent(
+            timestamp=self.now,
+            event_id=task_id,
+            instance_id=action.instance_id,
+            name=OPERATION_EVENT,
+            input=text,
+        )
+        raised = EventRaised(timestamp=self.now, name=OPERATION_EVENT, input=text)
+        target = OrchestrationInstance(instance_id=action.instance_id, execution_id=None)
+        return sent, self.message(raised, target)
 
     def _child(
         self, task_id: int, name: str, child_id: str, version: str, text: str | None

@@ -7,12 +7,14 @@ nothing any more.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
+from devhost.core.entity_messages import sent_request
 from devhost.core.history import (
     EventRaised,
+    EventSent,
     ExecutionCompleted,
     ExecutionResumed,
     ExecutionStarted,
@@ -36,12 +38,18 @@ _Event = TypeVar("_Event", bound=HistoryEvent)
 
 @dataclass(frozen=True, kw_only=True)
 class OrchestrationState:
-    """The fold of a history. `status` is Pending while nothing has started."""
+    """The fold of a history. `status` is Pending while nothing has started.
+
+    `request_ids` are those of requests to entities; an entity's answer is an event with such an id for its name.
+    `raised_names` are the names of all events.
+    """
 
     started: ExecutionStarted | None
     status: RuntimeStatus
     scheduled_ids: frozenset[int]
     answered_ids: frozenset[int]
+    request_ids: frozenset[str]
+    raised_names: frozenset[str]
     is_episode_open: bool
 
     @property
@@ -58,6 +66,8 @@ def fold(history: Sequence[HistoryEvent]) -> OrchestrationState:
         status=status,
         scheduled_ids=frozenset(e.event_id for e in history if _schedules(e)),
         answered_ids=frozenset(i for i in map(answered_task_id, history) if i is not None),
+        request_ids=frozenset(_request_ids(history)),
+        raised_names=frozenset(e.name for e in history if isinstance(e, EventRaised)),
         is_episode_open=status is RuntimeStatus.RUNNING and not isinstance(history[-1], OrchestratorCompleted),
     )
 
@@ -66,8 +76,8 @@ def fold(history: Sequence[HistoryEvent]) -> OrchestrationState:
 class Admission:
     """What becomes of arriving messages, by position; those named nowhere are dropped.
 
-    `delivered` go to the orchestrator together, external events in `raised` one by one when they are awaited, `marks`
-    suspend and resume. `deferred` come again later.
+    `delivered`, answers of entities among them, go to the orchestrator together, external events in `raised` one by one
+    when they are awaited, `marks` suspend and resume. `deferred` come again later.
     """
 
     delivered: tuple[int, ...] = ()
@@ -94,26 +104,35 @@ def admit(state: OrchestrationState, messages: Iterable[tuple[TaskMessage, int]]
     start = state.started or arrived[starts[0]][0].event
     assert isinstance(start, ExecutionStarted)
     execution_id = start.orchestration_instance.execution_id
-    answered = set(state.answered_ids)
+    asked: set[int | str] = {*state.scheduled_ids, *state.request_ids}
+    answered: set[int | str] = {*state.answered_ids, *state.raised_names}
     delivered: list[int] = [] if state.started else starts[:1]
     raised: list[int] = []
     marks: list[int] = []
     deferred: list[int] = []
     for position, (message, dequeue_count) in enumerate(arrived):
         event = message.event
-        task_id = answered_task_id(event)
+        answer_to = _answer_to(message, state)
         if isinstance(event, ExecutionStarted) or message.target.execution_id not in (None, execution_id):
             continue
-        if isinstance(event, EventRaised):
+        if isinstance(event, EventRaised) and answer_to is None:
             raised.append(position)
         elif isinstance(event, (ExecutionSuspended, ExecutionResumed)):
             marks.append(position)
-        elif task_id is None or (task_id in state.scheduled_ids and task_id not in answered):
-            answered.add(-1 if task_id is None else task_id)
+        elif answer_to is None or (answer_to in asked and answer_to not in answered):
+            answered.add(-1 if answer_to is None else answer_to)
             delivered.append(position)
-        elif task_id not in state.scheduled_ids and dequeue_count < MAX_EARLY_DELIVERIES:
+        elif answer_to not in asked and dequeue_count < MAX_EARLY_DELIVERIES:
             deferred.append(position)
     return Admission(delivered=tuple(delivered), raised=tuple(raised), marks=tuple(marks), deferred=tuple(deferred))
+
+
+def _answer_to(message: TaskMessage, state: OrchestrationState) -> int | str | None:
+    """The task id, or the id of the request to an entity, that this message answers; None where it answers nothing."""
+    event = message.event
+    if isinstance(event, EventRaised):
+        return event.name if message.is_from_entity or event.name in state.request_ids else None
+    return answered_task_id(event)
 
 
 def _admit_to_nothing(arrived: Sequence[tuple[TaskMessage, int]]) -> Admission:
@@ -139,7 +158,13 @@ def _status(history: Sequence[HistoryEvent], started: ExecutionStarted | None) -
 
 
 def _schedules(event: HistoryEvent) -> bool:
-    return isinstance(event, (TaskScheduled, SubOrchestrationInstanceCreated, TimerCreated))
+    return isinstance(event, (TaskScheduled, SubOrchestrationInstanceCreated, TimerCreated, EventSent))
+
+
+def _request_ids(history: Sequence[HistoryEvent]) -> Iterator[str]:
+    for event in history:
+        if isinstance(event, EventSent) and (request := sent_request(event.input)) and not request.is_signal:
+            yield request.id
 
 
 def _last(history: Sequence[HistoryEvent], event_type: type[_Event]) -> _Event | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Mapping
 from dataclasses import replace
+from types import MappingProxyType
 
 from devhost.app.model import Function
 from devhost.clock import Clock
@@ -20,9 +21,10 @@ from devhost.core.history import (
     HistoryEvent,
     OrchestrationInstance,
 )
-from devhost.core.ids import instance_id_problem
+from devhost.core.ids import instance_id_problem, is_entity_id
 from devhost.core.messages import TaskMessage
 from devhost.core.status import RuntimeStatus
+from devhost.engine.entity_client import EntityClient
 from devhost.engine.ports import InstancePage, InstanceQuery, InstanceRecord, TaskHub
 from devhost.engine.turns import unknown_orchestrator
 from devhost.errors import RequestError
@@ -37,7 +39,8 @@ class OrchestrationClient:
     """Operations on the instances of one hub.
 
     `functions` holds the orchestrators by registered name in lower case. `overridable`: the statuses in which an
-    existing instance is replaced by a new start under its id.
+    existing instance is replaced by a new start under its id. `entities` does the same for entities;
+    `entity_functions` are theirs.
     """
 
     def __init__(
@@ -46,9 +49,11 @@ class OrchestrationClient:
         functions: Mapping[str, Function],
         clock: Clock,
         *,
+        entity_functions: Mapping[str, Function] = MappingProxyType({}),
         overridable: frozenset[RuntimeStatus] = NON_RUNNING,
         default_version: str = "",
     ) -> None:
+        self.entities = EntityClient(hub, entity_functions, clock)
         self._hub = hub
         self._functions = functions
         self._clock = clock
@@ -150,7 +155,7 @@ class OrchestrationClient:
             InstanceExists: it keeps its id and has not ended.
         """
         record = await self._hub.get_instance(instance_id)
-        if record is None:
+        if record is None or is_entity_id(instance_id):
             raise RequestError(
                 400,
                 "InstanceId does not match a valid orchestration instance.",
@@ -167,11 +172,14 @@ class OrchestrationClient:
         """The record of an instance that has not ended.
 
         Raises:
-            RequestError: 404 where it is unknown, 410 where it has ended already.
+            RequestError: 404 where it is unknown, 410 where it has ended already, 400 where it is an entity's, which
+                knows nothing but its operations.
         """
         record = await self._hub.get_instance(instance_id)
         if record is None:
             raise RequestError(404, f"No instance with ID '{instance_id}' was found.")
+        if is_entity_id(instance_id):
+            raise RequestError(400, f"'{instance_id}' is an entity: it can be signalled, deleted and purged only.")
         if record.runtime_status.is_terminal:
             raise RequestError(410, f"The instance '{instance_id}' is {record.runtime_status.value} already.")
         return record
@@ -181,7 +189,7 @@ class OrchestrationClient:
         await self._hub.send(TaskMessage(event=event, target=target))
 
     async def purge(self, instance_id: str) -> bool:
-        """Removes a finished instance; False where it is unknown.
+        """Removes a finished instance, or an entity; False where it is unknown.
 
         Raises:
             RequestError: 412 where it has not finished.
@@ -189,7 +197,7 @@ class OrchestrationClient:
         record = await self._hub.get_instance(instance_id)
         if record is None:
             return False
-        if not record.runtime_status.is_terminal:
+        if not record.runtime_status.is_terminal and not is_entity_id(instance_id):
             raise RequestError(
                 412, f"The instance '{instance_id}' is {record.runtime_status.value}; only finished ones can be purged."
             )

@@ -1,4 +1,4 @@
-"""One loop, used for orchestrations and for activities: fetch, process, then complete or abandon.
+"""One loop, used for instances and for activities: fetch, process, then complete or abandon.
 
 Mirrors WorkItemDispatcher of DurableTask.Core. Errors of the storage and of worker processes end here: the work is
 abandoned and comes again. An error that nobody foresaw is logged with its traceback and treated alike: one bad item
@@ -17,7 +17,10 @@ import anyio
 
 from devhost.app.model import FunctionApp, TriggerKind
 from devhost.clock import Clock
+from devhost.core.entities import REORDER_WINDOW_SECONDS
 from devhost.engine.activities import Activities
+from devhost.engine.entities import MAX_BATCH_SIZE, Entities
+from devhost.engine.instances import Instances
 from devhost.engine.orchestrations import Orchestrations
 from devhost.engine.ports import Executor, TaskHub
 from devhost.errors import StaleCheckpoint, StorageError, WorkerError
@@ -119,7 +122,7 @@ class Dispatcher(Generic[Item]):
 
 
 class Engine:
-    """Both dispatchers of one app over one hub.
+    """Both dispatchers of one app over one hub: entities count as orchestrations.
 
     `renew_seconds` has to be well below the time for which the hub hides what it hands out.
     """
@@ -136,6 +139,8 @@ class Engine:
         renew_seconds: float = 10,
         max_actions: int = 100_000,
         stores_inputs: bool = False,
+        max_entity_batch_size: int = MAX_BATCH_SIZE,
+        entity_reorder_window_seconds: float = REORDER_WINDOW_SECONDS,
         default_version: str = "",
     ) -> None:
         orchestrations = Orchestrations(
@@ -147,14 +152,23 @@ class Engine:
             stores_inputs=stores_inputs,
             default_version=default_version,
         )
+        entities = Entities(
+            hub,
+            executor,
+            app.of_kind(TriggerKind.ENTITY),
+            clock,
+            max_batch_size=max_entity_batch_size,
+            reorder_window_seconds=entity_reorder_window_seconds,
+        )
+        instances = Instances(hub, orchestrations, entities)
         activities = Activities(hub, executor, app.of_kind(TriggerKind.ACTIVITY), clock)
-        self._orchestrations = Dispatcher(orchestrations, limit=max_orchestrations, renew_seconds=renew_seconds)
+        self._instances = Dispatcher(instances, limit=max_orchestrations, renew_seconds=renew_seconds)
         self._activities = Dispatcher(activities, limit=max_activities, renew_seconds=renew_seconds)
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Runs until `stopping` is set and all work in hand is done."""
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self._orchestrations.run, stopping, name="orchestrations")
+            tasks.start_soon(self._instances.run, stopping, name="orchestrations")
             tasks.start_soon(self._activities.run, stopping, name="activities")
 
 

@@ -30,9 +30,7 @@ MARKS = (ExecutionSuspended, ExecutionResumed)
 
 
 class Orchestrations:
-    """The work source of orchestrations. `functions` holds the orchestrators by registered name in lower case."""
-
-    name = "orchestrations"
+    """Processes the work items of orchestrations. `functions` holds the orchestrators by name in lower case."""
 
     def __init__(
         self,
@@ -52,18 +50,6 @@ class Orchestrations:
         self._max_actions = max_actions
         self._stores_inputs = stores_inputs
         self._default_version = default_version
-
-    async def fetch(self) -> OrchestrationWorkItem:
-        return await self._hub.fetch_orchestration()
-
-    async def abandon(self, item: OrchestrationWorkItem) -> None:
-        await self._hub.abandon_orchestration(item)
-
-    async def renew(self, item: OrchestrationWorkItem) -> None:
-        await self._hub.renew_orchestration(item)
-
-    def describe(self, item: OrchestrationWorkItem) -> str:
-        return f"instance '{item.instance_id}'"
 
     async def process(self, item: OrchestrationWorkItem) -> None:
         """Stores the checkpoint that the item's messages lead to. Raises what the two seams raise."""

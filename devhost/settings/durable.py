@@ -24,6 +24,7 @@ _PROVIDER = f"{_ROOT}.storageProvider"
 _LARGEST_NUMBER = 2**31 - 1
 _LONGEST_POLLING_SECONDS = 86400.0
 _LONGEST_VISIBILITY_SECONDS = 7 * 86400
+_LONGEST_WINDOW_MINUTES = 7 * 24 * 60
 
 _HUB_NAME = re.compile(r"[A-Za-z][A-Za-z0-9]{2,44}")
 _HUB_NAME_RULE = "3 to 45 letters and digits, a letter first"
@@ -61,6 +62,11 @@ def read_durable(configuration: Configuration, environment: Environment) -> Dura
         max_concurrent_activities=_count(configuration, "maxConcurrentActivityFunctions", many),
         max_concurrent_orchestrators=_count(configuration, "maxConcurrentOrchestratorFunctions", many),
         max_orchestration_actions=_count(configuration, "maxOrchestrationActions", 100_000),
+        max_entity_operation_batch_size=_count(configuration, "maxEntityOperationBatchSize", 5000),
+        entity_reorder_window_seconds=60.0
+        * configuration.whole_number(
+            f"{_ROOT}.entityMessageReorderWindowInMinutes", default=30, low=0, high=_LONGEST_WINDOW_MINUTES
+        ),
         overridable_states=_overridable_states(configuration),
         default_version=configuration.text(f"{_ROOT}.defaultVersion") or "",
     )

@@ -63,6 +63,8 @@ class DurableSettings:
     max_concurrent_activities: int
     max_concurrent_orchestrators: int
     max_orchestration_actions: int
+    max_entity_operation_batch_size: int
+    entity_reorder_window_seconds: float
     overridable_states: frozenset[RuntimeStatus]
     default_version: str
 

@@ -18,6 +18,7 @@ from devhost.engine.client import OrchestrationClient
 from devhost.engine.ports import InstancePage, InstanceQuery, InstanceRecord
 from devhost.errors import RequestError
 from devhost.web.answer import empty, json_answer, refused, text_answer
+from devhost.web.entities import EntityApi
 from devhost.web.links import Links
 from devhost.web.page_token import token_from_header, token_to_header
 from devhost.web.request import EdgeRequest
@@ -50,6 +51,7 @@ class ManagementApi:
         self._client = client
         self._links = links
         self._starter = starter
+        self._entities = EntityApi(client.entities)
         self._routes = self._build_routes()
 
     async def handle(self, request: EdgeRequest, rest: str) -> web.Response:
@@ -66,7 +68,10 @@ class ManagementApi:
     def _build_routes(self) -> tuple[_Route, ...]:
         return (
             _route("POST", r"orchestrators/{function}(?:/{id})?", self._starter.start),
-            _route("GET POST DELETE", r"entities(?:/{name}(?:/{key})?)?", _refuse("entities")),
+            _route("GET", r"entities(?:/{name})?", self._entities.list),
+            _route("GET", r"entities/{name}/{key}", self._entities.read),
+            _route("POST", r"entities/{name}/{key}", self._entities.signal),
+            _route("DELETE", r"entities/{name}/{key}", self._entities.delete),
             _route("GET", r"instances", self._list),
             _route("DELETE", r"instances", self._purge_matching),
             _route("GET", r"instances/{id}", self._status),

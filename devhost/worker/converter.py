@@ -62,7 +62,8 @@ _FOREIGN_NAMES = (
 
 # The registry of azure.functions compares with regard to case, function.json does not.
 _SPELLINGS = {
-    name.lower(): name for name in ("httpTrigger", "http", "orchestrationTrigger", "activityTrigger", "durableClient")
+    name.lower(): name
+    for name in ("httpTrigger", "http", "orchestrationTrigger", "activityTrigger", "entityTrigger", "durableClient")
 }
 
 

@@ -288,7 +288,7 @@ class TestRestart:
         assert run.under_id(again["id"]).output() == "-abc"
 
 
-@pytest.mark.parametrize("feature", ["call_entity", "signal_entity", "token source"])
+@pytest.mark.parametrize("feature", ["token source"])
 def test_a_feature_that_devhost_does_not_have_fails_the_orchestration_by_name(app: App, feature: str) -> None:
     failure = app.start("unsupported", feature).failure()
     assert feature in failure

@@ -81,6 +81,18 @@ def test_monitor_fails_by_name_where_github_gives_nothing(start: Start) -> None:
     assert "E3_TooManyOpenIssues" in start("monitor", "E3_Monitor", value).failure()
 
 
+def test_counter_entity(start: Start) -> None:
+    first = start("counter_entity", "DurableOrchestration")
+    assert first.output() == 3
+    assert start("counter_entity", "DurableOrchestration").output() == 6
+    origin = first.links["statusQueryGetUri"].partition(MANAGEMENT)[0]
+    assert call("GET", f"{origin}/api/entity/Counter/myCounter").document == {
+        "entity": "Counter",
+        "key": "myCounter",
+        "state": 6,
+    }
+
+
 def test_serialize_arguments(start: Start) -> None:
     assert start("serialize_arguments", "DurableOrchestration").output() == 5
 

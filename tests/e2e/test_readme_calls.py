@@ -329,9 +329,3 @@ def test_what_devhost_does_not_have_yet_is_501_by_name(own_features: None, finis
     answer = call("POST", finished.links["rewindPostUri"].replace("{text}", "why"))
     assert answer.status == 501
     assert "rewind" in answer.document["Message"]
-
-
-def test_entities_are_501_by_name(own_features: None, app_url: str) -> None:
-    answer = call("GET", f"{app_url}{MANAGEMENT}/entities/counter/one")
-    assert answer.status == 501
-    assert "entities" in answer.document["Message"]

@@ -24,6 +24,8 @@ from devhost.core.messages import TaskMessage
 from devhost.core.state import fold
 from devhost.core.status import RuntimeStatus
 from devhost.engine.activities import Activities
+from devhost.engine.entities import Entities
+from devhost.engine.instances import Instances
 from devhost.engine.orchestrations import Orchestrations
 from devhost.engine.ports import ActivityWorkItem, OrchestrationWorkItem, ReceivedMessage
 from tests.unit.devhost.engine.scripted import function
@@ -34,10 +36,11 @@ ROOT = "root"
 
 @dataclass
 class SdkExecutor:
-    """Runs orchestrators through the SDK's own entry point, and activities as plain functions of their input."""
+    """Runs orchestrators and entities through the SDK's own entry points, activities as functions of their input."""
 
     orchestrators: Mapping[str, Callable[..., Any]]
     activities: Mapping[str, Callable[[Any], Any]]
+    entities: Mapping[str, Callable[..., Any]]
     runs: int = 0
 
     async def invoke(self, invocation: Invocation) -> InvocationResult:
@@ -49,6 +52,9 @@ class SdkExecutor:
             return InvocationResult(failure=Failure(type_name=type(error).__name__, message=str(error), stack="stack"))
 
     def _call(self, name: str, text: str) -> str:
+        if name in self.entities:
+            state: str = df.Entity.create(self.entities[name])(text)
+            return state
         if name not in self.orchestrators:
             return json.dumps(self.activities[name](json.loads(text)))
         self.runs += 1
@@ -104,6 +110,7 @@ class Simulation:
         self,
         orchestrators: Mapping[str, Callable[..., Any]],
         activities: Mapping[str, Callable[[Any], Any]] | None = None,
+        entities: Mapping[str, Callable[..., Any]] | None = None,
         *,
         seed: int = 0,
         losses: float = 0.0,
@@ -114,10 +121,15 @@ class Simulation:
         self.duplicates = duplicates
         self.at = datetime(2026, 3, 1, 10, tzinfo=timezone.utc)
         self.hub = SimulatedHub()
-        self.executor = SdkExecutor(orchestrators, activities or {})
+        self.executor = SdkExecutor(orchestrators, activities or {}, entities or {})
         functions = {name.lower(): function(name, "orchestrationTrigger") for name in orchestrators}
         work = {name.lower(): function(name, "activityTrigger") for name in self.executor.activities}
-        self.orchestrations = Orchestrations(self.hub, self.executor, functions, self)  # type: ignore[arg-type]
+        stateful = {name.lower(): function(name, "entityTrigger") for name in self.executor.entities}
+        self.instances = Instances(
+            self.hub,  # type: ignore[arg-type]
+            Orchestrations(self.hub, self.executor, functions, self),  # type: ignore[arg-type]
+            Entities(self.hub, self.executor, stateful, self),  # type: ignore[arg-type]
+        )
         self.work = Activities(self.hub, self.executor, work, self)  # type: ignore[arg-type]
 
     def now(self) -> datetime:
@@ -181,7 +193,7 @@ class Simulation:
         # Rows are stored in transactions: a crash leaves some first ones or none, never the very first alone.
         is_lost = self.random.random() < self.losses
         self.hub.kept_rows = self.random.choice([0, 2, 3, 5, 8]) if is_lost else None
-        await self.orchestrations.process(
+        await self.instances.process(
             OrchestrationWorkItem(
                 instance_id=instance_id,
                 execution_id=fold(history).execution_id or next(filter(None, map(_execution_id, batch)), None),

@@ -230,6 +230,8 @@ class TestDurableTask:
             maxConcurrentActivityFunctions=3,
             maxConcurrentOrchestratorFunctions="4",
             maxOrchestrationActions=5,
+            maxEntityOperationBatchSize=50,
+            entityMessageReorderWindowInMinutes=1,
             defaultVersion="2.0",
             storeInputsInOrchestrationHistory=True,
             overridableExistingInstanceStates="anystate",
@@ -248,6 +250,8 @@ class TestDurableTask:
         assert settings.durable.max_concurrent_activities == 3
         assert settings.durable.max_concurrent_orchestrators == 4
         assert settings.durable.max_orchestration_actions == 5
+        assert settings.durable.max_entity_operation_batch_size == 50
+        assert settings.durable.entity_reorder_window_seconds == 60
         assert settings.durable.default_version == "2.0"
         assert settings.durable.overridable_states == frozenset(RuntimeStatus)
         assert settings.storage.store_inputs is True

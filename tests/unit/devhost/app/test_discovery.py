@@ -15,6 +15,7 @@ from devhost.errors import ConfigurationError
 
 HTTP = {"type": "httpTrigger", "name": "req"}
 ACTIVITY = {"type": "activityTrigger", "name": "input"}
+ENTITY = {"type": "entityTrigger", "name": "context", "direction": "in"}
 ORCHESTRATOR = {"type": "orchestrationTrigger", "name": "context"}
 RESPONSE = {"type": "http", "direction": "out", "name": "$return"}
 
@@ -144,10 +145,7 @@ def test_a_byte_order_mark_is_accepted(tmp_path: Path) -> None:
         ),
         ([{**HTTP, "route": "Administration/x"}], "The specified route conflicts with one or more built in routes."),
         ([{**HTTP, "route": "/runtime"}], "The specified route conflicts with one or more built in routes."),
-        (
-            [{"type": "entityTrigger", "name": "context"}],
-            "entity functions are not supported by devhost yet (binding type 'entityTrigger').",
-        ),
+        ([{**ENTITY, "entityName": "%NONE%"}], "'%NONE%' does not resolve to a value."),
         (
             [{"type": "queueTrigger", "name": "msg"}, {"type": "table", "name": "rows"}],
             "the input binding 'rows' of type 'table' is not supported by devhost: "
@@ -299,9 +297,13 @@ def test_the_later_of_two_functions_with_one_route_is_refused(
 def test_durable_names_come_from_the_trigger_with_settings_expanded(tmp_path: Path) -> None:
     write_function(tmp_path, "Orch", {**ORCHESTRATOR, "orchestration": "%PREFIX%-main"})
     write_function(tmp_path, "Act", ACTIVITY)
+    write_function(tmp_path, "Count", {**ENTITY, "entityName": "%PREFIX%Counter"})
+    write_function(tmp_path, "Other", ENTITY)
     app = read(tmp_path, {"prefix": "v1"})
     assert app.of_kind(TriggerKind.ORCHESTRATION)["v1-main"].name == "Orch"
     assert app.of_kind(TriggerKind.ACTIVITY)["act"].registered_name == "Act"
+    entities = app.of_kind(TriggerKind.ENTITY)
+    assert {name: function.name for name, function in entities.items()} == {"v1counter": "Count", "other": "Other"}
 
 
 def test_the_task_hub_of_a_client_is_expanded(tmp_path: Path) -> None:

@@ -9,11 +9,13 @@ import pytest
 
 from devhost.core.actions import (
     CallActivity,
+    CallEntity,
     CallHttp,
     CallSubOrchestrator,
     ContinueAsNew,
     CreateTimer,
     RetryOptions,
+    SignalEntity,
     WaitForExternalEvent,
     parse_failure,
     parse_result,
@@ -74,11 +76,19 @@ def test_an_http_call_keeps_its_request() -> None:
     assert json.loads(action.request) == request
 
 
+def test_calls_and_signals_of_entities_are_work() -> None:
+    members = {"instanceId": "@counter@one", "operation": "add", "input": "3"}
+    result = parse_result(state({"actionType": 9, **members}, {"actionType": 7, **members}))
+    assert result.work == (
+        SignalEntity(instance_id="@counter@one", operation="add", input="3"),
+        CallEntity(instance_id="@counter@one", operation="add", input="3"),
+    )
+
+
 @pytest.mark.parametrize(
     ("kind", "feature"),
     [
-        (7, "call_entity"),
-        (9, "signal_entity"),
+        (10, "scheduled signals to entities"),
         (99, "action type 99"),
     ],
 )

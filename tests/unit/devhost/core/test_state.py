@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
+
 import pytest
 
 from devhost.core.history import (
     EventRaised,
+    EventSent,
     ExecutionCompleted,
     ExecutionStarted,
     ExecutionTerminated,
     HistoryEvent,
+    OrchestrationInstance,
+    OrchestratorCompleted,
     OrchestratorStarted,
 )
+from devhost.core.messages import TaskMessage
 from devhost.core.state import MAX_DELIVERIES_TO_NOTHING, MAX_EARLY_DELIVERIES, Admission, admit, fold
 from devhost.core.status import RuntimeStatus
 from tests.unit.devhost.core.examples import AT, completed, failure, first_episode, scheduled, started, to_me
@@ -76,6 +83,41 @@ def test_a_reply_to_nothing_does_not_wait_for_ever() -> None:
 @pytest.mark.parametrize(("dequeue_count", "deferred"), [(1, (0,)), (MAX_DELIVERIES_TO_NOTHING + 1, ())])
 def test_a_reply_to_an_unknown_instance_waits_for_about_a_minute(dequeue_count: int, deferred: tuple[int]) -> None:
     assert admitted((), completed(0), dequeue_count=dequeue_count).deferred == deferred
+
+
+def asked(number: int, *, signal: bool = False) -> EventSent:
+    text = json.dumps({"op": "get", "signal": signal, "id": f"request-{number}"})
+    return EventSent(timestamp=AT, event_id=number, instance_id="@counter@one", name="op", input=text)
+
+
+def answer(number: int, sender: str = "@counter@one") -> TaskMessage:
+    event = EventRaised(timestamp=AT, name=f"request-{number}", input='{"result":"1"}')
+    return replace(to_me(event), sender=OrchestrationInstance(instance_id=sender, execution_id="x1"))
+
+
+def test_an_answer_of_an_entity_is_delivered_once_and_is_no_external_event() -> None:
+    history = first_episode(asked(0), asked(1))
+    admission = admit(fold(history), [(answer(1), 1), (answer(1), 1)])
+    assert (admission.delivered, admission.raised) == ((0,), ())
+    answered = (*history, OrchestratorStarted(timestamp=AT), answer(1).event, OrchestratorCompleted(timestamp=AT))
+    assert admit(fold(answered), [(answer(1), 1)]) == Admission()
+    assert admit(fold(answered), [(answer(0), 1)]).delivered == (0,)
+
+
+def test_an_answer_that_comes_before_its_request_is_recorded_waits() -> None:
+    history = first_episode(asked(0), asked(1, signal=True))
+    assert admit(fold(history), [(answer(7), 1), (answer(1), 1)]).deferred == (0, 1)
+    assert admit(fold(history), [(answer(7), MAX_EARLY_DELIVERIES)]) == Admission()
+
+
+def test_an_answer_for_an_old_execution_of_the_caller_is_dropped() -> None:
+    target = OrchestrationInstance(instance_id="me", execution_id="e0")
+    assert admit(fold(first_episode(asked(0))), [(replace(answer(0), target=target), 1)]) == Admission()
+
+
+def test_an_event_of_a_client_is_external_whatever_else_was_sent() -> None:
+    history = first_episode(asked(0), EventSent(timestamp=AT, event_id=1, instance_id="you", name="Go", input="7"))
+    assert admitted(history, EventRaised(timestamp=AT, name="Go")).raised == (0,)
 
 
 def test_a_finished_execution_takes_nothing() -> None:

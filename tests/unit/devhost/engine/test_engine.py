@@ -162,10 +162,10 @@ async def test_an_error_of_the_orchestrator_fails_the_instance(host: Host, execu
 async def test_a_feature_that_devhost_does_not_have_fails_the_instance_by_name(
     host: Host, executor: ScriptedExecutor
 ) -> None:
-    executor.answer("Chain", orchestrator_state({"actionType": 7}))
+    executor.answer("Chain", orchestrator_state({"actionType": 10}))
     async with host.running():
         record = await host.end_of(await host.client.start("Chain"))
-    assert "uses call_entity, which devhost does not support yet" in (record.output or "")
+    assert "uses scheduled signals to entities, which devhost does not support yet" in (record.output or "")
 
 
 async def test_a_termination_ends_a_running_instance(host: Host, executor: ScriptedExecutor) -> None:

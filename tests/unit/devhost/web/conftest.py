@@ -59,10 +59,19 @@ class EdgeFactory:
         self.rpc_port = 0
 
     async def __call__(self, app: FunctionApp | None = None, *, keys: KeyRing | None = None, **settings: Any) -> Edge:
-        app = app or make_app(make_function("Hello"), make_function("Orch", "orchestrationTrigger"))
+        app = app or make_app(
+            make_function("Hello"),
+            make_function("Orch", "orchestrationTrigger"),
+            make_function("Counter", "entityTrigger"),
+        )
         hub, executor = FakeHub(), ScriptedExecutor()
         links = Links(hub_name="TestHub", system_key=None if keys is None else keys.durable)
-        client = OrchestrationClient(hub.port, app.of_kind(TriggerKind.ORCHESTRATION), FixedClock())
+        client = OrchestrationClient(
+            hub.port,
+            app.of_kind(TriggerKind.ORCHESTRATION),
+            FixedClock(),
+            entity_functions=app.of_kind(TriggerKind.ENTITY),
+        )
         server = WebServer(
             app,
             executor.port,

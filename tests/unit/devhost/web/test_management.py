@@ -471,10 +471,6 @@ async def test_a_restart_of_an_unknown_instance_is_400(edge: Edge) -> None:
     ("method", "path", "feature"),
     [
         ("POST", "/instances/x/rewind", "rewind"),
-        ("GET", "/entities", "entities"),
-        ("GET", "/entities/Counter/c", "entities"),
-        ("POST", "/entities/Counter/c?op=add", "entities"),
-        ("DELETE", "/entities/Counter/$", "entities"),
         ("GET", "/instances?taskHub=Other", "other task hubs"),
         ("GET", "/instances?connection=Other", "other storage connections"),
     ],

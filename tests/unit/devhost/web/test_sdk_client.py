@@ -284,18 +284,28 @@ async def test_restart_gives_the_payload_of_the_new_instance(client: Any, edge: 
     assert payload["id"] in edge.hub.records
 
 
-REFUSED = {
-    "reading entities": lambda client: client.read_entity_state(EntityId("Counter", "c")),
-    "signalling entities": lambda client: client.signal_entity(EntityId("Counter", "c"), "add", 1),
-}
+async def test_a_signal_is_a_request_with_the_input_encoded_twice(client: Any, edge: Edge) -> None:
+    await client.signal_entity(EntityId("Counter", "c"), "add", 3, task_hub_name="TestHub", connection_name="Storage")
+    await client.signal_entity(EntityId("Counter", "c"), "get")
+
+    assert [message.target.instance_id for message in edge.hub.sent] == ["@counter@c"] * 2
+    requests = [json.loads(message.event.input) for message in edge.hub.sent]  # type: ignore[attr-defined]
+    assert [(each["op"], each.get("input")) for each in requests] == [("add", '"3"'), ("get", None)]
 
 
-@pytest.mark.parametrize("feature", REFUSED)
-async def test_a_feature_that_is_not_there_raises_with_501(client: Any, edge: Edge, feature: str) -> None:
-    edge.hub.add("x")
+async def test_the_state_of_an_entity_is_read_as_its_value(client: Any, edge: Edge) -> None:
+    edge.hub.add("@counter@c", input='{"exists":true,"state":"{\\"n\\":3}","sorter":{}}')
+    edge.hub.add("@counter@gone", input='{"sorter":{}}')
 
-    with pytest.raises(Exception, match="501"):
-        await REFUSED[feature](client)
+    found = await client.read_entity_state(EntityId("Counter", "c"))
+    assert (found.entity_exists, found.entity_state) == (True, {"n": 3})
+    for key in ("gone", "never"):
+        assert not (await client.read_entity_state(EntityId("Counter", key))).entity_exists
+
+
+async def test_a_signal_to_an_unknown_entity_raises(client: Any) -> None:
+    with pytest.raises(Exception, match="400"):
+        await client.signal_entity(EntityId("Nobody", "c"), "add", 1)
 
 
 async def test_rewind_raises_with_the_name_of_the_feature(client: Any, edge: Edge) -> None:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 ACTIVITY = {"type": "activityTrigger", "name": "input", "direction": "in"}
 HTTP = {"type": "httpTrigger", "name": "req", "direction": "in"}
 ORCHESTRATOR = {"type": "orchestrationTrigger", "name": "context", "direction": "in"}
+ENTITY = {"type": "entityTrigger", "name": "context", "direction": "in"}
 CLIENT = {"type": "durableClient", "name": "starter", "direction": "in"}
 RESPONSE = {"type": "http", "name": "$return", "direction": "out"}
 

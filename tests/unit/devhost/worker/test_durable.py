@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.devhost.worker.conftest import ORCHESTRATOR, AppBuilder, StartPool
+from tests.unit.devhost.worker.conftest import ENTITY, ORCHESTRATOR, AppBuilder, StartPool
 
 pytest.importorskip("azure.durable_functions")
 
@@ -108,3 +108,36 @@ async def test_a_failed_orchestrator_carries_its_state_but_does_not_log_it(
     [line] = [r.getMessage() for r in caplog.records if r.name == "Function.Failing" and r.levelname == "ERROR"]
     assert "Exception: Exception: no more cities" in line
     assert "OutOfProcData" not in line
+
+
+async def test_an_entity_answers_a_batch_with_its_state_and_a_result_for_each(
+    app: AppBuilder, start_pool: StartPool
+) -> None:
+    app.function(
+        "Counter",
+        ENTITY,
+        source="""
+        import azure.durable_functions as df
+
+        def counter(context):
+            value = context.get_state(lambda: 0)
+            if context.operation_name == "add":
+                value += context.get_input()
+            context.set_state(value)
+            context.set_result(value)
+
+        main = df.Entity.create(counter)
+        """,
+    )
+    batch = [
+        {"name": "add", "input": '"3"', "isSignal": True},
+        {"name": "add", "input": "3", "isSignal": False},  # not encoded twice: the SDK cannot read it
+        {"name": "get", "input": None, "isSignal": False},
+    ]
+    text = json.dumps({"self": {"name": "counter", "key": "one"}, "exists": True, "state": "1", "batch": batch})
+    answer = await (await start_pool()).call("Counter", {"context": text})
+    assert answer.return_value is not None
+    result = json.loads(answer.return_value)
+    assert (result["entityExists"], result["entityState"], result["signals"]) == (True, "4", [])
+    assert [each["isError"] for each in result["results"]] == [False, True, False]
+    assert (result["results"][0]["result"], result["results"][2]["result"]) == ("4", "4")

@@ -1,0 +1,144 @@
+"""Puts the requests of one sender back into the order in which it sent them, and drops those that come twice.
+
+The sender stamps each request with a time and with that of the request before it to the same entity. A request that
+comes before its predecessor waits, but not for ever: what is older than the window takes no part any more. Requests of
+clients, locks that entities hand on and scheduled requests take no part either. Mirrors MessageSorter of the extension.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from devhost.core.entity_messages import Request, request_from_json, request_to_json
+from devhost.core.ticks import NO_TIME, ticks_from_text, ticks_to_text
+from devhost.types import JsonValue
+
+_KEPT_MEMBERS = ("LastSentToInstance", "SendHorizon")
+
+
+class Stamps:
+    """The stamps of the requests that one execution sends. `sent` holds those it has sent before, by entity."""
+
+    def __init__(self, now: int, sent: Iterable[tuple[str, int]] = ()) -> None:
+        self._now = now
+        self._last: dict[str, int] = {}
+        for entity, timestamp in sent:
+            self._last[entity] = timestamp
+
+    def next(self, entity: str) -> tuple[int, int]:
+        """The timestamp of a request to this entity, and that of its predecessor."""
+        predecessor = self._last.get(entity, NO_TIME)
+        timestamp = self._last[entity] = max(self._now, predecessor + 1)
+        return timestamp, predecessor
+
+
+@dataclass(kw_only=True)
+class _Sender:
+    """What has come from one sender; `waiting` are requests ahead of their predecessors, by timestamp."""
+
+    execution_id: str | None
+    last: int = NO_TIME
+    waiting: dict[int, Request] = field(default_factory=dict)
+
+    @property
+    def is_blank(self) -> bool:
+        return self.last == NO_TIME and not self.waiting
+
+    def take_next(self, horizon: int) -> Request | None:
+        if not self.waiting:
+            return None
+        first = self.waiting[min(self.waiting)]
+        if first.predecessor > self.last and first.predecessor >= horizon:
+            return None
+        del self.waiting[first.timestamp]
+        self.note(first, horizon)
+        return first
+
+    def note(self, request: Request, horizon: int) -> None:
+        self.last = request.timestamp if request.timestamp >= horizon else NO_TIME
+
+
+class Sorter:
+    """What one entity has received. `window` is in ticks; 0: nothing is put in order."""
+
+    def __init__(self, document: Mapping[str, Any] | None, *, window: int) -> None:
+        """`document` is what `to_json` gave, or another host has stored. Raises `ValueError`, `PoisonMessage`."""
+        stored = document or {}
+        self._window = window
+        self._horizon = ticks_from_text(stored.get("ReceiveHorizon"))
+        self._senders = {name: _sender_from_json(each) for name, each in _members(stored, "ReceivedFromInstance")}
+        # What a host keeps of an entity that sends; nothing here does, and nothing is lost.
+        self._kept = {name: stored[name] for name in _KEPT_MEMBERS if name in stored}
+
+    def receive(self, request: Request) -> Iterator[Request]:
+        """The requests whose turn has come, now that this one is here."""
+        if not self._window or not request.timestamp or request.parent is None or request.position:
+            yield request
+            return
+        yield from self._advance(request.timestamp - self._window)
+        if request.timestamp < self._horizon:
+            yield request
+            return
+        sender = self._senders.setdefault(request.parent, _Sender(execution_id=request.parent_execution))
+        if sender.execution_id != request.parent_execution:
+            yield from (sender.waiting[at] for at in sorted(sender.waiting))
+            sender = self._senders[request.parent] = _Sender(execution_id=request.parent_execution)
+        if request.timestamp <= sender.last:
+            return
+        if request.predecessor > sender.last and request.predecessor >= self._horizon:
+            sender.waiting[request.timestamp] = request
+        else:
+            sender.note(request, self._horizon)
+            yield request
+        yield from self._ready_from(sender)
+
+    def _advance(self, horizon: int) -> Iterator[Request]:
+        """Moves the window on and lets go of what it has left behind."""
+        if horizon <= self._horizon:
+            return
+        self._horizon = horizon
+        for name, sender in tuple(self._senders.items()):
+            if sender.last < horizon:
+                sender.last = NO_TIME
+            yield from self._ready_from(sender)
+            if sender.is_blank:
+                del self._senders[name]
+
+    def _ready_from(self, sender: _Sender) -> Iterator[Request]:
+        while request := sender.take_next(self._horizon):
+            yield request
+
+    def to_json(self) -> dict[str, JsonValue]:
+        """Defaults are left out."""
+        out: dict[str, JsonValue] = dict(self._kept)
+        if self._senders:
+            out["ReceivedFromInstance"] = {name: _sender_to_json(sender) for name, sender in self._senders.items()}
+        if self._horizon:
+            out["ReceiveHorizon"] = ticks_to_text(self._horizon)
+        return out
+
+
+def _sender_from_json(document: Mapping[str, Any]) -> _Sender:
+    waiting = [request_from_json(each) for _, each in _members(document, "Buffered")]
+    return _Sender(
+        execution_id=document.get("ExecutionId"),
+        last=ticks_from_text(document.get("Last")),
+        waiting={request.timestamp: request for request in waiting},
+    )
+
+
+def _sender_to_json(sender: _Sender) -> dict[str, JsonValue]:
+    out: dict[str, JsonValue] = {}
+    if sender.last:
+        out["Last"] = ticks_to_text(sender.last)
+    if sender.execution_id is not None:
+        out["ExecutionId"] = sender.execution_id
+    if sender.waiting:
+        out["Buffered"] = {ticks_to_text(at): request_to_json(sender.waiting[at]) for at in sorted(sender.waiting)}
+    return out
+
+
+def _members(document: Mapping[str, Any], name: str) -> Iterable[tuple[str, Any]]:
+    return tuple((key, value) for key, value in (document.get(name) or {}).items() if key != "$type")

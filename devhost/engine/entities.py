@@ -1,0 +1,125 @@
+"""Moves entities on: one work item in, the entity function run over what was asked of it, one checkpoint stored.
+
+What a turn comes to is decided in the core; here are only the calls over the two seams. A run that fails as a whole
+fails those who called, where the original would try for ever. Mirrors the dispatching part of TaskEntityShim.
+"""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from collections.abc import Mapping, Sequence
+
+from devhost.app.invocation import Invocation
+from devhost.app.model import Function
+from devhost.clock import Clock
+from devhost.core.checkpoint import Checkpoint
+from devhost.core.entities import REORDER_WINDOW_SECONDS, EntityTurn
+from devhost.core.entity_messages import Request
+from devhost.core.entity_result import BatchResult, parse_batch_result
+from devhost.core.history import EventRaised, OrchestrationInstance
+from devhost.engine.activities import MAX_CRASHED_DELIVERIES
+from devhost.engine.ports import Executor, OrchestrationWorkItem, TaskHub
+from devhost.errors import FunctionTimeout, PoisonMessage, UserCodeError, WorkerCrashed
+
+MAX_BATCH_SIZE = 5000
+
+_log = logging.getLogger("Host.Engine")
+
+
+class Entities:
+    """Processes the work items of entities. `functions` holds the entity functions by name in lower case."""
+
+    def __init__(
+        self,
+        hub: TaskHub,
+        executor: Executor,
+        functions: Mapping[str, Function],
+        clock: Clock,
+        *,
+        max_batch_size: int = MAX_BATCH_SIZE,
+        reorder_window_seconds: float = REORDER_WINDOW_SECONDS,
+    ) -> None:
+        self._hub = hub
+        self._executor = executor
+        self._functions = functions
+        self._clock = clock
+        self._max_batch_size = max_batch_size
+        self._reorder_window_seconds = reorder_window_seconds
+
+    async def process(self, item: OrchestrationWorkItem) -> None:
+        """Stores the checkpoint that the item's messages lead to. Raises what the two seams raise."""
+        events = [each.message.event for each in item.messages]
+        raised = [event for event in events if isinstance(event, EventRaised)]
+        checkpoint = await self._turn(item, raised) if raised else Checkpoint()
+        await self._hub.complete_orchestration(item, checkpoint)
+
+    async def _turn(self, item: OrchestrationWorkItem, events: Sequence[EventRaised]) -> Checkpoint:
+        turn = EntityTurn(
+            OrchestrationInstance(instance_id=item.instance_id, execution_id=uuid.uuid4().hex),
+            item.history,
+            now=self._clock.now(),
+            reorder_window_seconds=self._reorder_window_seconds,
+        )
+        for event in events:
+            try:
+                turn.receive(event)
+            except PoisonMessage as error:
+                _log.error("A message to the entity '%s' cannot be read and is dropped: %s", item.instance_id, error)
+        deliveries = max(each.dequeue_count for each in item.messages)
+        while batch := turn.take(self._max_batch_size):
+            await self._run(turn, batch, deliveries)
+        return turn.checkpoint()
+
+    async def _run(self, turn: EntityTurn, batch: Sequence[Request], deliveries: int) -> None:
+        try:
+            result = await self._call(turn, batch, deliveries)
+        except UserCodeError as error:
+            _log.error("The entity '%s' could not be run: %s", turn.entity.instance_id, error)
+            turn.fail(batch, str(error))
+        else:
+            turn.complete(batch, result)
+            self._report(turn, batch, result)
+
+    async def _call(self, turn: EntityTurn, batch: Sequence[Request], deliveries: int) -> BatchResult:
+        name = turn.entity.name
+        function = self._functions.get(name)
+        if function is None:
+            raise UserCodeError(unknown_entity(name, self._functions))
+        invocation = Invocation(
+            invocation_id=str(uuid.uuid4()),
+            function_name=function.name,
+            inputs={function.trigger.name: turn.payload(batch)},
+        )
+        try:
+            outcome = await self._executor.invoke(invocation)
+        except FunctionTimeout as error:
+            raise _failed(name, str(error)) from error
+        except WorkerCrashed as error:
+            if deliveries < MAX_CRASHED_DELIVERIES:
+                raise
+            raise _failed(name, str(error)) from error
+        if outcome.failure is not None:
+            raise _failed(name, f"{outcome.failure.type_name}: {outcome.failure.message}")
+        return parse_batch_result(outcome.return_value or "", len(batch))
+
+    def _report(self, turn: EntityTurn, batch: Sequence[Request], result: BatchResult) -> None:
+        """Nobody is told of a failed signal but the developer."""
+        for request, operation in zip(batch, result.results, strict=True):
+            if request.is_signal and operation.is_error:
+                entity = turn.entity.instance_id
+                _log.warning("The signal '%s' to '%s' failed: %s", request.operation, entity, operation.result)
+
+
+def unknown_entity(name: str, functions: Mapping[str, Function]) -> str:
+    """The extension's words for a name under which no entity function is registered."""
+    names = ", ".join(f"'{function.registered_name}'" for function in functions.values())
+    known = f"The following are the known entity functions: {names}." if names else ""
+    return (
+        f"The function '{name}' doesn't exist, is disabled, or is not an entity function. Additional info: "
+        f"{known or 'No entity functions are currently registered!'}"
+    )
+
+
+def _failed(name: str, text: str) -> UserCodeError:
+    return UserCodeError(f"Entity function '{name}' failed: {text}")

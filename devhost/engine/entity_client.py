@@ -1,0 +1,113 @@
+"""What a client of the task hub can do with entities: signal them, read one, list them.
+
+Mirrors the entity half of DurableClient of the extension.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from devhost.app.model import Function
+from devhost.clock import Clock
+from devhost.core.entities import read_snapshot
+from devhost.core.entity_messages import OPERATION_EVENT, Request, request_to_text
+from devhost.core.history import EventRaised, OrchestrationInstance
+from devhost.core.ids import ENTITY_MARK, EntityId
+from devhost.core.messages import TaskMessage
+from devhost.engine.entities import unknown_entity
+from devhost.engine.ports import InstanceQuery, InstanceRecord, TaskHub
+from devhost.errors import RequestError
+
+# The status of an entity that exists says so; looking for it spares reading the state.
+_EXISTENCE = "entityExists"
+
+
+@dataclass(frozen=True, kw_only=True)
+class EntityRecord:
+    """What is known of an entity; `state` is JSON text, None where it was not asked for."""
+
+    entity: EntityId
+    last_operation_at: datetime
+    state: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class EntityQuery:
+    """Which entities to list; None: no condition. Both times are inclusive."""
+
+    name: str | None = None
+    last_operation_from: datetime | None = None
+    last_operation_to: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class EntityPage:
+    """One page of a listing. It may be short, even empty, and still have a `continuation_token`."""
+
+    records: tuple[EntityRecord, ...]
+    continuation_token: str | None = None
+
+
+class EntityClient:
+    """Operations on the entities of one hub. `functions` holds the entity functions by name in lower case."""
+
+    def __init__(self, hub: TaskHub, functions: Mapping[str, Function], clock: Clock) -> None:
+        self._hub = hub
+        self._functions = functions
+        self._clock = clock
+
+    async def signal(self, entity: EntityId, operation: str, input_text: str | None) -> None:
+        """Asks an entity for an operation; on return the signal survives a crash. `input_text` is JSON text.
+
+        Raises:
+            RequestError: 400, for an unknown entity function or a key that is not allowed.
+        """
+        if problem := entity.problem:
+            raise RequestError(400, problem)
+        if entity.name not in self._functions:
+            raise RequestError(400, unknown_entity(entity.name, self._functions))
+        request = Request(id=str(uuid.uuid4()), operation=operation, is_signal=True, input=input_text)
+        event = EventRaised(timestamp=self._clock.now(), name=OPERATION_EVENT, input=request_to_text(request))
+        target = OrchestrationInstance(instance_id=entity.instance_id, execution_id=None)
+        await self._hub.send(TaskMessage(event=event, target=target))
+
+    async def state(self, entity: EntityId) -> str | None:
+        """The state of an entity as JSON text; None where there is no such entity."""
+        record = await self._hub.get_instance(entity.instance_id)
+        snapshot = read_snapshot(record.input) if record else None
+        return (snapshot.state or "null") if snapshot and snapshot.exists else None
+
+    async def list(
+        self, query: EntityQuery, *, page_size: int, continuation_token: str | None = None, with_state: bool = False
+    ) -> EntityPage:
+        """One page of the entities that exist, in the order of their ids.
+
+        Raises:
+            RequestError: 400, where the token is not one that an earlier page gave.
+        """
+        page = await self._hub.list_instances(
+            InstanceQuery(
+                created_from=query.last_operation_from,
+                created_to=query.last_operation_to,
+                id_prefix=ENTITY_MARK if query.name is None else EntityId.of(query.name, "").instance_id,
+            ),
+            page_size=page_size,
+            continuation_token=continuation_token,
+            with_input=with_state,
+        )
+        existing = (record for record in page.records if _EXISTENCE in (record.custom_status or ""))
+        return EntityPage(
+            records=tuple(_entity_record(record, with_state=with_state) for record in existing),
+            continuation_token=page.continuation_token,
+        )
+
+
+def _entity_record(record: InstanceRecord, *, with_state: bool) -> EntityRecord:
+    return EntityRecord(
+        entity=EntityId.of_instance(record.instance_id),
+        last_operation_at=record.last_updated_at,
+        state=read_snapshot(record.input).state if with_state else None,
+    )

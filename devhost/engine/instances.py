@@ -1,0 +1,39 @@
+"""The work source of instances: each item goes to the orchestrations or to the entities, by the id of its instance.
+
+One source for both, because the task hub hands them out as one kind of work: their messages share the control queues.
+"""
+
+from __future__ import annotations
+
+from devhost.core.ids import is_entity_id
+from devhost.engine.entities import Entities
+from devhost.engine.orchestrations import Orchestrations
+from devhost.engine.ports import OrchestrationWorkItem, TaskHub
+
+
+class Instances:
+    """What the dispatcher of orchestrations and entities draws on."""
+
+    name = "orchestrations"
+
+    def __init__(self, hub: TaskHub, orchestrations: Orchestrations, entities: Entities) -> None:
+        self._hub = hub
+        self._orchestrations = orchestrations
+        self._entities = entities
+
+    async def fetch(self) -> OrchestrationWorkItem:
+        return await self._hub.fetch_orchestration()
+
+    async def abandon(self, item: OrchestrationWorkItem) -> None:
+        await self._hub.abandon_orchestration(item)
+
+    async def renew(self, item: OrchestrationWorkItem) -> None:
+        await self._hub.renew_orchestration(item)
+
+    def describe(self, item: OrchestrationWorkItem) -> str:
+        return f"{'entity' if is_entity_id(item.instance_id) else 'instance'} '{item.instance_id}'"
+
+    async def process(self, item: OrchestrationWorkItem) -> None:
+        """Stores the checkpoint that the item's messages lead to. Raises what the two seams raise."""
+        processor = self._entities if is_entity_id(item.instance_id) else self._orchestrations
+        await processor.process(item)

@@ -1,0 +1,202 @@
+"""Entities over the in-memory hub: what is run, what is answered, what comes again."""
+
+from __future__ import annotations
+
+import json
+import logging
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from devhost.app.invocation import InvocationResult
+from devhost.core.entity_messages import Request, request_to_text, scheduled_name
+from devhost.core.history import EventRaised, ExecutionTerminated, HistoryEvent, OrchestrationInstance
+from devhost.core.ids import EntityId
+from devhost.core.messages import TaskMessage
+from devhost.engine.client import OrchestrationClient
+from devhost.engine.entities import Entities
+from devhost.engine.entity_client import EntityQuery
+from devhost.engine.ports import InstanceRecord
+from devhost.errors import FunctionTimeout, RequestError, WorkerCrashed
+from tests.hubs.memory import ManualClock, MemoryTaskHub
+from tests.unit.devhost.engine.scripted import ScriptedExecutor, function, raised, returned
+
+ONE = EntityId("counter", "one")
+FUNCTIONS = {"counter": function("Counter", "entityTrigger")}
+
+
+def ran(*results: str, state: str = "1", **members: Any) -> InvocationResult:
+    """What the SDK returns for a batch."""
+    operations = [{"isError": result.startswith('"'), "result": result} for result in results]
+    return returned({"entityExists": True, "entityState": state, "results": operations, "signals": [], **members})
+
+
+class World:
+    """A hub with a client and a processor of entities, moved on by hand."""
+
+    def __init__(self) -> None:
+        self.clock = ManualClock()
+        self.hub = MemoryTaskHub(self.clock)
+        self.executor = ScriptedExecutor()
+        self.entities = Entities(self.hub, self.executor, FUNCTIONS, self.clock, max_batch_size=2)
+        self.client = OrchestrationClient(self.hub, {}, self.clock, entity_functions=FUNCTIONS)
+
+    async def send(self, event: HistoryEvent, *, to: str = ONE.instance_id) -> None:
+        target = OrchestrationInstance(instance_id=to, execution_id=None)
+        await self.hub.send(TaskMessage(event=event, target=target))
+
+    async def ask(self, name: str = "op", **members: Any) -> None:
+        request = Request(**{"id": "id", "operation": "add", "parent": "order", "parent_execution": "e1", **members})
+        await self.send(EventRaised(timestamp=self.clock.now(), name=name, input=request_to_text(request)))
+
+    async def turn(self) -> None:
+        await self.entities.process(await self.hub.fetch_orchestration())
+
+    @property
+    def batches(self) -> list[list[str]]:
+        payloads = [json.loads(str(call.inputs["context"])) for call in self.executor.calls]
+        return [[operation["name"] for operation in payload["batch"]] for payload in payloads]
+
+    @property
+    def answers(self) -> list[Any]:
+        events = [each.message.event for each in self.hub.storage.control if each.message.is_from_entity]
+        return [json.loads(event.input or "") for event in events if isinstance(event, EventRaised)]
+
+
+@pytest.fixture
+async def world() -> World:
+    world = World()
+    await world.hub.start()
+    return world
+
+
+async def test_a_signal_of_a_client_reaches_the_function_and_leaves_its_state(world: World) -> None:
+    world.executor.answer("Counter", ran("null", state="5"))
+    await world.client.entities.signal(ONE, "add", '"5"')
+    await world.turn()
+    assert world.batches == [["add"]]
+    assert await world.client.entities.state(ONE) == "5"
+    record = await world.hub.get_instance("@counter@one")
+    assert isinstance(record, InstanceRecord)
+    assert (record.name, record.custom_status) == ("@counter@one", '{"entityExists":true}')
+
+
+async def test_no_batch_is_larger_than_the_limit(world: World) -> None:
+    world.executor.answer("Counter", ran("1", "2"), ran("3"))
+    for name in "abc":
+        await world.ask(operation=name)
+    await world.turn()
+    assert world.batches == [["a", "b"], ["c"]]
+    assert [answer["result"] for answer in world.answers] == ["1", "2", "3"]
+
+
+@pytest.mark.parametrize(
+    ("outcome", "text"),
+    [
+        (raised("RuntimeError", "no"), "Entity function 'counter' failed: RuntimeError: no"),
+        (FunctionTimeout("too long"), "Entity function 'counter' failed: too long"),
+        (returned({}), "Out of proc entities must return a valid JSON schema"),
+        (ran(), "The entity returned 0 results for 1 operations"),
+    ],
+)
+async def test_a_run_that_fails_fails_who_called(
+    world: World, outcome: InvocationResult | Exception, text: str
+) -> None:
+    world.executor.answer("Counter", outcome)
+    await world.ask()
+    await world.turn()
+    (answer,) = world.answers
+    assert json.loads(answer["result"]) == text
+    assert answer["exceptionType"] == "Error"
+
+
+async def test_an_unknown_entity_fails_who_called(world: World) -> None:
+    request = Request(id="id", operation="add", parent="order", parent_execution="e1")
+    event = EventRaised(timestamp=world.clock.now(), name="op", input=request_to_text(request))
+    await world.send(event, to="@nobody@one")
+    await world.turn()
+    (answer,) = world.answers
+    assert "The function 'nobody' doesn't exist, is disabled, or is not an entity function" in answer["result"]
+
+
+async def test_a_crashed_process_is_tried_again_until_it_is_taken_for_the_cause(world: World) -> None:
+    world.executor.answer("Counter", WorkerCrashed("python exited with code 3"))
+    await world.ask()
+    for _ in range(4):
+        item = await world.hub.fetch_orchestration()
+        with pytest.raises(WorkerCrashed):
+            await world.entities.process(item)
+        await world.hub.abandon_orchestration(item)
+        world.clock.advance(600)
+    await world.turn()
+    assert "python exited with code 3" in world.answers[0]["result"]
+
+
+async def test_a_failed_signal_is_in_the_log(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    world.executor.answer("Counter", ran('"boom"'))
+    await world.client.entities.signal(ONE, "add", None)
+    with caplog.at_level(logging.WARNING):
+        await world.turn()
+    assert caplog.messages == ["The signal 'add' to '@counter@one' failed: \"boom\""]
+
+
+async def test_what_is_no_request_is_dropped_and_told(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    world.executor.answer("Counter", ran("1"))
+    await world.send(EventRaised(timestamp=world.clock.now(), name="op", input="nonsense"))
+    await world.ask()
+    await world.turn()
+    assert world.batches == [["add"]]
+    assert "A message to the entity '@counter@one' cannot be read and is dropped" in caplog.text
+
+
+async def test_a_termination_changes_nothing(world: World) -> None:
+    await world.send(ExecutionTerminated(timestamp=world.clock.now(), input="enough"))
+    await world.turn()
+    assert world.hub.storage.control == []
+    assert await world.hub.get_instance("@counter@one") is None
+
+
+async def test_a_scheduled_signal_waits_for_its_time(world: World) -> None:
+    world.executor.answer("Counter", ran("null"))
+    due_at = world.clock.now() + timedelta(days=9)
+    # As real hosts send what is due later than a queue can hold: in parts.
+    await world.ask(scheduled_name(world.clock.now() + timedelta(days=3)), is_signal=True, due_at=due_at)
+    for days in (3, 6):
+        world.clock.advance(days * 24 * 3600 - 1)
+        assert not [each for each in world.hub.storage.control if each.visible_at <= world.clock.now()]
+        world.clock.advance(1)
+        await world.turn()
+    assert world.batches == [["add"]]
+
+
+class TestClient:
+    async def test_refuses_unknown_entities_and_bad_keys(self, world: World) -> None:
+        with pytest.raises(RequestError, match=r"'nobody' doesn't exist.*'Counter'"):
+            await world.client.entities.signal(EntityId.of("Nobody", "one"), "add", None)
+        with pytest.raises(RequestError, match="Entity keys must not contain"):
+            await world.client.entities.signal(EntityId.of("Counter", "a#b"), "add", None)
+
+    async def test_lists_what_exists(self, world: World) -> None:
+        world.executor.answer("Counter", ran("null"), ran("null", state="7"), ran("null", entityExists=False))
+        for key in "abc":
+            await world.client.entities.signal(EntityId("counter", key), "add", None)
+            await world.turn()
+        page = await world.client.entities.list(EntityQuery(), page_size=10, with_state=True)
+        assert [(each.entity.key, each.state) for each in page.records] == [("a", "1"), ("b", "7")]
+        assert (await world.client.entities.list(EntityQuery(name="Other"), page_size=10)).records == ()
+        (first,) = (await world.client.entities.list(EntityQuery(name="COUNTER"), page_size=1)).records
+        assert (first.entity.key, first.state) == ("a", None)
+
+    async def test_purges_entities_and_lets_nothing_else_be_done_with_them(self, world: World) -> None:
+        world.executor.answer("Counter", ran("null"))
+        await world.client.entities.signal(ONE, "add", None)
+        await world.turn()
+        client = world.client
+        for operation in (client.terminate, client.suspend, client.resume):
+            with pytest.raises(RequestError, match="is an entity"):
+                await operation("@counter@one", "why")
+        with pytest.raises(RequestError, match="does not match a valid orchestration instance"):
+            await client.restart("@counter@one", with_new_id=True)
+        assert await client.purge("@counter@one")
+        assert await client.entities.state(ONE) is None
