@@ -28,6 +28,7 @@ from devhost.core.history import (
 )
 from devhost.core.messages import TaskMessage
 from devhost.core.replay import Replay
+from devhost.core.rewind import rewound_count
 from devhost.core.schedule import Scheduler
 from devhost.core.state import fold
 from devhost.core.status import RuntimeStatus
@@ -204,7 +205,13 @@ class Episode:
 
     def _scheduler(self) -> Scheduler:
         episode = sum(isinstance(event, OrchestratorStarted) for event in self.events)
-        return Scheduler(started=self.started, episode=episode, now=self.now, stores_inputs=self.stores_inputs)
+        return Scheduler(
+            started=self.started,
+            episode=episode,
+            now=self.now,
+            stores_inputs=self.stores_inputs,
+            rewound_count=rewound_count(self.history),
+        )
 
     def _over_limit(self, result: OrchestratorResult) -> str | None:
         size = len((result.custom_status or "").encode("utf-16-le", "surrogatepass"))

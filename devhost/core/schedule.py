@@ -33,13 +33,15 @@ class Scheduler:
     """Schedules the work of one episode of one execution.
 
     `now` is the time of the episode. `stores_inputs`: the inputs of activities and children go into the history too,
-    not only into their messages.
+    not only into their messages. `rewound_count`: how much rewinds have undone. A child that is asked for again under
+    its old task id is then a new execution, and not taken for the start that its instance knows already.
     """
 
     started: ExecutionStarted
     episode: int
     now: datetime
     stores_inputs: bool = False
+    rewound_count: int = 0
 
     @property
     def instance(self) -> OrchestrationInstance:
@@ -114,4 +116,5 @@ class Scheduler:
         return created, self.message(start, child)
 
     def _execution_id_for(self, what: str) -> str:
-        return hashlib.sha256(f"{self.instance.execution_id}:{what}".encode()).hexdigest()[:32]
+        parts = [self.instance.execution_id, what] + ([str(self.rewound_count)] if self.rewound_count else [])
+        return hashlib.sha256(":".join(map(str, parts)).encode()).hexdigest()[:32]
