@@ -86,7 +86,7 @@ def event_to_json(event: HistoryEvent, *, with_types: bool = False) -> dict[str,
     public = _PUBLIC_FIELDS.get(event_type, ())
     out: dict[str, JsonValue] = {}
     if with_types:
-        out[TYPE] = f"DurableTask.Core.History.{event.type_name}Event"
+        out[TYPE] = f"DurableTask.Core.History.{event.type_name.removesuffix('Event')}Event"
     for name in public:
         out[_PASCAL[name]] = value_to_json(name, getattr(event, name), with_types=with_types)
     out["EventType"] = event.type_number

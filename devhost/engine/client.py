@@ -142,6 +142,22 @@ class OrchestrationClient:
             )
         await self._send(instance_id, ExecutionResumed(timestamp=self._clock.now(), reason=reason))
 
+    async def rewind(self, instance_id: str, reason: str) -> None:
+        """Makes a failed instance do again what has failed, its failed sub-orchestrations included.
+
+        Raises:
+            RequestError: 404 where it is unknown, 412 where it has not failed or cannot be run again soundly.
+        """
+        record = await self._hub.get_instance(instance_id)
+        if record is None:
+            raise RequestError(404, f"No instance with ID '{instance_id}' was found.")
+        if record.runtime_status is not RuntimeStatus.FAILED:
+            raise RequestError(
+                412,
+                f"The instance '{instance_id}' is {record.runtime_status.value}; only failed ones can be rewound.",
+            )
+        await self._hub.rewind_instance(instance_id, reason)
+
     async def restart(self, instance_id: str, *, with_new_id: bool) -> str:
         """Starts the same orchestrator with the same input again and returns the id.
 
