@@ -329,7 +329,6 @@ class TestOneChunk:
     ("link", "feature"),
     [
         ("sendEventPostUri", "external events"),
-        ("rewindPostUri", "rewind"),
         ("restartPostUri", "restart"),
         ("suspendPostUri", "suspend"),
         ("resumePostUri", "resume"),

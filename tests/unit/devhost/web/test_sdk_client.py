@@ -298,10 +298,19 @@ async def test_a_feature_that_is_not_there_raises_with_501(client: Any, edge: Ed
         await REFUSED[feature](client)
 
 
-async def test_rewind_raises_with_the_name_of_the_feature(client: Any, edge: Edge) -> None:
+async def test_rewind_reaches_the_instance(client: Any, edge: Edge) -> None:
     edge.hub.add("x", RuntimeStatus.FAILED)
 
-    with pytest.raises(Exception, match="devhost does not support rewind yet"):
+    await client.rewind("x", "why not")
+    assert edge.hub.rewound == [("x", "why not")]
+
+
+async def test_rewind_of_what_is_unknown_or_has_not_failed_raises(client: Any, edge: Edge) -> None:
+    edge.hub.add("x")
+
+    with pytest.raises(Exception, match="No instance with ID nowhere found"):
+        await client.rewind("nowhere", "why not")
+    with pytest.raises(Exception, match="The instance 'x' is Running; only failed ones can be rewound"):
         await client.rewind("x", "why not")
 
 
