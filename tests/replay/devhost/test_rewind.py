@@ -44,11 +44,13 @@ class Plant:
         self.broken.clear()
 
 
-def rewound(orchestrators: dict[str, Any], plant: Plant, *, seed: int = 0, times: int = 1) -> Simulation:
+def rewound(
+    orchestrators: dict[str, Any], plant: Plant, *, seed: int = 0, times: int = 1, losses: float = 0.0
+) -> Simulation:
     """A run of `run` that fails, is rewound without effect as often as told, then mended and rewound to its end."""
 
     async def run() -> Simulation:
-        simulation = Simulation(orchestrators, {"make": plant}, seed=seed)
+        simulation = Simulation(orchestrators, {"make": plant}, seed=seed, losses=losses, duplicates=losses)
         status, output = await simulation.run("run")
         for _ in range(times - 1):
             assert status is RuntimeStatus.FAILED, output
@@ -182,6 +184,24 @@ def test_children_are_rewound_however_deep_beside_work_of_their_parent(seed: int
     simulation = rewound({"run": run, "child": child, "grandchild": grandchild}, plant, seed=seed)
     assert output_of(simulation) == ["c!", "a!"]
     assert plant.calls == {"a": 2, "b": 1, "c": 2}
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_lost_checkpoints_and_messages_that_come_twice_are_survived_before_and_after(seed: int) -> None:
+    def run(context: Context) -> Code:
+        tasks = [context.call_activity("make", name) for name in "abc"]
+        tasks += [context.call_sub_orchestrator("child", name) for name in "de"]
+        first = yield context.task_all(tasks)
+        return [*first, (yield context.call_activity("make", "f"))]
+
+    def child(context: Context) -> Code:
+        name = context.get_input()
+        yield context.call_activity("make", f"{name} before")
+        return (yield context.call_activity("make", name))
+
+    plant = Plant("b", "d")
+    simulation = rewound({"run": run, "child": child}, plant, seed=seed, times=2, losses=0.2)
+    assert output_of(simulation) == [f"{name}!" for name in "abcdef"]
 
 
 def test_a_child_that_followed_from_a_failure_is_a_new_execution() -> None:
