@@ -1,4 +1,4 @@
-"""The command line: `python -m devhost start`, with the options of `func start` that make sense here.
+"""The command line: `start` and `durable`, with the options of `func` that make sense here.
 
 Exit codes: 0 after Ctrl+C, 1 when the running host fails, 2 when something is not as it must be to start, 3 for wrong
 arguments. A `ConfigurationError` is one line on stderr, never a traceback.
@@ -16,6 +16,7 @@ from typing import NoReturn
 
 from devhost import __version__
 from devhost.console import Console
+from devhost.durable.arguments import DurableCommand, add_durable_parser, durable_command
 from devhost.errors import ConfigurationError, DevHostError
 from devhost.settings import Settings, StartOptions, load_settings
 
@@ -40,6 +41,8 @@ def main(arguments: Sequence[str] | None = None, *, run: Run | None = None) -> i
         return ExitCode.OK
     console = Console(sys.stdout, sys.stderr)
     try:
+        if parsed.command == "durable":
+            return _act_on_hub(durable_command(parsed))
         settings = load_settings(_options(parsed), os.environ)
         return (run or _run_host())(settings, console)
     except ConfigurationError as error:
@@ -52,6 +55,28 @@ def main(arguments: Sequence[str] | None = None, *, run: Run | None = None) -> i
     except KeyboardInterrupt:
         # Ctrl+C before the host listens to it, or while it ends.
         return ExitCode.OK
+
+
+def _act_on_hub(command: DurableCommand) -> int:
+    # stdout is for the answer alone.
+    notes = Console(sys.stderr, sys.stderr)
+    options = StartOptions(
+        script_root=command.script_root,
+        starts_azurite=not command.no_azurite,
+        hub_name=command.task_hub_name,
+        connection_name=command.connection_string_setting,
+    )
+    try:
+        settings = load_settings(options, os.environ)
+        from devhost.durable.verbs import run_verb
+
+        run_verb(command, settings, notes)
+    except ConfigurationError:
+        raise
+    except DevHostError as error:
+        notes.error(str(error))
+        return ExitCode.FAILED
+    return ExitCode.OK
 
 
 def _run_host() -> Run:
@@ -84,6 +109,7 @@ def _parser() -> argparse.ArgumentParser:
         "(the line says which), 3 wrong arguments.",
     )
     _add_start_options(start)
+    add_durable_parser(commands)
     return parser
 
 

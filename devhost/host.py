@@ -13,7 +13,7 @@ import platform
 import sys
 import time
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import anyio
 
@@ -25,6 +25,7 @@ from devhost.console import Console, configure_logging
 from devhost.engine.client import OrchestrationClient
 from devhost.engine.dispatcher import Engine
 from devhost.errors import ConfigurationError, DevHostError
+from devhost.hub_options import hub_options
 from devhost.keys.key_file import key_file, load_keys
 from devhost.keys.ring import KeyRing
 from devhost.local_storage import ensure_storage
@@ -35,7 +36,6 @@ from devhost.settings import Settings
 from devhost.settings.durable import DEFAULT_CONNECTION_NAME
 from devhost.settings.environment import Environment
 from devhost.shutdown import Shutdown
-from devhost.storage.connection import connection_from_settings
 from devhost.storage.options import StorageOptions
 from devhost.storage.task_hub import AzureStorageTaskHub, open_task_hub
 from devhost.web.admin import HostStatus
@@ -220,19 +220,7 @@ class Host:
         return hub
 
     def _storage_options(self) -> StorageOptions:
-        storage = self._settings.storage
-        return StorageOptions(
-            hub_name=self._settings.durable.hub_name,
-            connection=connection_from_settings(storage.connection, storage.connection_name),
-            partition_count=storage.partition_count,
-            control_queue_batch_size=storage.control_queue_batch_size,
-            control_queue_buffer_threshold=storage.control_queue_buffer_threshold,
-            control_queue_visibility_seconds=storage.control_queue_visibility_seconds,
-            work_item_visibility_seconds=storage.work_item_visibility_seconds,
-            max_polling_interval_seconds=storage.max_polling_interval_seconds,
-            worker_id=self._worker_id,
-            is_abandoned_owner=is_abandoned,
-        )
+        return replace(hub_options(self._settings), worker_id=self._worker_id, is_abandoned_owner=is_abandoned)
 
     async def _start_workers(self, app: FunctionApp, links: Links, resources: AsyncExitStack) -> WorkerPool:
         worker = self._settings.worker

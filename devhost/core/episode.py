@@ -30,6 +30,7 @@ from devhost.core.history import (
 )
 from devhost.core.messages import TaskMessage
 from devhost.core.replay import Replay
+from devhost.core.rewind import rewound_count
 from devhost.core.schedule import Scheduler
 from devhost.core.sorter import Stamps
 from devhost.core.state import fold
@@ -216,6 +217,7 @@ class Episode:
             stores_inputs=self.stores_inputs,
             default_version=self.default_version,
             stamps=self._stamps(),
+            rewound_count=rewound_count(self.history),
         )
 
     def _stamps(self) -> Stamps:

@@ -212,7 +212,11 @@ class ContinueAsNew(HistoryEvent):
 
 @dataclass(frozen=True, kw_only=True)
 class GenericEvent(HistoryEvent):
-    """Means nothing to a replay; a rewind writes and sends it."""
+    """Means nothing to the SDK; a rewind writes and sends it.
+
+    One without `data` takes the place of an event that was undone. Its event id, if it has one, is that of a task which
+    has to be scheduled again under that number.
+    """
 
     type_number = 17
 

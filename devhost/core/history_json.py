@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import fields
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from typing import Any, cast
 
 from devhost.core.history import (
@@ -48,6 +48,11 @@ _OBJECT_TYPES = {
 }
 _TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(?:Z|\+00:00)?", re.ASCII)
 
+_MOMENT = re.compile(
+    r"(\d{4})-(\d\d)-(\d\d)(?:[T ](\d\d):(\d\d)(?::(\d\d)(?:\.(\d{1,9}))?)?)?\s*(?:(Z)|([+ -])(\d\d):?(\d\d))?",
+    re.ASCII | re.IGNORECASE,
+)
+
 
 def format_time(at: datetime) -> str:
     """ISO 8601 in UTC with `Z`; trailing zeros of the fraction, and the dot, are left out."""
@@ -70,6 +75,27 @@ def parse_time(text: str) -> datetime:
     return datetime.fromisoformat(f"{whole}+00:00").replace(microsecond=int((fraction or "0").ljust(6, "0")[:6]))
 
 
+def parse_moment(text: str) -> datetime | None:
+    """A time as people write it, in UTC unless it has an offset; None where the text is no time.
+
+    A blank where the sign of the offset belongs is a `+` that was not quoted.
+    """
+    match = _MOMENT.fullmatch(text)
+    if match is None:
+        return None
+    year, month, day, hour, minute, second, fraction, _, sign, offset_hours, offset_minutes = match.groups()
+    offset = timedelta(hours=int(offset_hours or 0), minutes=int(offset_minutes or 0))
+    microsecond = int((fraction or "0").ljust(6, "0")[:6])
+    try:
+        local = datetime(
+            int(year), int(month), int(day), int(hour or 0), int(minute or 0), int(second or 0), microsecond,
+            tzinfo=timezone.utc,
+        )  # fmt: skip
+        return local + offset if sign == "-" else local - offset
+    except (ValueError, OverflowError):
+        return None
+
+
 def own_members(event_type: type[HistoryEvent]) -> tuple[str, ...]:
     """The members that only this type has, in order."""
     return _OWN_MEMBERS[event_type.type_number]
@@ -86,7 +112,7 @@ def event_to_json(event: HistoryEvent, *, with_types: bool = False) -> dict[str,
     public = _PUBLIC_FIELDS.get(event_type, ())
     out: dict[str, JsonValue] = {}
     if with_types:
-        out[TYPE] = f"DurableTask.Core.History.{event.type_name}Event"
+        out[TYPE] = f"DurableTask.Core.History.{event.type_name.removesuffix('Event')}Event"
     for name in public:
         out[_PASCAL[name]] = value_to_json(name, getattr(event, name), with_types=with_types)
     out["EventType"] = event.type_number

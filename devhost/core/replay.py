@@ -28,6 +28,7 @@ from devhost.core.actions import (
 )
 from devhost.core.history import (
     EventSent,
+    GenericEvent,
     HistoryEvent,
     SubOrchestrationInstanceCreated,
     SubOrchestrationInstanceFailed,
@@ -69,6 +70,7 @@ class Replay:
     def __init__(self, work: Sequence[Work]) -> None:
         self.open: dict[int, Task] = {}
         self.next_id = 0
+        self._requested_again: dict[int, Task] = {}
         self._unnumbered = deque(work)
         self._called_for: deque[Task] = deque()
 
@@ -81,6 +83,8 @@ class Replay:
         for event in events:
             if isinstance(event, (TaskScheduled, SubOrchestrationInstanceCreated, TimerCreated, EventSent)):
                 self._meet(event)
+            elif isinstance(event, GenericEvent):
+                self._pass_gap(event)
             else:
                 self._answer(event)
 
@@ -92,13 +96,31 @@ class Replay:
         return tuple(sorted(events, key=lambda event: self._repeats(event) is None))
 
     def number_new_work(self) -> Iterator[tuple[int, Task]]:
-        """Gives ids to the work that no event records yet, in the order in which the SDK numbers it."""
+        """Gives ids to the work that no event records yet, in the order in which the SDK numbers it.
+
+        What a rewind has undone keeps the id it had.
+        """
+        for task_id in sorted(self._requested_again):
+            yield self._open(task_id, self._requested_again.pop(task_id))
         while self._called_for:
             yield self._number(self._called_for.popleft())
         while self._unnumbered:
             yield self._number(Task(action=self._unnumbered.popleft()))
 
+    def _pass_gap(self, event: GenericEvent) -> None:
+        """Where a rewind has undone the record of a task the SDK still takes its number, at this point."""
+        waiting = self._called_for or self._unnumbered
+        if event.event_id != self.next_id or not waiting:
+            return
+        task = self._called_for.popleft() if self._called_for else Task(action=self._unnumbered.popleft())
+        self._requested_again[self.next_id] = task
+        self.next_id += 1
+
     def _meet(self, event: Recorded) -> None:
+        requested = self._requested_again.get(event.event_id)
+        if requested is not None and _records(event, requested):
+            self._open(event.event_id, self._requested_again.pop(event.event_id))
+            return
         if self._called_for and _records(event, self._called_for[0]):
             task = self._called_for.popleft()
         elif self._unnumbered and _records(event, Task(action=self._unnumbered[0])):
@@ -111,6 +133,9 @@ class Replay:
     def _number(self, task: Task) -> tuple[int, Task]:
         task_id = self.next_id
         self.next_id += 1
+        return self._open(task_id, task)
+
+    def _open(self, task_id: int, task: Task) -> tuple[int, Task]:
         is_canceled = isinstance(task.action, CreateTimer) and task.action.is_canceled
         if not is_canceled and not isinstance(task.action, (CallEntity, SignalEntity)):
             self.open[task_id] = task

@@ -47,7 +47,8 @@ class Scheduler:
 
     `now` is the time of the episode. `stores_inputs`: the inputs of activities and children go into the history too,
     not only into their messages. `default_version` is that of children for which none is asked. `stamps` keep the
-    requests to entities in order.
+    requests to entities in order. `rewound_count`: how much rewinds have undone. A child that is asked for again under
+    its old task id is then a new execution, and not taken for the start that its instance knows already.
     """
 
     started: ExecutionStarted
@@ -56,6 +57,7 @@ class Scheduler:
     stores_inputs: bool = False
     stamps: Stamps = field(default_factory=lambda: Stamps(NO_TIME))
     default_version: str = ""
+    rewound_count: int = 0
 
     @property
     def instance(self) -> OrchestrationInstance:
@@ -158,4 +160,5 @@ class Scheduler:
         return created, self.message(start, child)
 
     def _execution_id_for(self, what: str) -> str:
-        return hashlib.sha256(f"{self.instance.execution_id}:{what}".encode()).hexdigest()[:32]
+        parts = [self.instance.execution_id, what] + ([str(self.rewound_count)] if self.rewound_count else [])
+        return hashlib.sha256(":".join(map(str, parts)).encode()).hexdigest()[:32]

@@ -38,15 +38,15 @@ _PURGE_PAGE_SIZE = 100
 class OrchestrationClient:
     """Operations on the instances of one hub.
 
-    `functions` holds the orchestrators by registered name in lower case. `overridable`: the statuses in which an
-    existing instance is replaced by a new start under its id. `entities` does the same for entities;
-    `entity_functions` are theirs.
+    `functions` holds the orchestrators by registered name in lower case; None: any name is taken. `overridable`: the
+    statuses in which an existing instance is replaced by a new start under its id. `entities` does the same for
+    entities; `entity_functions` are theirs.
     """
 
     def __init__(
         self,
         hub: TaskHub,
-        functions: Mapping[str, Function],
+        functions: Mapping[str, Function] | None,
         clock: Clock,
         *,
         entity_functions: Mapping[str, Function] = MappingProxyType({}),
@@ -74,22 +74,28 @@ class OrchestrationClient:
             RequestError: 400, for an unknown orchestrator or an id that is not allowed.
             InstanceExists: an instance with this id must not be replaced.
         """
-        function = self._functions.get(name.lower())
-        if function is None:
-            raise RequestError(400, unknown_orchestrator(name, self._functions))
+        registered_name = self._registered_name(name)
         if instance_id and (problem := instance_id_problem(instance_id)):
             raise RequestError(400, problem)
         instance = OrchestrationInstance(instance_id=instance_id or uuid.uuid4().hex, execution_id=uuid.uuid4().hex)
         started = ExecutionStarted(
             timestamp=self._clock.now(),
             orchestration_instance=instance,
-            name=function.registered_name,
+            name=registered_name,
             version=version if version is not None else self._default_version,
             input=input_text,
             generation=0,
         )
         await self._hub.start_instance(TaskMessage(event=started, target=instance), overridable=self._overridable)
         return instance.instance_id
+
+    def _registered_name(self, name: str) -> str:
+        if self._functions is None:
+            return name
+        function = self._functions.get(name.lower())
+        if function is None:
+            raise RequestError(400, unknown_orchestrator(name, self._functions))
+        return function.registered_name
 
     async def get(self, instance_id: str) -> InstanceRecord | None:
         return await self._hub.get_instance(instance_id)
@@ -146,6 +152,22 @@ class OrchestrationClient:
                 500, f"Cannot resume orchestration instance in the {status.value} state: '{instance_id}'"
             )
         await self._send(instance_id, ExecutionResumed(timestamp=self._clock.now(), reason=reason))
+
+    async def rewind(self, instance_id: str, reason: str) -> None:
+        """Makes a failed instance do again what has failed, its failed sub-orchestrations included.
+
+        Raises:
+            RequestError: 404 where it is unknown, 412 where it has not failed or cannot be run again soundly.
+        """
+        record = await self._hub.get_instance(instance_id)
+        if record is None:
+            raise RequestError(404, f"No instance with ID '{instance_id}' was found.")
+        if record.runtime_status is not RuntimeStatus.FAILED:
+            raise RequestError(
+                412,
+                f"The instance '{instance_id}' is {record.runtime_status.value}; only failed ones can be rewound.",
+            )
+        await self._hub.rewind_instance(instance_id, reason)
 
     async def restart(self, instance_id: str, *, with_new_id: bool) -> str:
         """Starts the same orchestrator with the same input again and returns the id.

@@ -187,6 +187,23 @@ class TaskHub(Protocol):
     async def read_history(self, instance_id: str) -> tuple[HistoryEvent, ...]:
         """The history of the current execution, in order; empty where there is none."""
 
+    async def rewind_instance(self, instance_id: str, reason: str) -> None:
+        """Makes a failed instance go on from its first failure, without what was decided because of it.
+
+        On return its history is running again, and so are those of the failed children it waits for, and of theirs:
+        what `core.rewind` undoes is a `GenericEvent` in place. Each of them has a message, a `GenericEvent` with the
+        reason as its data, that opens its next episode; there the undone work is scheduled again under its old task
+        ids. Their records are Pending, or what that episode has made of them, without output and end. A child that can
+        no longer answer (terminated, purged, replaced) is to be started anew.
+
+        The caller has made sure that the record is Failed. Until everything is stored it stays so: after a crash the
+        call can be repeated, and at worst wakes an instance once more than needed.
+
+        Raises:
+            RequestError: 412, where the history cannot be run again soundly. Nothing was changed.
+            StaleCheckpoint: somebody else has changed one of the histories meanwhile; to be repeated, if at all.
+        """
+
     async def purge_instance(self, instance_id: str) -> bool:
         """Removes history, blobs and record of an instance; False where it is unknown.
 

@@ -54,11 +54,14 @@ _VISIBILITY_SECONDS = 30
 _POLLING_SECONDS = 5
 
 
-def read_durable(configuration: Configuration, environment: Environment) -> DurableSettings:
+def read_durable(
+    configuration: Configuration, environment: Environment, *, hub_name: str | None = None
+) -> DurableSettings:
+    """`hub_name` wins over that of host.json."""
     _refuse_unsupported(configuration)
     many = 10 * (os.cpu_count() or 1)
     return DurableSettings(
-        hub_name=_hub_name(configuration, environment),
+        hub_name=_hub_name(configuration, environment) if hub_name is None else _checked_hub_name(hub_name),
         max_concurrent_activities=_count(configuration, "maxConcurrentActivityFunctions", many),
         max_concurrent_orchestrators=_count(configuration, "maxConcurrentOrchestratorFunctions", many),
         max_orchestration_actions=_count(configuration, "maxOrchestrationActions", 100_000),
@@ -72,9 +75,12 @@ def read_durable(configuration: Configuration, environment: Environment) -> Dura
     )
 
 
-def read_storage(configuration: Configuration, environment: Environment) -> StorageSettings:
+def read_storage(
+    configuration: Configuration, environment: Environment, *, connection_name: str | None = None
+) -> StorageSettings:
+    """`connection_name` wins over that of host.json."""
     name = configuration.text(f"{_PROVIDER}.connectionName", f"{_PROVIDER}.connectionStringName")
-    connection_name = name or DEFAULT_CONNECTION_NAME
+    connection_name = connection_name or name or DEFAULT_CONNECTION_NAME
     return StorageSettings(
         connection_name=connection_name,
         connection=_connection(connection_name, environment),
@@ -108,6 +114,12 @@ def _hub_name(configuration: Configuration, environment: Environment) -> str:
     name = environment.expand(str(entry.value), where=f"{entry.source}: {entry.key}")
     if not _HUB_NAME.fullmatch(name):
         raise ConfigurationError(f'{entry.source}: {entry.key} is "{name}"; a task hub name is {_HUB_NAME_RULE}.')
+    return name
+
+
+def _checked_hub_name(name: str) -> str:
+    if not _HUB_NAME.fullmatch(name):
+        raise ConfigurationError(f'--task-hub-name is "{name}"; a task hub name is {_HUB_NAME_RULE}.')
     return name
 
 

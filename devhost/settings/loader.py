@@ -44,6 +44,8 @@ class StartOptions:
     is_verbose: bool = False
     starts_azurite: bool = True
     checks_keys: bool = False
+    hub_name: str | None = None
+    connection_name: str | None = None
 
 
 def find_script_root(start: Path) -> Path:
@@ -81,8 +83,8 @@ def load_settings(options: StartOptions, environment: Mapping[str, str]) -> Sett
     return Settings(
         script_root=root,
         http=_http(options, local, configuration, seen, port),
-        durable=read_durable(configuration, seen),
-        storage=read_storage(configuration, seen),
+        durable=read_durable(configuration, seen, hub_name=options.hub_name),
+        storage=read_storage(configuration, seen, connection_name=options.connection_name),
         worker=_worker(configuration, seen),
         log=LogSettings(levels=levels, is_verbose=options.is_verbose),
         functions=options.functions or configuration.texts("functions"),

@@ -11,7 +11,15 @@ from collections.abc import Mapping
 from datetime import datetime, timezone
 from typing import Any, Union
 
-from devhost.core.history import EVENT_TYPES, HistoryEvent
+from devhost.core.history import (
+    EVENT_TYPES,
+    UNNUMBERED,
+    GenericEvent,
+    HistoryEvent,
+    SubOrchestrationInstanceCreated,
+    TaskScheduled,
+    TimerCreated,
+)
 from devhost.core.history_json import own_members, pascal_case, value_from_json, value_to_json
 from devhost.core.json_text import compact
 from devhost.core.status import RuntimeStatus
@@ -25,6 +33,18 @@ MAX_COLUMN_UTF16_UNITS = 30 * 1024
 _EVENT_TYPE_BY_NAME = {event_type.__name__: event_type for event_type in EVENT_TYPES}
 _JSON_MEMBERS = frozenset(
     {"orchestration_instance", "parent_instance", "tags", "parent_trace_context", "failure_details", "state"}
+)
+
+
+def rewound_reason(event: HistoryEvent) -> str:
+    """What a row says that a rewind has changed."""
+    return f"Rewound: {event.type_name}"
+
+
+# Rewound rows of these types keep the number of a task that is to be scheduled again. Other hosts leave numbers in rows
+# of other types as well, where they mean nothing.
+_REASONS_WITH_NUMBER = frozenset(
+    f"Rewound: {event_type.__name__}" for event_type in (TaskScheduled, TimerCreated, SubOrchestrationInstanceCreated)
 )
 
 
@@ -76,7 +96,7 @@ def event_of_row(row: Mapping[str, Any]) -> HistoryEvent:
         }
         return event_type(
             timestamp=plain_time(row["_Timestamp"]),
-            event_id=int(row.get("EventId", 0)),
+            event_id=_event_id(event_type, row),
             is_played=bool(row.get("IsPlayed", False)),
             **members,
         )
@@ -85,6 +105,12 @@ def event_of_row(row: Mapping[str, Any]) -> HistoryEvent:
         raise StorageError(
             f"History row {row.get('PartitionKey')}/{row.get('RowKey')} is unreadable: {error!r}"
         ) from error
+
+
+def _event_id(event_type: type[HistoryEvent], row: Mapping[str, Any]) -> int:
+    if event_type is GenericEvent and row.get("Reason") not in _REASONS_WITH_NUMBER:
+        return UNNUMBERED
+    return int(row.get("EventId", 0))
 
 
 def _member(name: str, value: Any) -> Any:

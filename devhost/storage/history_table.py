@@ -18,9 +18,18 @@ from azure.data.tables import UpdateMode
 from azure.data.tables.aio import TableClient
 
 from devhost.clock import Clock
-from devhost.core.history import HistoryEvent
+from devhost.core.history import ExecutionCompleted, GenericEvent, HistoryEvent
+from devhost.core.rewind import RewindPlan
 from devhost.errors import StaleCheckpoint
-from devhost.storage.history_rows import LARGE_COLUMNS, Column, event_of_row, is_large, row_of_event, utf16_units
+from devhost.storage.history_rows import (
+    LARGE_COLUMNS,
+    Column,
+    event_of_row,
+    is_large,
+    rewound_reason,
+    row_of_event,
+    utf16_units,
+)
 from devhost.storage.names import SENTINEL_ROW_KEY, escape_key, history_blob, row_key
 from devhost.storage.odata import quoted
 from devhost.storage.payloads import PayloadStore
@@ -38,11 +47,15 @@ Operation = tuple[Any, ...]
 
 @dataclass(frozen=True, kw_only=True)
 class History:
-    """What is stored of one execution; `sentinel_etag` is None for an instance that never had a checkpoint."""
+    """What is stored of one execution; `sentinel_etag` is None for an instance that never had a checkpoint.
+
+    `row_etags` are those of the events; only a history that was read has them.
+    """
 
     execution_id: str | None
     events: tuple[HistoryEvent, ...]
     sentinel_etag: str | None
+    row_etags: tuple[str, ...] = ()
 
 
 NO_HISTORY = History(execution_id=None, events=(), sentinel_etag=None)
@@ -73,7 +86,8 @@ class HistoryTable:
             return History(execution_id=current, events=(), sentinel_etag=etag)
         own = list(_until_debris(rows, current))
         events = tuple([event_of_row(await self._with_payloads(row)) for row in own])
-        return History(execution_id=current, events=events, sentinel_etag=etag)
+        row_etags = tuple(row.metadata["etag"] for row in own)
+        return History(execution_id=current, events=events, sentinel_etag=etag, row_etags=row_etags)
 
     async def _query(self, condition: str) -> list[Any]:
         try:
@@ -146,8 +160,10 @@ class HistoryTable:
         return sentinel
 
     async def _write(self, rows: Sequence[Row], sentinel: Row, etag: str | None) -> str:
-        operations: list[Operation] = [("upsert", row, {"mode": UpdateMode.REPLACE}) for row in rows]
-        operations.append(_sentinel_operation(sentinel, etag))
+        return await self._submit([("upsert", row, {"mode": UpdateMode.REPLACE}) for row in rows], sentinel, etag)
+
+    async def _submit(self, on_rows: Sequence[Operation], sentinel: Row, etag: str | None) -> str:
+        operations = [*on_rows, _sentinel_operation(sentinel, etag)]
         try:
             with translated():
                 answers = await self._table.submit_transaction(operations)
@@ -156,6 +172,35 @@ class HistoryTable:
                 f"Another host has advanced instance '{sentinel['PartitionKey']}' since its history was read."
             ) from error
         return str(answers[-1]["etag"])
+
+    async def rewind(self, instance_id: str, history: History, plan: RewindPlan) -> None:
+        """Turns events into what takes their place, and marks the children that are waited for again.
+
+        The rows keep their other columns: a merge is as good as a replacement and needs no payload. The end of the
+        execution is the last to go, so a crash leaves a history that has still ended in failure.
+
+        Raises:
+            StaleCheckpoint: the history is not what was read; nothing of this transaction or a later one was written.
+        """
+        partition_key = escape_key(instance_id)
+        kept = [child.index for child in plan.children]
+        order = sorted([*plan.replaced, *kept], key=lambda i: (isinstance(history.events[i], ExecutionCompleted), -i))
+        operations: list[Operation] = [
+            _merge_operation(
+                {"PartitionKey": partition_key, "RowKey": row_key(index)}
+                | _rewound_columns(history.events[index], plan.replaced.get(index)),
+                history.row_etags[index],
+            )
+            for index in order
+        ]
+        etag = history.sentinel_etag
+        sentinel: Row = {
+            "PartitionKey": partition_key,
+            "RowKey": SENTINEL_ROW_KEY,
+            "ExecutionId": history.execution_id or "",
+        }
+        for start in range(0, len(operations), MAX_EVENTS_PER_TRANSACTION):
+            etag = await self._submit(operations[start : start + MAX_EVENTS_PER_TRANSACTION], sentinel, etag)
 
     async def delete(self, instance_id: str) -> None:
         """Deletes every row of an instance, of all its executions."""
@@ -217,8 +262,19 @@ def _text_bytes(text: str) -> int:
 def _sentinel_operation(sentinel: Row, etag: str | None) -> Operation:
     if etag is None:
         return ("create", sentinel)
+    return _merge_operation(sentinel, etag)
+
+
+def _merge_operation(row: Row, etag: str) -> Operation:
     return (
         "update",
-        sentinel,
+        row,
         {"mode": UpdateMode.MERGE, "etag": etag, "match_condition": MatchConditions.IfNotModified},
     )
+
+
+def _rewound_columns(event: HistoryEvent, instead: GenericEvent | None) -> Row:
+    columns: Row = {"Reason": rewound_reason(event)}
+    if instead is not None:
+        columns |= {"EventType": instead.type_name, "EventId": instead.event_id}
+    return columns

@@ -20,6 +20,7 @@ from azure.data.tables.aio import TableClient
 from devhost.clock import Clock
 from devhost.core.checkpoint import InstanceUpdate
 from devhost.core.history import ExecutionStarted
+from devhost.core.status import RuntimeStatus
 from devhost.engine.ports import InstancePage, InstanceQuery, InstanceRecord
 from devhost.errors import PoisonMessage, RequestError
 from devhost.storage.history_rows import is_large
@@ -84,9 +85,7 @@ class InstanceTable:
                 if etag is None:
                     await self._table.create_entity(row)
                 else:
-                    await self._table.update_entity(
-                        row, mode=UpdateMode.REPLACE, etag=etag, match_condition=MatchConditions.IfNotModified
-                    )
+                    await self._update(row, etag, mode=UpdateMode.REPLACE)
         except Conflict:
             found = await self.find(instance_id)
             return found.record if found else None
@@ -99,6 +98,41 @@ class InstanceTable:
         row = update_row(instance_id, update, input_text=input_text, output_text=output_text, hub_name=self._hub_name)
         with translated():
             await self._table.upsert_entity(row, mode=UpdateMode.MERGE)
+
+    async def clear_end(self, instance_id: str) -> str | None:
+        """Takes the output and the time of its end from the row of a failed instance; returns the row's new ETag.
+
+        None where there is no such row, or it has changed meanwhile.
+        """
+        key = str(key_of(instance_id)["PartitionKey"])
+        try:
+            with translated():
+                row = await self._table.get_entity(key, "")
+                if stored_instance(row).record.runtime_status is not RuntimeStatus.FAILED:
+                    return None
+                etag = str(row.metadata["etag"])
+                for column in ("Output", "CompletedTime"):
+                    row.pop(column, None)
+                return await self._update(row, etag, mode=UpdateMode.REPLACE)
+        except (Conflict, Missing):
+            return None
+
+    async def mark_pending(self, instance_id: str, etag: str) -> None:
+        """Tells that a failed instance is about to go on, unless its row has changed since: then it does already."""
+        row = key_of(instance_id)
+        row |= {"RuntimeStatus": RuntimeStatus.PENDING.value, "LastUpdatedTime": self._clock.now()}
+        try:
+            with translated():
+                await self._update(row, etag, mode=UpdateMode.MERGE)
+        except (Conflict, Missing):
+            return
+
+    async def _update(self, row: Mapping[str, Any], etag: str, *, mode: UpdateMode) -> str:
+        """Writes a row if it still has this ETag; returns the new one."""
+        answer = await self._table.update_entity(
+            row, mode=mode, etag=etag, match_condition=MatchConditions.IfNotModified
+        )
+        return str(answer["etag"])
 
     async def _column(self, instance_id: str, column: str, text: str | None, blobs: Mapping[str, str]) -> str | None:
         if text is None or not is_large(text):

@@ -53,8 +53,12 @@ class HubNames:
     def work_item_queue(self) -> str:
         return f"{self._lower}-workitems"
 
+    @property
+    def control_queue_prefix(self) -> str:
+        return f"{self._lower}-control-"
+
     def control_queue(self, partition: int) -> str:
-        return f"{self._lower}-control-{partition:02}"
+        return f"{self.control_queue_prefix}{partition:02}"
 
     @property
     def large_messages_container(self) -> str:
@@ -63,6 +67,15 @@ class HubNames:
     @property
     def app_lease_container(self) -> str:
         return f"{self._lower}-applease"
+
+    @property
+    def tables(self) -> tuple[str, ...]:
+        return (self.history_table, self.instances_table, self.partitions_table)
+
+    @property
+    def containers(self) -> tuple[str, ...]:
+        """That of the leases is of older hosts."""
+        return (self.large_messages_container, self.app_lease_container, f"{self._lower}-leases")
 
     @property
     def app_lease_blob(self) -> str:

@@ -41,6 +41,7 @@ from devhost.storage.outbox import Outbox
 from devhost.storage.payloads import PayloadStore
 from devhost.storage.receiving import Receiver
 from devhost.storage.resources import create_resources
+from devhost.storage.rewinding import Rewinder
 from devhost.storage.services import Services, open_services
 from devhost.storage.sessions import Batch, HeldMessage, Sessions
 from devhost.storage.work_items import WorkItemInbox
@@ -76,6 +77,7 @@ class AzureStorageTaskHub:
         self._queues = HubQueues(services.queues, names, options.partition_count)
         self._outbox = Outbox(self._queues, self._payloads, clock)
         self._cache = HistoryCache()
+        self._rewinder = Rewinder(self._histories, self._instances, self._outbox, clock, self._cache.drop)
         self._sessions = Sessions()
         self._changed = Signal()
         self._tasks = TaskOwner(self._background_failed)
@@ -213,7 +215,7 @@ class AzureStorageTaskHub:
     ) -> None:
         status = checkpoint.update.runtime_status if checkpoint.update else None
         if status and status.is_terminal:
-            # A rewind changes the rows of a finished instance, but not its sentinel.
+            # The rewind of a real host changes the rows of a finished instance, but not its sentinel.
             self._cache.drop(batch.instance_id)
             return
         history = History(execution_id=execution_id, events=events, sentinel_etag=batch.sentinel_etag)
@@ -303,6 +305,9 @@ class AzureStorageTaskHub:
 
     async def read_history(self, instance_id: str) -> tuple[HistoryEvent, ...]:
         return (await self._histories.load(instance_id)).events
+
+    async def rewind_instance(self, instance_id: str, reason: str) -> None:
+        await self._rewinder.rewind(instance_id, reason)
 
     async def purge_instance(self, instance_id: str) -> bool:
         if await self._instances.find(instance_id) is None:

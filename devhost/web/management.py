@@ -77,7 +77,7 @@ class ManagementApi:
             _route("GET", r"instances/{id}", self._status),
             _route("DELETE", r"instances/{id}", self._purge),
             _route("POST", r"instances/{id}/terminate", self._terminate),
-            _route("POST", r"instances/{id}/rewind", _refuse("rewind")),
+            _route("POST", r"instances/{id}/rewind", self._rewind),
             _route("POST", r"instances/{id}/restart", self._starter.restart),
             _route("POST", r"instances/{id}/suspend", self._suspend),
             _route("POST", r"instances/{id}/resume", self._resume),
@@ -150,6 +150,10 @@ class ManagementApi:
 
     async def _resume(self, request: EdgeRequest, parts: dict[str, str]) -> web.Response:
         await self._client.resume(parts["id"], request.query.text("reason") or "")
+        return empty(202)
+
+    async def _rewind(self, request: EdgeRequest, parts: dict[str, str]) -> web.Response:
+        await self._client.rewind(parts["id"], request.query.text("reason") or "")
         return empty(202)
 
     async def _raise_event(self, request: EdgeRequest, parts: dict[str, str]) -> web.Response:

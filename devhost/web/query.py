@@ -8,15 +8,12 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from datetime import datetime, timedelta, timezone
+from datetime import datetime
 from urllib.parse import parse_qsl
 
+from devhost.core.history_json import parse_moment
 from devhost.core.status import RuntimeStatus
 
-_TIME = re.compile(
-    r"(\d{4})-(\d\d)-(\d\d)(?:[T ](\d\d):(\d\d)(?::(\d\d)(?:\.(\d{1,9}))?)?)?\s*(?:(Z)|([+ -])(\d\d):?(\d\d))?",
-    re.ASCII | re.IGNORECASE,
-)
 _INTEGER = re.compile(r"[+-]?\d{1,10}", re.ASCII)
 _NUMBER = re.compile(r"\d{1,15}(?:\.\d*)?|\.\d+", re.ASCII)
 _MAX_INT32 = 2**31 - 1
@@ -62,27 +59,9 @@ class Query:
         return number if math.isfinite(number) else None
 
     def time(self, name: str) -> datetime | None:
-        return _parse_time((self.text(name) or "").strip())
+        return parse_moment((self.text(name) or "").strip())
 
     def statuses(self, name: str) -> frozenset[RuntimeStatus]:
         """The statuses of a list with commas, of a repeated name, or of both; unknown ones are left out."""
         words = (word.strip().lower() for value in self.all(name) for word in value.split(","))
         return frozenset(_STATUSES[word] for word in words if word in _STATUSES)
-
-
-def _parse_time(text: str) -> datetime | None:
-    """A time without an offset is in UTC. A blank where the sign of the offset belongs is a `+` that was not quoted."""
-    match = _TIME.fullmatch(text)
-    if match is None:
-        return None
-    year, month, day, hour, minute, second, fraction, _, sign, offset_hours, offset_minutes = match.groups()
-    offset = timedelta(hours=int(offset_hours or 0), minutes=int(offset_minutes or 0))
-    microsecond = int((fraction or "0").ljust(6, "0")[:6])
-    try:
-        local = datetime(
-            int(year), int(month), int(day), int(hour or 0), int(minute or 0), int(second or 0), microsecond,
-            tzinfo=timezone.utc,
-        )  # fmt: skip
-        return local + offset if sign == "-" else local - offset
-    except (ValueError, OverflowError):
-        return None

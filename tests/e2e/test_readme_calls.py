@@ -323,9 +323,3 @@ class TestOneChunk:
     )
     def test_that_is_not_valid_is_400(self, app_url: str, change: dict[str, Any], targets: set[str]) -> None:
         assert_bad_request(call("POST", f"{app_url}/api/test_activity_function", {**ONE_CHUNK, **change}), targets)
-
-
-def test_what_devhost_does_not_have_yet_is_501_by_name(own_features: None, finished: Orchestration) -> None:
-    answer = call("POST", finished.links["rewindPostUri"].replace("{text}", "why"))
-    assert answer.status == 501
-    assert "rewind" in answer.document["Message"]

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta, timezone
 
 from devhost.clock import Clock
 from devhost.core.checkpoint import Checkpoint, InstanceUpdate
-from devhost.core.history import ExecutionStarted, HistoryEvent
+from devhost.core.history import ExecutionStarted, GenericEvent, HistoryEvent, OrchestrationInstance
 from devhost.core.messages import TaskMessage
 from devhost.core.status import RuntimeStatus
 from devhost.engine.ports import (
@@ -26,6 +26,7 @@ from devhost.engine.ports import (
     ReceivedMessage,
 )
 from devhost.errors import InstanceExists, RequestError, StaleCheckpoint
+from tests.hubs.rewind import rewind_histories
 
 VISIBILITY_SECONDS = 300.0
 _LONGEST_BACK_OFF_SECONDS = 600
@@ -314,8 +315,32 @@ class MemoryTaskHub:
         )
 
     async def read_history(self, instance_id: str) -> tuple[HistoryEvent, ...]:
+        return self._events(instance_id)
+
+    async def rewind_instance(self, instance_id: str, reason: str) -> None:
+        for each in rewind_histories(instance_id, self._events, self._rewrite):
+            record = self.storage.records.get(each)
+            wake = GenericEvent(timestamp=self._clock.now(), data=reason)
+            target = OrchestrationInstance(instance_id=each, execution_id=None)
+            self.storage.put(TaskMessage(event=wake, target=target), self._clock.now())
+            if record is not None and record.runtime_status is RuntimeStatus.FAILED:
+                self.storage.before_write("record")
+                self.storage.records[each] = replace(
+                    record,
+                    runtime_status=RuntimeStatus.PENDING,
+                    last_updated_at=self._clock.now(),
+                    output=None,
+                    completed_at=None,
+                )
+
+    def _events(self, instance_id: str) -> tuple[HistoryEvent, ...]:
         history = self.storage.histories.get(instance_id)
         return history.events if history else ()
+
+    def _rewrite(self, instance_id: str, events: tuple[HistoryEvent, ...]) -> None:
+        self.storage.before_write("history")
+        history = self.storage.histories[instance_id]
+        self.storage.histories[instance_id] = replace(history, events=events, version=history.version + 1)
 
     async def purge_instance(self, instance_id: str) -> bool:
         if instance_id not in self.storage.records:

@@ -19,7 +19,7 @@ import azure.durable_functions as df
 
 from devhost.app.invocation import Failure, Invocation, InvocationResult
 from devhost.core.checkpoint import Checkpoint
-from devhost.core.history import ExecutionStarted, HistoryEvent, OrchestrationInstance
+from devhost.core.history import ExecutionStarted, GenericEvent, HistoryEvent, OrchestrationInstance
 from devhost.core.messages import TaskMessage
 from devhost.core.state import fold
 from devhost.core.status import RuntimeStatus
@@ -28,6 +28,7 @@ from devhost.engine.entities import Entities
 from devhost.engine.instances import Instances
 from devhost.engine.orchestrations import Orchestrations
 from devhost.engine.ports import ActivityWorkItem, OrchestrationWorkItem, ReceivedMessage
+from tests.hubs.rewind import rewind_histories
 from tests.unit.devhost.engine.scripted import function
 
 MAX_STEPS = 3000
@@ -148,13 +149,27 @@ class Simulation:
 
     async def send(self, *events: HistoryEvent) -> tuple[RuntimeStatus, Any]:
         """Sends events to the root as a client, then runs to the last message."""
+        return await self.send_to(ROOT, *events)
+
+    async def send_to(self, instance_id: str, *events: HistoryEvent) -> tuple[RuntimeStatus, Any]:
+        target = OrchestrationInstance(instance_id=instance_id, execution_id=None)
         for event in events:
-            self.hub.put(TaskMessage(event=event, target=OrchestrationInstance(instance_id=ROOT, execution_id=None)))
+            self.hub.put(TaskMessage(event=event, target=target))
         for _ in range(MAX_STEPS):
             if not self.hub.waiting:
                 return self.end_of(ROOT)
             await self._step()
         raise AssertionError(f"not finished after {MAX_STEPS} steps: {self.hub.histories.get(ROOT)}")
+
+    async def rewind(self) -> tuple[RuntimeStatus, Any]:
+        """Rewinds the root, then runs to the last message."""
+        histories = self.hub.histories
+        for instance_id in rewind_histories(ROOT, lambda each: histories.get(each, ()), histories.__setitem__):
+            wake = GenericEvent(timestamp=self.now(), data="again")
+            self.hub.put(
+                TaskMessage(event=wake, target=OrchestrationInstance(instance_id=instance_id, execution_id=None))
+            )
+        return await self.send()
 
     def end_of(self, instance_id: str) -> tuple[RuntimeStatus, Any]:
         history = self.hub.histories[instance_id]
@@ -188,6 +203,9 @@ class Simulation:
         if not history:
             mine.sort(key=lambda received: not isinstance(received.message.event, ExecutionStarted))
         batch = mine[: self.random.randint(1, len(mine))]
+        if replacement := next((each for each in mine if _replaces(each, history)), None):
+            # A new execution under an id that is in use: it opens an item of its own and sees nothing of the old one.
+            history, batch = (), [replacement]
         self._take(batch)
         batch = [*self.hub.held.pop(instance_id, []), *batch]
         # Rows are stored in transactions: a crash leaves some first ones or none, never the very first alone.
@@ -208,6 +226,11 @@ class Simulation:
             self.hub.waiting.remove(received)
             if self.random.random() < self.duplicates:
                 self.hub.put(received.message)
+
+
+def _replaces(received: ReceivedMessage, history: Sequence[HistoryEvent]) -> bool:
+    is_start = isinstance(received.message.event, ExecutionStarted)
+    return is_start and bool(history) and _execution_id(received) != fold(history).execution_id
 
 
 def _execution_id(received: ReceivedMessage) -> str | None:

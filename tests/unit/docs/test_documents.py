@@ -6,6 +6,9 @@ better sentence.
 
 from __future__ import annotations
 
+import argparse
+import contextlib
+import io
 import json
 import re
 from collections.abc import Iterator
@@ -15,6 +18,7 @@ import pytest
 
 import dev
 from devhost.cli import main as devhost
+from devhost.durable.arguments import add_durable_parser
 
 ROOT = Path(__file__).parents[3]
 DOCUMENTS = sorted(
@@ -117,6 +121,27 @@ def test_the_options_of_devhost_are_those_of_its_help(capsys: pytest.CaptureFixt
     documented = section(README.read_text("utf-8"), "### Options of devhost")
     table = "\n".join(line.split("|")[1] for line in documented.splitlines() if line.startswith("|"))
     assert set(re.findall(r"--[a-z-]+", table)) - {"---"} == offered
+
+
+def test_the_verbs_for_a_task_hub_and_their_options_are_those_of_the_command_line() -> None:
+    parser = argparse.ArgumentParser()
+    add_durable_parser(parser.add_subparsers(dest="command"))
+    documented = section(README.read_text("utf-8"), "### A task hub without a host")
+    rows = [line.split("|") for line in documented.splitlines() if line.startswith("| `")]
+    assert len(rows) == 9
+    of_all = set(re.findall(r"--[a-z-]+", documented.rpartition("Every verb has")[2]))
+    for row in rows:
+        (verb,) = re.findall(r"`([a-z-]+)`", row[1])
+        usage = _help_of(parser, verb)
+        offered = set(re.findall(r"--[a-z-]+", usage)) - {"--help", "--prefix"}
+        assert offered == set(re.findall(r"--[a-z-]+", row[2])) | of_all, verb
+
+
+def _help_of(parser: argparse.ArgumentParser, verb: str) -> str:
+    out = io.StringIO()
+    with pytest.raises(SystemExit), contextlib.redirect_stdout(out):
+        parser.parse_args(["durable", verb, "--help"])
+    return out.getvalue()
 
 
 @pytest.mark.parametrize("damaged", ["Ã¤", "â€œquoted", "\ufffd"])

@@ -29,6 +29,10 @@ async def terminate(client, instance_id):
     return await client.terminate(instance_id, "no longer & not needed?")
 
 
+async def rewind(client, instance_id):
+    return await client.rewind(instance_id, "mended & tried")
+
+
 async def purge(client, instance_id):
     return (await client.purge_instance_history(instance_id)).instances_deleted
 
@@ -45,6 +49,7 @@ CALLS = {
     "status": status,
     "statuses": statuses,
     "terminate": terminate,
+    "rewind": rewind,
     "purge": purge,
     "approve": approve,
     "restart": restart,

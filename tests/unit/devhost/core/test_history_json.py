@@ -58,6 +58,7 @@ def test_an_activity_request_is_written_as_a_real_host_writes_it() -> None:
 def test_the_data_of_a_generic_event_stands_before_its_type() -> None:
     document = event_to_json(GenericEvent(timestamp=AT, data="rewind reason"), with_types=True)
     assert list(document)[:3] == ["$type", "Data", "EventType"]
+    assert document["$type"] == "DurableTask.Core.History.GenericEvent"
 
 
 def test_a_parent_is_written_with_the_type_of_each_nested_object() -> None:

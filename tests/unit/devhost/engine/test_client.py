@@ -117,3 +117,13 @@ async def test_a_purge_by_filter_spares_what_runs_whatever_the_filter_says(
     await finish(hub, "two")
     assert await client.purge_matching(InstanceQuery(statuses=frozenset({RuntimeStatus.PENDING}))) == 1
     assert sorted(hub.storage.records) == ["one", "three"]
+
+
+async def test_only_failed_instances_are_rewound(client: OrchestrationClient) -> None:
+    instance_id = await client.start("Chain")
+    with pytest.raises(RequestError, match="is Pending; only failed ones can be rewound") as error:
+        await client.rewind(instance_id, "why not")
+    assert error.value.status == 412
+    with pytest.raises(RequestError) as error:
+        await client.rewind("nowhere", "why not")
+    assert error.value.status == 404

@@ -109,6 +109,7 @@ class FakeHub:
         self.records: dict[str, InstanceRecord] = {}
         self.histories: dict[str, tuple[HistoryEvent, ...]] = {}
         self.sent: list[TaskMessage] = []
+        self.rewound: list[tuple[str, str]] = []
         self.page_limit = 1000
         self.failure: Exception | None = None
 
@@ -169,6 +170,10 @@ class FakeHub:
 
     async def read_history(self, instance_id: str) -> tuple[HistoryEvent, ...]:
         return self.histories.get(instance_id, ())
+
+    async def rewind_instance(self, instance_id: str, reason: str) -> None:
+        self._fail()
+        self.rewound.append((instance_id, reason))
 
     async def purge_instance(self, instance_id: str) -> bool:
         return self.records.pop(instance_id, None) is not None

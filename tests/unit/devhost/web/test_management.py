@@ -12,7 +12,7 @@ import pytest
 
 from devhost.core.history import EventRaised, ExecutionResumed, ExecutionSuspended, ExecutionTerminated
 from devhost.core.status import RuntimeStatus
-from devhost.errors import StorageUnavailable
+from devhost.errors import RequestError, StorageUnavailable
 from tests.eventually import eventually
 from tests.unit.devhost.web.conftest import Edge, EdgeFactory
 from tests.unit.devhost.web.fakes import BEGIN
@@ -441,6 +441,27 @@ async def test_suspending_twice_and_resuming_what_runs_is_500(
     assert edge.hub.sent == []
 
 
+async def test_a_rewind_is_for_failed_instances(edge: Edge) -> None:
+    edge.hub.add("x", RuntimeStatus.FAILED)
+    edge.hub.add("y", RuntimeStatus.COMPLETED)
+
+    assert await answer_of(edge, "POST", "/instances/x/rewind?reason=why%20not") == (202, None)
+    assert await answer_of(edge, "POST", "/instances/nowhere/rewind") == (404, None)
+    code, answer = await answer_of(edge, "POST", "/instances/y/rewind")
+    assert (code, answer) == (412, "The instance 'y' is Completed; only failed ones can be rewound.")
+    assert edge.hub.rewound == [("x", "why not")]
+
+
+async def test_a_rewind_that_would_not_be_sound_is_412_with_the_reason(edge: Edge) -> None:
+    edge.hub.add("x", RuntimeStatus.FAILED)
+
+    async def refuse(instance_id: str, reason: str) -> None:
+        raise RequestError(412, "several external events")
+
+    edge.hub.rewind_instance = refuse  # type: ignore[method-assign]
+    assert await answer_of(edge, "POST", "/instances/x/rewind") == (412, "several external events")
+
+
 async def test_a_restart_starts_the_same_with_the_same_input_under_a_new_id(edge: Edge) -> None:
     edge.hub.add("x", RuntimeStatus.COMPLETED, input='"in"', version="1.1")
 
@@ -470,7 +491,6 @@ async def test_a_restart_of_an_unknown_instance_is_400(edge: Edge) -> None:
 @pytest.mark.parametrize(
     ("method", "path", "feature"),
     [
-        ("POST", "/instances/x/rewind", "rewind"),
         ("GET", "/instances?taskHub=Other", "other task hubs"),
         ("GET", "/instances?connection=Other", "other storage connections"),
     ],

@@ -308,10 +308,19 @@ async def test_a_signal_to_an_unknown_entity_raises(client: Any) -> None:
         await client.signal_entity(EntityId("Nobody", "c"), "add", 1)
 
 
-async def test_rewind_raises_with_the_name_of_the_feature(client: Any, edge: Edge) -> None:
+async def test_rewind_reaches_the_instance(client: Any, edge: Edge) -> None:
     edge.hub.add("x", RuntimeStatus.FAILED)
 
-    with pytest.raises(Exception, match="devhost does not support rewind yet"):
+    await client.rewind("x", "why not")
+    assert edge.hub.rewound == [("x", "why not")]
+
+
+async def test_rewind_of_what_is_unknown_or_has_not_failed_raises(client: Any, edge: Edge) -> None:
+    edge.hub.add("x")
+
+    with pytest.raises(Exception, match="No instance with ID nowhere found"):
+        await client.rewind("nowhere", "why not")
+    with pytest.raises(Exception, match="The instance 'x' is Running; only failed ones can be rewound"):
         await client.rewind("x", "why not")
 
 

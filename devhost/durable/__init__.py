@@ -1,0 +1,1 @@
+"""`python -m devhost durable <verb>`: a task hub acted on with no host running, as `func durable` does."""

@@ -1,0 +1,155 @@
+"""`devhost durable` on real storage: what it shows and does with no host running, and what a host makes of it then."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from devhost.azurite import Azurite
+from tests.e2e.conftest import RunningHost
+from tests.e2e.features import FEATURES_APP, App, Gate
+from tests.e2e.host_process import CHECKOUT, environment_of
+from tests.eventually import eventually_blocking
+
+pytestmark = pytest.mark.azurite
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ended:
+    code: int
+    out: str
+    err: str
+
+    @property
+    def document(self) -> Any:
+        assert self.code == 0, self.err
+        return json.loads(self.out)
+
+
+class Verbs:
+    """The command line, on the hub of the test."""
+
+    def __init__(self, storage: str, hub_name: str) -> None:
+        self._environment = environment_of(storage, hub_name, {})
+
+    def __call__(self, verb: str, *options: str, app_root: Path = FEATURES_APP) -> Ended:
+        command = [sys.executable, "-m", "devhost", "durable", verb, *options, "--no-azurite"]
+        done = subprocess.run(
+            command,
+            env=self._environment,
+            cwd=app_root,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            encoding="utf-8",
+            timeout=60,
+        )
+        return Ended(code=done.returncode, out=done.stdout, err=done.stderr)
+
+    def status(self, instance_id: str) -> Any:
+        return self("get-runtime-status", "--id", instance_id, "--show-input", "--show-output").document
+
+
+@pytest.fixture
+def durable(request: pytest.FixtureRequest, azurite: Azurite, hub_name: str) -> Verbs:
+    if request.config.getoption("--base-url"):
+        pytest.skip("acts on the storage of the tests")
+    return Verbs(azurite.connection_string, hub_name)
+
+
+def test_a_start_waits_for_a_host_that_finishes_it(durable: Verbs, running_host: RunningHost) -> None:
+    started = durable("start-new", "--function-name", "chained", "--id", "one", "--input", "-").document
+    assert started == {"instanceId": "one", "runtimeStatus": "Pending"}
+    again = durable("start-new", "--function-name", "chained", "--id", "one")
+    assert (again.code, again.out) == (1, "")
+    assert again.err == "An Orchestration instance with the status Pending already exists.\n"
+    assert durable("get-runtime-status", "--id", "one").document["input"] is None
+
+    with running_host(FEATURES_APP):
+        eventually_blocking(lambda: durable.status("one")["runtimeStatus"] == "Completed", timeout_seconds=30)
+    status = durable.status("one")
+    assert (status["input"], status["output"]) == ('"-"', "-abc")
+    history = durable("get-history", "--id", "one").document
+    assert [event["EventType"] for event in history][:3] == ["OrchestratorStarted", "ExecutionStarted", "TaskScheduled"]
+
+
+def test_what_was_asked_for_without_a_host_happens_when_one_comes(
+    durable: Verbs, running_host: RunningHost, tmp_path: Path
+) -> None:
+    gate = Gate(tmp_path)
+    there, late = tmp_path / "there", tmp_path / "late"
+    there.write_text("a")
+    with running_host(FEATURES_APP) as host:
+        app = App(host.url)
+        waiting = app.start("gated_fan", [gate.value("a")])
+        failed = app.start("delivered", [str(there), str(late)])
+        assert "FileNotFoundError" in failed.failure()
+        gate.wait_until_reached()
+        # The host ends in good order once its activity does.
+        gate.open()
+        waiting.output()
+        idle = app.start("napped", 3600)
+        eventually_blocking(lambda: idle.status()["runtimeStatus"] == "Running")
+    late.write_text("b")
+    assert durable("rewind", "--id", failed.id, "--reason", "mended").document["runtimeStatus"] == "Pending"
+    assert durable("terminate", "--id", idle.id, "--reason", "no & more").document["runtimeStatus"] == "Running"
+    raised = durable("raise-event", "--id", idle.id, "--event-name", "go", "--event-data", '{"by": "kim"}')
+    assert raised.document == {"instanceId": idle.id, "eventName": "go"}
+    refused = durable("terminate", "--id", waiting.id)
+    assert (refused.code, refused.err) == (1, f"The instance '{waiting.id}' is Completed already.\n")
+
+    with running_host(FEATURES_APP):
+        eventually_blocking(lambda: durable.status(failed.id)["runtimeStatus"] == "Completed", timeout_seconds=30)
+        eventually_blocking(lambda: durable.status(idle.id)["runtimeStatus"] == "Terminated", timeout_seconds=30)
+    assert durable.status(failed.id)["output"] == ["a", "b"]
+    assert durable.status(idle.id)["output"] == "no & more"
+    assert durable("purge-history", "--runtime-status", "terminated").document == {"instancesDeleted": 1}
+    assert durable("purge-history", "--id", failed.id).document == {"instancesDeleted": 1}
+    left = durable("get-instances").document
+    assert [each["instanceId"] for each in left] == [waiting.id]
+
+
+def test_a_listing_goes_on_where_its_token_says(durable: Verbs) -> None:
+    for name in ("one", "two", "zwei"):
+        durable("start-new", "--function-name", "idle", "--id", name)
+    first = durable("get-instances", "--top", "2", "--runtime-status", "pending")
+    assert [each["instanceId"] for each in first.document] == ["one", "two"]
+    token = first.err.split("'")[1]
+    rest = durable("get-instances", "--top", "2", "--continuation-token", token)
+    assert [each["instanceId"] for each in rest.document] == ["zwei"]
+    assert rest.err == "Continuation token for next set of results: ''\n"
+    assert durable("get-instances", "--created-before", "2020-01-01").document == []
+
+
+def test_a_deleted_hub_is_gone_and_the_others_are_not(durable: Verbs, hub_name: str) -> None:
+    for hub in (hub_name, f"{hub_name}B"):
+        durable("start-new", "--function-name", "idle", "--id", "one", "--task-hub-name", hub)
+    deleted = durable("delete-task-hub").document
+    lower = hub_name.lower()
+    assert deleted == {
+        "taskHub": hub_name,
+        "deleted": {
+            "queues": [f"{lower}-workitems", *(f"{lower}-control-0{number}" for number in range(4))],
+            "tables": [f"{hub_name}{kind}" for kind in ("History", "Instances", "Partitions")],
+            "containers": [f"{lower}-applease"],
+        },
+    }
+    assert durable("get-instances").document == []
+    unknown = durable("get-runtime-status", "--id", "one")
+    assert (unknown.code, unknown.err) == (1, "No instance with ID 'one' was found.\n")
+    assert durable("delete-task-hub").document["deleted"] == {"queues": [], "tables": [], "containers": []}
+    assert len(durable("get-instances", "--task-hub-name", f"{hub_name}B").document) == 1
+
+
+def test_what_keeps_it_from_the_storage_ends_with_2_and_one_line(hub_name: str) -> None:
+    nowhere = "http://127.0.0.1:1/devstoreaccount1"
+    endpoints = ";".join(f"{kind}Endpoint={nowhere}" for kind in ("Blob", "Queue", "Table"))
+    storage = f"AccountName=devstoreaccount1;AccountKey=a2V5;{endpoints}"
+    ended = Verbs(storage, hub_name)("get-instances", app_root=CHECKOUT)
+    assert (ended.code, ended.out, ended.err.count("\n")) == (2, "", 1)
+    assert "127.0.0.1:1" in ended.err
