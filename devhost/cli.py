@@ -97,6 +97,12 @@ def _add_start_options(start: argparse.ArgumentParser) -> None:
     )
     start.add_argument("--cors", metavar="ORIGINS", help="origins that browsers may call from, split by commas, or *")
     start.add_argument("--cors-credentials", action="store_true", help="let such calls carry credentials")
+    start.add_argument(
+        "--enableAuth",
+        dest="checks_keys",
+        action="store_true",
+        help="ask callers for a key, as Azure does (kept in .local/keys.json)",
+    )
     start.add_argument("--functions", nargs="+", default=[], metavar="NAME", help="run these functions only")
     start.add_argument("--verbose", action="store_true", help="show what the host itself logs")
     start.add_argument(
@@ -114,4 +120,5 @@ def _options(parsed: argparse.Namespace) -> StartOptions:
         functions=tuple(parsed.functions),
         is_verbose=parsed.verbose,
         starts_azurite=not parsed.no_azurite,
+        checks_keys=parsed.checks_keys,
     )

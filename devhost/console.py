@@ -70,6 +70,9 @@ def function_list(app: FunctionApp, *, base_url: str, route_prefix: str) -> str:
 
 
 def _entry(function: Function, base_url: str, route_prefix: str) -> str:
+    if function.kind is None:
+        run_url = f"{base_url}/admin/functions/{function.name}"
+        return f"{function.name}: {function.trigger.type} (not triggered by devhost; run it with POST {run_url})"
     if function.http is None:
         return f"{function.name}: {function.trigger.type}"
     methods = function.http.methods

@@ -25,6 +25,8 @@ from devhost.console import Console, configure_logging
 from devhost.engine.client import OrchestrationClient
 from devhost.engine.dispatcher import Engine
 from devhost.errors import ConfigurationError, DevHostError
+from devhost.keys.key_file import key_file, load_keys
+from devhost.keys.ring import KeyRing
 from devhost.local_storage import ensure_storage
 from devhost.port import check_port
 from devhost.running import RunningInvocations
@@ -131,8 +133,9 @@ class Host:
         for warning in settings.warnings:
             self._console.warning(warning)
         if settings.http.address not in ("127.0.0.1", "::1"):
+            danger = "the keys cross the network unencrypted" if settings.checks_keys else "it checks no keys"
             self._console.warning(
-                f"Listening on {settings.http.address}: other machines can reach this host, and it checks no keys."
+                f"Listening on {settings.http.address}: other machines can reach this host, and {danger}."
             )
 
     def _discover(self) -> FunctionApp:
@@ -154,8 +157,13 @@ class Host:
 
     async def _start(self, app: FunctionApp, resources: AsyncExitStack) -> _Parts:
         settings, clock = self._settings, SystemClock()
+        keys = self._load_keys(app) if settings.checks_keys else None
         hub = await self._start_hub(resources)
-        links = Links(hub_name=settings.durable.hub_name, connection_name=_short(settings.storage.connection_name))
+        links = Links(
+            hub_name=settings.durable.hub_name,
+            connection_name=_short(settings.storage.connection_name),
+            system_key=None if keys is None else keys.durable,
+        )
         pool = await self._start_workers(app, links, resources)
         running = RunningInvocations(await resources.enter_async_context(with_http(pool)))
         orchestrators = app.of_kind(TriggerKind.ORCHESTRATION)
@@ -167,7 +175,7 @@ class Host:
             overridable=settings.durable.overridable_states,
             default_version=settings.durable.default_version,
         )
-        web = WebServer(app, running, client, links, settings.http, self._status)
+        web = WebServer(app, running, client, links, settings.http, self._status, keys=keys)
         await web.start()
         resources.push_async_callback(web.stop)
         engine = Engine(
@@ -187,6 +195,14 @@ class Host:
         await hub.start()
         self._say_ready(app)
         return _Parts(web=web, engine=engine, running=running)
+
+    def _load_keys(self, app: FunctionApp) -> KeyRing:
+        warnings: list[str] = []
+        keys = load_keys(app.root, [function.name for function in app.functions], warnings)
+        for warning in warnings:
+            self._console.warning(warning)
+        self._console.line(f"Callers need a key (--enableAuth). The keys are in {key_file(app.root)}")
+        return keys
 
     async def _start_hub(self, resources: AsyncExitStack) -> AzureStorageTaskHub:
         settings, options = self._settings, self._storage_options()

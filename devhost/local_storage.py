@@ -15,11 +15,12 @@ from devhost import azurite
 from devhost.azurite import Azurite, Ports
 from devhost.console import Console
 from devhost.errors import ConfigurationError, StorageUnavailable
+from devhost.local_folder import make_local_folder
 from devhost.storage.check import check_connection
 from devhost.storage.connection import ConnectionString, Endpoints, connection_endpoints
 from devhost.storage.options import StorageOptions
 
-DATA_FOLDER = Path(".local", "azurite")
+DATA_FOLDER = "azurite"
 
 _ADVICE_ELSEWHERE = "Check the storage connection string and the network."
 _ADVICE_PARTIAL = "Another program uses these ports, or Azurite runs without all of its services."
@@ -60,20 +61,12 @@ async def _check(options: StorageOptions, advice: str) -> None:
 
 
 async def _start_azurite(ports: Ports, script_root: Path, console: Console) -> Azurite:
-    location = script_root / DATA_FOLDER
+    location = make_local_folder(script_root) / DATA_FOLDER
     console.log(f"Nothing answers on {_shown(ports)}: starting Azurite, with its data in {location}.")
-    _keep_out_of_git(location.parent)
     # Not abandoned on cancellation: nobody would stop an Azurite that comes up afterwards.
     return await anyio.to_thread.run_sync(
         lambda: azurite.start(location=location, ports=ports, folders=[script_root, Path.cwd()])
     )
-
-
-def _keep_out_of_git(folder: Path) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    ignore = folder / ".gitignore"
-    if not ignore.exists():
-        ignore.write_text("*\n", "utf-8")
 
 
 def _emulator_ports(options: StorageOptions) -> Ports | None:

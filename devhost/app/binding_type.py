@@ -1,6 +1,7 @@
 """The binding types that extension bundle 4.x knows, and which of them devhost serves.
 
-A type that is not here is a spelling mistake; one that is here and not served is refused by its name.
+A type that is not here is a spelling mistake. An input that is here and not served is refused by its name; a function
+with such a trigger can be run from outside only.
 """
 
 from __future__ import annotations

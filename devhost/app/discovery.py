@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+from devhost.app.binding_type import HTTP_OUTPUT
 from devhost.app.expression import FindSetting
 from devhost.app.http_trigger import check_route, read_http_trigger
 from devhost.app.invalid import InvalidFunctionError
-from devhost.app.model import Function, FunctionApp, FunctionError, TriggerKind
+from devhost.app.model import Direction, Function, FunctionApp, FunctionError, TriggerKind
 from devhost.app.retry import check_configuration_source, check_retry
 from devhost.app.script_file import FUNCTION_FILE, find_script, other_language
 from devhost.app.validation import read_bindings
@@ -56,7 +57,7 @@ def discover(
         root=root,
         functions=tuple(reading.functions),
         errors=tuple(reading.errors),
-        warnings=(*_allow_list_notice(allow_list), *reading.skipped),
+        warnings=(*_allow_list_notice(allow_list), *reading.skipped, *_output_notices(reading.functions)),
     )
 
 
@@ -88,6 +89,16 @@ def _allow_list_notice(allow_list: Collection[str] | None) -> Iterator[str]:
             "A function allow list has been specified, excluding all but the following functions: "
             f"[{', '.join(allow_list)}]"
         )
+
+
+def _output_notices(functions: Iterable[Function]) -> Iterator[str]:
+    for function in functions:
+        for binding in function.bindings:
+            if binding.direction is Direction.OUT and binding.type.lower() != HTTP_OUTPUT:
+                yield (
+                    f"Function '{function.name}': what it gives to the output binding '{binding.name}' of type "
+                    f"'{binding.type}' goes nowhere: devhost does not serve it."
+                )
 
 
 class _Reading:

@@ -91,7 +91,7 @@ class Function:
 
     @property
     def kind(self) -> TriggerKind | None:
-        """None where devhost does not serve this kind of trigger."""
+        """None where devhost does not serve this kind of trigger: the function runs only when it is asked to."""
         trigger_type = self.trigger.type.lower()
         return next((kind for kind in TriggerKind if kind.value == trigger_type), None)
 

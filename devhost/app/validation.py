@@ -111,11 +111,9 @@ def _check_types(bindings: Iterable[Binding], *, has_bundle: bool) -> None:
 
 def _check_served(binding: Binding) -> None:
     kind = binding.type.lower()
-    if binding.is_trigger and kind not in binding_type.SERVED_TRIGGERS:
-        raise InvalidFunctionError(
-            f"functions with the trigger '{binding.type}' are not supported by devhost: "
-            "it serves httpTrigger, orchestrationTrigger, activityTrigger and entityTrigger."
-        )
+    if binding.is_trigger:
+        # One that devhost does not serve never fires, but the function can be run through the admin routes.
+        return
     if binding.direction is Direction.IN and kind not in binding_type.SERVED_INPUTS:
         raise InvalidFunctionError(
             f"the input binding '{binding.name}' of type '{binding.type}' is not supported by devhost: "

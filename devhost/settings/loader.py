@@ -43,6 +43,7 @@ class StartOptions:
     functions: tuple[str, ...] = ()
     is_verbose: bool = False
     starts_azurite: bool = True
+    checks_keys: bool = False
 
 
 def find_script_root(start: Path) -> Path:
@@ -87,6 +88,7 @@ def load_settings(options: StartOptions, environment: Mapping[str, str]) -> Sett
         functions=options.functions or configuration.texts("functions"),
         has_bundle=bool(configuration.below("extensionBundle")),
         starts_azurite=options.starts_azurite,
+        checks_keys=options.checks_keys,
         environment=variables | _debug_switch(levels, seen),
         warnings=tuple(warnings),
     )

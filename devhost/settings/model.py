@@ -114,7 +114,8 @@ class LogSettings:
 class Settings:
     """All settings of one start. `environment` is what worker processes get; `warnings` are for the developer's eyes.
 
-    `functions` is the allow list, empty for all. `has_bundle`: host.json names an extension bundle.
+    `functions` is the allow list, empty for all. `checks_keys`: callers need a key, unless what they call is open to
+    everybody. `has_bundle`: host.json names an extension bundle.
     """
 
     script_root: Path
@@ -126,5 +127,6 @@ class Settings:
     functions: tuple[str, ...]
     has_bundle: bool
     starts_azurite: bool
+    checks_keys: bool
     environment: Mapping[str, str] = field(repr=False)
     warnings: tuple[str, ...]

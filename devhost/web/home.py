@@ -29,11 +29,9 @@ ul { padding-left: 1.2rem; }
 """
 
 
-def home_page(app: FunctionApp, *, origin: str, prefix: str) -> web.Response:
-    rows = "".join(_row(function, origin, prefix) for function in app.functions if not function.is_disabled)
-    listing = f"<table>{rows}</table>" if rows else "<p>No functions were found in this app.</p>"
-    errors = "".join(f"<li><code>{escape(e.name)}</code>: {escape(e.message)}</li>" for e in app.errors)
-    broken = f"<h2>Functions in error</h2><ul>{errors}</ul>" if errors else ""
+def home_page(app: FunctionApp | None, *, origin: str, prefix: str) -> web.Response:
+    """`app` None: the page says that the host runs, and nothing of the app."""
+    content = "<p>Calls need a key.</p>" if app is None else _overview(app, origin, prefix)
     return web.Response(
         content_type="text/html",
         charset="utf-8",
@@ -48,16 +46,24 @@ def home_page(app: FunctionApp, *, origin: str, prefix: str) -> web.Response:
 </head>
 <body>
 <h1>Your Azure Functions 4.0 app is up and running</h1>
-<p>devhost serves <code>{escape(app.root.name)}</code> on this machine.</p>
-<h2>Functions</h2>
-{listing}
-{broken}
-<h2>Where to look next</h2>
-<ul>{_next_steps(origin)}</ul>
+{content}
 </body>
 </html>
 """,
     )
+
+
+def _overview(app: FunctionApp, origin: str, prefix: str) -> str:
+    rows = "".join(_row(function, origin, prefix) for function in app.functions if not function.is_disabled)
+    listing = f"<table>{rows}</table>" if rows else "<p>No functions were found in this app.</p>"
+    errors = "".join(f"<li><code>{escape(e.name)}</code>: {escape(e.message)}</li>" for e in app.errors)
+    broken = f"<h2>Functions in error</h2><ul>{errors}</ul>" if errors else ""
+    return f"""<p>devhost serves <code>{escape(app.root.name)}</code> on this machine.</p>
+<h2>Functions</h2>
+{listing}
+{broken}
+<h2>Where to look next</h2>
+<ul>{_next_steps(origin)}</ul>"""
 
 
 def _row(function: Function, origin: str, prefix: str) -> str:
@@ -67,7 +73,8 @@ def _row(function: Function, origin: str, prefix: str) -> str:
         return (
             f'<tr><th>{escape(function.name)}</th><td>{shown}<br><span class="soft">{escape(methods)}</span></td></tr>'
         )
-    kind = escape(function.trigger.type)
+    note = "" if function.kind is not None else " (not triggered by devhost)"
+    kind = escape(function.trigger.type + note)
     return f'<tr><th>{escape(function.name)}</th><td class="soft">{kind}</td></tr>'
 
 

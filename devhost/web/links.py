@@ -1,7 +1,7 @@
 """The URLs of the management API: in the 202 answers, and in the JSON that a durable client binding hands to user code.
 
-Mirrors HttpApiHandler.GetClientPayload and BindingHelper of the Durable Functions extension. There is no key store, so
-no URL carries a `code`.
+Mirrors HttpApiHandler.GetClientPayload and BindingHelper of the Durable Functions extension. Where the host checks
+keys, every URL carries the one that opens it, as `code`.
 """
 
 from __future__ import annotations
@@ -30,13 +30,18 @@ _SUFFIXES = {
 
 
 class Links:
-    """Makes every link of one host. The origins are known once the web server listens: it calls `listens_at`."""
+    """Makes every link of one host. The origins are known once the web server listens: it calls `listens_at`.
 
-    def __init__(self, *, hub_name: str, connection_name: str = "Storage") -> None:
+    `system_key` None: no keys are checked.
+    """
+
+    def __init__(self, *, hub_name: str, connection_name: str = "Storage", system_key: str | None = None) -> None:
         self.hub_name = hub_name
         self.connection_name = connection_name
         self.origin = "http://localhost:7071"
         self.rpc_base_url: str | None = None
+        # The padding of a key stands in a query as it is.
+        self._required_query = "" if system_key is None else f"code={quote(system_key, safe='=')}"
 
     def listens_at(self, *, origin: str, rpc_base_url: str) -> None:
         self.origin = origin
@@ -56,13 +61,13 @@ class Links:
         document: dict[str, JsonValue] = {
             "taskHubName": hub,
             "connectionName": None,
-            "creationUrls": _creation_urls(base),
+            "creationUrls": _creation_urls(base, self._required_query),
             "managementUrls": {
                 "id": PLACEHOLDER_ID,
                 **self._management_urls(PLACEHOLDER_ID, self.origin, hub, connection),
             },
             "baseUrl": base,
-            "requiredQueryStringParameters": "",
+            "requiredQueryStringParameters": self._required_query,
             "rpcBaseUrl": self.rpc_base_url,
             "httpBaseUrl": None,
         }
@@ -71,17 +76,21 @@ class Links:
     def _management_urls(self, instance_id: str, origin: str, hub: str, connection: str) -> dict[str, JsonValue]:
         base = f"{origin}{WEBHOOK_PATH}/instances/{instance_id}"
         query = f"taskHub={quote(hub, safe='')}&connection={quote(connection, safe='')}"
+        query = _joined(query, self._required_query)
         return {key: f"{base}{suffix}{query}" for key, suffix in _SUFFIXES.items()}
 
 
-def _creation_urls(base: str) -> dict[str, JsonValue]:
+def _creation_urls(base: str, required_query: str) -> dict[str, JsonValue]:
     start = f"{base}/orchestrators/{{functionName}}[/{{instanceId}}]"
+    waiting = _joined("timeout={timeoutInSeconds}&pollingInterval={intervalInSeconds}", required_query)
     return {
-        "createNewInstancePostUri": start,
-        "createAndWaitOnNewInstancePostUri": (
-            f"{start}?timeout={{timeoutInSeconds}}&pollingInterval={{intervalInSeconds}}"
-        ),
+        "createNewInstancePostUri": f"{start}?{required_query}" if required_query else start,
+        "createAndWaitOnNewInstancePostUri": f"{start}?{waiting}",
     }
+
+
+def _joined(*queries: str) -> str:
+    return "&".join(query for query in queries if query)
 
 
 def _text(value: JsonValue) -> str:

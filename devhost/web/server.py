@@ -19,11 +19,13 @@ from devhost.app.model import FunctionApp
 from devhost.engine.client import OrchestrationClient
 from devhost.engine.ports import Executor
 from devhost.errors import ConfigurationError
+from devhost.keys.ring import KeyRing
 from devhost.settings.model import HttpSettings
-from devhost.web.admin import AdminApi, HostStatus
+from devhost.web.admin import AdminApi, HostStatus, is_ping
 from devhost.web.answer import empty, error_answer
 from devhost.web.cors import CorsPolicy
 from devhost.web.functions import FunctionCaller
+from devhost.web.guard import KeyGuard
 from devhost.web.home import home_page
 from devhost.web.links import RPC_PATH, WEBHOOK_PATH, Links
 from devhost.web.listener import Limits, Listener
@@ -40,7 +42,10 @@ _RPC_LIMITS = Limits(body_bytes=0, line_bytes=65536)
 
 
 class WebServer:
-    """Listens from `start` to `stop`. On `start` it tells `links` where."""
+    """Listens from `start` to `stop`. On `start` it tells `links` where.
+
+    `keys` None: nothing asks for a key. The RPC base never does.
+    """
 
     def __init__(
         self,
@@ -51,12 +56,14 @@ class WebServer:
         http: HttpSettings,
         host_status: Callable[[], HostStatus],
         *,
+        keys: KeyRing | None = None,
         rpc_port: int = RPC_PORT,
     ) -> None:
         self._app = app
         self._links = links
         self._http = http
         self._wanted_rpc_port = rpc_port
+        self._guard = None if keys is None else KeyGuard(keys)
         self._stopping = asyncio.Event()
         self._cors = CorsPolicy(http.cors_origins, allows_credentials=http.cors_credentials)
         self._router = Router(app.functions, prefix=http.route_prefix)
@@ -155,23 +162,31 @@ class WebServer:
     async def _route(self, request: EdgeRequest) -> web.StreamResponse:
         rest = _below("/admin", request.raw_path)
         if rest is not None:
+            if self._guard is not None and not is_ping(rest):
+                self._guard.check_admin(request)
             return await self._admin.handle(request, rest)
         if self._stopping.is_set():
             return web.Response(status=503, text="Function host is not running.")
         rest = _below(WEBHOOK_PATH, request.raw_path)
         if rest is not None:
+            if self._guard is not None:
+                self._guard.check_management(request)
             return await self._management.handle(request, rest)
         if _below("/runtime", request.raw_path) is not None:
             return empty(404)
         match = self._router.match(request.method, request.path)
         if match is not None:
+            if self._guard is not None:
+                self._guard.check_function(request, match.function)
             return await self._caller.answer(request, match)
         return self._home(request) if request.raw_path == "/" else empty(404)
 
     def _home(self, request: EdgeRequest) -> web.Response:
         if self._http.is_homepage_disabled:
             return empty(204)
-        return home_page(self._app, origin=request.origin, prefix=self._http.route_prefix)
+        # What the app consists of is for those who have its keys.
+        shown = self._app if self._guard is None else None
+        return home_page(shown, origin=request.origin, prefix=self._http.route_prefix)
 
 
 def _below(base: str, raw_path: str) -> str | None:

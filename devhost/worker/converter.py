@@ -53,11 +53,21 @@ class GenericConverter:
 
 GENERIC = GenericConverter()
 
+_FOREIGN_NAMES = (
+    "blob", "blobTrigger", "connectorTrigger", "cosmosDB", "cosmosDBTrigger", "eventGrid", "eventGridTrigger",
+    "eventHub", "eventHubTrigger", "kafka", "kafkaTrigger", "mcpPromptTrigger", "mcpResourceTrigger", "mcpToolTrigger",
+    "mysql", "mysqlTrigger", "queue", "queueTrigger", "serviceBus", "serviceBusTrigger", "sql", "timerTrigger",
+    "warmupTrigger",
+)  # fmt: skip
+
 # The registry of azure.functions compares with regard to case, function.json does not.
 _SPELLINGS = {
     name.lower(): name
     for name in ("httpTrigger", "http", "orchestrationTrigger", "activityTrigger", "entityTrigger", "durableClient")
 }
+
+
+_SPELLINGS |= {name.lower(): name for name in _FOREIGN_NAMES}
 
 
 def converter_for(binding_type: str) -> Converter:

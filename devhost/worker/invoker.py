@@ -13,10 +13,13 @@ from typing import Any
 
 import azure.functions as func
 
+from devhost.app.binding_type import SERVED_TRIGGERS
 from devhost.app.invocation import HttpRequest, HttpResponse, InputValue, Invocation, InvocationResult
+from devhost.app.model import Binding
 from devhost.worker.context import FunctionContext, running
 from devhost.worker.converter import GENERIC, Converter, Datum
 from devhost.worker.failure import describe
+from devhost.worker.foreign_input import foreign_datum, foreign_metadata
 from devhost.worker.loader import LoadedFunction
 from devhost.worker.response import response_from_http, response_from_text
 from devhost.worker.signature import RETURN_NAME, Slot
@@ -71,9 +74,9 @@ def _arguments(function: LoadedFunction, invocation: Invocation) -> tuple[dict[s
 
 
 def _decoded(slot: Slot, value: InputValue) -> Any:
-    datum = _datum(value)
+    datum, metadata = _datum(slot.binding, value)
     try:
-        return slot.converter.decode(datum, trigger_metadata={})
+        return slot.converter.decode(datum, trigger_metadata=metadata)
     except NotImplementedError as error:
         raise TypeError(
             "unable to decode incoming TypedData: unsupported combination of TypedData field "
@@ -81,10 +84,15 @@ def _decoded(slot: Slot, value: InputValue) -> Any:
         ) from error
 
 
-def _datum(value: InputValue) -> Any:
+def _datum(binding: Binding, value: InputValue) -> tuple[Any, Mapping[str, Any]]:
+    """The data of an input, and what comes with it."""
     if isinstance(value, HttpRequest):
-        return _http_datum(value)
-    return Datum(value, None if value is None else "string")
+        return _http_datum(value), {}
+    if value is None:
+        return Datum(None, None), {}
+    if binding.is_trigger and binding.type.lower() not in SERVED_TRIGGERS:
+        return foreign_datum(binding, value), foreign_metadata(binding)
+    return Datum(value, "string"), {}
 
 
 def _http_datum(request: HttpRequest) -> Any:

@@ -44,7 +44,12 @@ def first_episode(*more: Any) -> Checkpoint:
             *more,
             OrchestratorCompleted(timestamp=AT + timedelta(seconds=1)),
         ),
-        update=InstanceUpdate(execution_id=EXECUTION_ID, last_updated_at=AT + timedelta(seconds=1), started=start),
+        update=InstanceUpdate(
+            execution_id=EXECUTION_ID,
+            last_updated_at=AT + timedelta(seconds=1),
+            custom_status="null",
+            started=start,
+        ),
     )
 
 
@@ -124,7 +129,7 @@ async def test_a_start_is_one_message_and_one_pending_row(idle_hub: TaskHub, acc
 
 async def test_the_first_episode_is_stored_as_a_real_host_stores_it(hub: TaskHub, account: Account) -> None:
     item = await begun(hub)
-    task = TaskScheduled(timestamp=AT, event_id=0, name="ReserveStock", input='["A-7"]')
+    task = TaskScheduled(timestamp=AT, event_id=0, name="ReserveStock")
     timer = TimerCreated(timestamp=AT, event_id=1, fire_at=AT + timedelta(minutes=5))
     await hub.complete_orchestration(item, first_episode(task, timer))
 

@@ -45,6 +45,14 @@ def test_start_hands_every_option_to_the_settings(app_root: Path) -> None:
     assert settings.functions == ("A", "B")
     assert settings.log.is_verbose is True
     assert settings.starts_azurite is False
+    assert settings.checks_keys is False
+
+
+def test_key_checks_are_off_unless_they_are_asked_for_in_the_spelling_of_core_tools(app_root: Path) -> None:
+    host = Host()
+    for options in ([], ["--enableAuth"]):
+        assert main(["start", "--script-root", str(app_root), *options], run=host) == 0
+    assert [settings.checks_keys for settings in host.settings] == [False, True]
 
 
 def test_script_root_is_also_called_prefix(app_root: Path) -> None:
@@ -87,7 +95,9 @@ def test_ctrl_c_while_starting_ends_with_0(app_root: Path) -> None:
     assert main(["start", "--script-root", str(app_root)], run=Host(raises=KeyboardInterrupt())) == 0
 
 
-@pytest.mark.parametrize("arguments", [["start", "--port", "x"], ["start", "--colour"], ["begin"]])
+@pytest.mark.parametrize(
+    "arguments", [["start", "--port", "x"], ["start", "--colour"], ["start", "--enable-auth"], ["begin"]]
+)
 def test_wrong_arguments_end_with_3_and_the_usage(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         main(arguments, run=Host())

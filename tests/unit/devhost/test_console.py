@@ -51,7 +51,7 @@ def shown(*functions: Function, route_prefix: str = "api") -> str:
 class TestFunctionList:
     def test_has_the_layout_of_core_tools(self) -> None:
         text = shown(
-            function("Counter", "entityTrigger"),
+            function("Counter", "orchestrationTrigger"),
             function("Hello", "activityTrigger"),
             function("HttpStart", "httpTrigger", http=http("orchestrators/{functionName}", "post", "get")),
             function("Old", "activityTrigger", is_disabled=True),
@@ -59,9 +59,18 @@ class TestFunctionList:
         assert text == (
             "\nFunctions:\n\n"
             "\tHttpStart: [POST,GET] http://localhost:7071/api/orchestrators/{functionName}\n\n"
-            "\tCounter: entityTrigger\n\n"
+            "\tCounter: orchestrationTrigger\n\n"
             "\tHello: activityTrigger\n\n"
             "Function Old is disabled."
+        )
+
+    def test_says_of_a_trigger_that_is_not_served_how_to_run_the_function(self) -> None:
+        text = shown(function("Nightly", "timerTrigger"), function("Hello", "activityTrigger"))
+        assert text == (
+            "\nFunctions:\n\n"
+            "\tNightly: timerTrigger (not triggered by devhost; "
+            "run it with POST http://localhost:7071/admin/functions/Nightly)\n\n"
+            "\tHello: activityTrigger\n"
         )
 
     def test_leaves_two_blanks_where_every_method_is_served(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import json
 import os
 import signal
 import socket
@@ -118,10 +119,48 @@ class TestStart:
         assert "see the errors above" in await self.refusal(settings)
         assert "The 'Broken' function is in error: " in caplog.text
 
-    async def test_is_refused_without_a_storage_connection(self, settings: Settings) -> None:
-        folder = settings.script_root / "Hello"
-        folder.mkdir()
-        (folder / "__init__.py").write_text("def main(name): return name\n")
-        binding = '{"name": "name", "type": "activityTrigger", "direction": "in"}'
-        (folder / "function.json").write_text(f'{{"bindings": [{binding}]}}')
+    @pytest.mark.parametrize(
+        ("address", "checks_keys", "danger"),
+        [
+            ("127.0.0.1", False, None),
+            ("127.0.0.1", True, None),
+            ("0.0.0.0", False, "it checks no keys."),
+            ("0.0.0.0", True, "the keys cross the network unencrypted."),
+        ],
+    )
+    async def test_warns_of_an_address_that_other_machines_reach(
+        self, settings: Settings, address: str, checks_keys: bool, danger: str | None
+    ) -> None:
+        out = io.StringIO()
+        http = replace(settings.http, address=address)
+        with pytest.raises(ConfigurationError):
+            await Host(replace(settings, http=http, checks_keys=checks_keys), Console(out, out)).run()
+        warnings = [line for line in out.getvalue().splitlines() if line.startswith("Listening on")]
+        expected = f"Listening on {address}: other machines can reach this host, and {danger}"
+        assert warnings == ([expected] if danger else [])
+
+    async def test_makes_the_key_file_before_the_storage_is_asked_and_names_it(self, settings: Settings) -> None:
+        write_activity(settings.script_root)
+        out = io.StringIO()
+        with pytest.raises(ConfigurationError, match="AzureWebJobsStorage"):
+            await Host(replace(settings, checks_keys=True), Console(out, out)).run()
+        file = settings.script_root / ".local" / "keys.json"
+        assert str(file) in out.getvalue()
+        assert json.loads(file.read_text())["master"] not in out.getvalue()
+
+    async def test_makes_no_key_file_where_no_keys_are_checked(self, settings: Settings) -> None:
+        write_activity(settings.script_root)
         assert "AzureWebJobsStorage" in await self.refusal(settings)
+        assert not (settings.script_root / ".local").exists()
+
+    async def test_is_refused_without_a_storage_connection(self, settings: Settings) -> None:
+        write_activity(settings.script_root)
+        assert "AzureWebJobsStorage" in await self.refusal(settings)
+
+
+def write_activity(script_root: Path) -> None:
+    folder = script_root / "Hello"
+    folder.mkdir()
+    (folder / "__init__.py").write_text("def main(name): return name\n")
+    binding = '{"name": "name", "type": "activityTrigger", "direction": "in"}'
+    (folder / "function.json").write_text(f'{{"bindings": [{binding}]}}')

@@ -147,9 +147,9 @@ def test_a_byte_order_mark_is_accepted(tmp_path: Path) -> None:
         ([{**HTTP, "route": "/runtime"}], "The specified route conflicts with one or more built in routes."),
         ([{**ENTITY, "entityName": "%NONE%"}], "'%NONE%' does not resolve to a value."),
         (
-            [{"type": "timerTrigger", "name": "timer", "schedule": "0 * * * * *"}],
-            "functions with the trigger 'timerTrigger' are not supported by devhost: "
-            "it serves httpTrigger, orchestrationTrigger, activityTrigger and entityTrigger.",
+            [{"type": "queueTrigger", "name": "msg"}, {"type": "table", "name": "rows"}],
+            "the input binding 'rows' of type 'table' is not supported by devhost: "
+            "of the inputs beside the trigger it serves durableClient.",
         ),
         (
             [HTTP, {"type": "blob", "name": "file", "path": "a/b"}],
@@ -354,3 +354,31 @@ def test_an_app_of_the_v2_model_is_refused(tmp_path: Path, file: str, settings: 
     (tmp_path / file).touch()
     with pytest.raises(ConfigurationError, match="v1 model only"):
         read(tmp_path, settings)
+
+
+@pytest.mark.parametrize("kind", ["timerTrigger", "queueTrigger", "BLOBTRIGGER", "sqlTrigger", "signalRTrigger"])
+def test_a_trigger_that_devhost_does_not_serve_is_accepted_and_has_no_kind(tmp_path: Path, kind: str) -> None:
+    client = {"type": "durableClient", "name": "starter"}
+    write_function(tmp_path, "A", {"type": kind, "name": "event", "queueName": "%UNSET%"}, client)
+
+    function = only(read(tmp_path))
+
+    assert (function.kind, function.trigger.type, function.http) == (None, kind, None)
+    assert not any(read(tmp_path).of_kind(served) for served in TriggerKind)
+
+
+def test_functions_with_triggers_that_are_not_served_may_share_a_name_property(tmp_path: Path) -> None:
+    for name in ("A", "B"):
+        write_function(tmp_path, name, {"type": "timerTrigger", "name": "timer", "activity": "same"})
+    assert [function.registered_name for function in read(tmp_path).functions] == ["A", "B"]
+
+
+def test_an_output_that_goes_nowhere_is_a_warning_and_the_function_runs(tmp_path: Path) -> None:
+    write_function(tmp_path, "A", HTTP, RESPONSE, {"type": "queue", "name": "orders", "direction": "out"})
+
+    app = read(tmp_path)
+
+    assert only(app).name == "A"
+    [warning] = app.warnings
+    assert "'A'" in warning
+    assert "'orders' of type 'queue' goes nowhere" in warning

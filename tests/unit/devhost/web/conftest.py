@@ -11,6 +11,7 @@ import pytest
 
 from devhost.app.model import FunctionApp, TriggerKind
 from devhost.engine.client import OrchestrationClient
+from devhost.keys.ring import KeyRing
 from devhost.web.links import Links
 from devhost.web.server import WebServer
 from tests.unit.devhost.web.fakes import (
@@ -57,14 +58,14 @@ class EdgeFactory:
         self.edges: list[Edge] = []
         self.rpc_port = 0
 
-    async def __call__(self, app: FunctionApp | None = None, **settings: Any) -> Edge:
+    async def __call__(self, app: FunctionApp | None = None, *, keys: KeyRing | None = None, **settings: Any) -> Edge:
         app = app or make_app(
             make_function("Hello"),
             make_function("Orch", "orchestrationTrigger"),
             make_function("Counter", "entityTrigger"),
         )
         hub, executor = FakeHub(), ScriptedExecutor()
-        links = Links(hub_name="TestHub")
+        links = Links(hub_name="TestHub", system_key=None if keys is None else keys.durable)
         client = OrchestrationClient(
             hub.port,
             app.of_kind(TriggerKind.ORCHESTRATION),
@@ -72,7 +73,14 @@ class EdgeFactory:
             entity_functions=app.of_kind(TriggerKind.ENTITY),
         )
         server = WebServer(
-            app, executor.port, client, links, make_settings(**settings), host_status, rpc_port=self.rpc_port
+            app,
+            executor.port,
+            client,
+            links,
+            make_settings(**settings),
+            host_status,
+            keys=keys,
+            rpc_port=self.rpc_port,
         )
         await server.start()
         edge = Edge(server, hub, executor, links, aiohttp.ClientSession(auto_decompress=False))

@@ -33,6 +33,7 @@ def make_function(
     route: str = "",
     methods: tuple[str, ...] | None = None,
     is_disabled: bool = False,
+    auth_level: str = "function",
 ) -> Function:
     trigger = Binding(name="req", type=trigger_type, direction=Direction.IN, properties={"type": trigger_type})
     is_http = trigger_type == "httpTrigger"
@@ -44,7 +45,7 @@ def make_function(
         bindings=(trigger,),
         config={"bindings": [{"type": trigger_type, "name": "req", "direction": "in"}]},
         registered_name=name,
-        http=HttpTrigger(route=route, methods=methods, auth_level="function") if is_http else None,
+        http=HttpTrigger(route=route, methods=methods, auth_level=auth_level) if is_http else None,
         is_disabled=is_disabled,
     )
 

@@ -126,6 +126,16 @@ async def test_a_run_of_an_http_function_posts_the_input(edge: Edge) -> None:
     assert (request.method, request.body) == ("POST", "Zoë".encode())
 
 
+async def test_a_run_of_a_trigger_that_is_not_served_hands_on_the_text(serve: EdgeFactory) -> None:
+    edge = await serve(make_app(make_function("Nightly", "timerTrigger"), make_function("Receive", "queueTrigger")))
+
+    for name, text in (("nightly", ""), ("Receive", "order 7")):
+        assert await run(edge, name, json.dumps({"input": text})) == 202
+
+    await eventually(lambda: len(edge.executor.calls) == 2)
+    assert [dict(call.inputs) for call in edge.executor.calls] == [{"req": ""}, {"req": "order 7"}]
+
+
 async def test_a_disabled_function_can_be_run(edge: Edge) -> None:
     assert await run(edge, "Off", '{"input": ""}') == 202
     await eventually(lambda: edge.executor.calls)

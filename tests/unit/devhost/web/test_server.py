@@ -67,6 +67,7 @@ async def test_the_home_page_lists_the_functions_and_loads_nothing(serve: EdgeFa
     app = make_app(
         make_function("Hello", route="greet/{name}", methods=("get",)),
         make_function("<b>Orch", "orchestrationTrigger"),
+        make_function("Nightly", "timerTrigger"),
         make_function("Off", is_disabled=True),
         errors=(FunctionError(name="Broken", message="<script>"),),
     )
@@ -78,6 +79,7 @@ async def test_the_home_page_lists_the_functions_and_loads_nothing(serve: EdgeFa
     assert "<title>Your Azure Function App is up and running.</title>" in page
     assert f"{edge.url}/api/greet/{{name}}" in page
     assert "&lt;b&gt;Orch" in page
+    assert "timerTrigger (not triggered by devhost)" in page
     assert "&lt;script&gt;" in page
     assert "<script" not in page
     assert "Off" not in page

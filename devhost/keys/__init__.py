@@ -1,0 +1,4 @@
+"""The keys that callers of a host with `--enableAuth` show, and the file they are kept in.
+
+Rule of this package: a key leaves it in a `KeyRing` only; no message, warning or repr holds one.
+"""

@@ -1,0 +1,86 @@
+"""The file with the keys of an app: `.local/keys.json` below the script root.
+
+Rule of this file: what is there stays, what is missing is made. A key is replaced by removing it, or the whole file,
+and starting again. Mirrors the secrets folder of the Functions host (`AzureWebJobsSecretStorageType=files`).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from devhost import local_folder
+from devhost.errors import ConfigurationError
+from devhost.keys.private_file import read_private, write_private
+from devhost.keys.ring import DEFAULT, DURABLE_TASK, KeyRing, new_key
+from devhost.types import JsonObject, JsonValue
+
+_MASTER, _HOST, _SYSTEM, _FUNCTIONS = "master", "host", "system", "functions"
+
+
+def key_file(script_root: Path) -> Path:
+    return script_root / local_folder.NAME / "keys.json"
+
+
+def load_keys(script_root: Path, function_names: Iterable[str], warnings: list[str]) -> KeyRing:
+    """The keys of the file, and new ones for all that has none there; these are stored before this returns.
+
+    Raises:
+        ConfigurationError: the file cannot be read, written, or trusted.
+    """
+    file = key_file(script_root)
+    try:
+        text = read_private(file, warnings)
+        stored = _object(json.loads(text or "{}"))
+        keys = _completed(stored, function_names)
+        if _document(keys) != stored:
+            local_folder.make_local_folder(script_root)
+            write_private(file, json.dumps(_document(keys), indent=2) + "\n")
+    except OSError as error:
+        raise ConfigurationError(f"The key file {file} cannot be used: {error.strerror or error}.") from error
+    except (ValueError, RecursionError):
+        # Without its cause, which may quote what the file holds.
+        raise ConfigurationError(
+            f"The key file {file} is not as devhost writes it: correct it, or remove it for new keys."
+        ) from None
+    return keys
+
+
+def _completed(stored: JsonObject, function_names: Iterable[str]) -> KeyRing:
+    functions = {name.lower(): _named(keys) for name, keys in _object(stored.get(_FUNCTIONS)).items()}
+    for name in function_names:
+        functions[name.lower()] = _with(DEFAULT, functions.get(name.lower(), {}))
+    return KeyRing(
+        master=_key(stored.get(_MASTER, new_key())),
+        host=_with(DEFAULT, _named(stored.get(_HOST))),
+        system=_with(DURABLE_TASK, _named(stored.get(_SYSTEM))),
+        functions=functions,
+    )
+
+
+def _document(keys: KeyRing) -> JsonObject:
+    return {_MASTER: keys.master, _HOST: keys.host, _SYSTEM: keys.system, _FUNCTIONS: keys.functions}
+
+
+def _with(name: str, keys: Mapping[str, str]) -> Mapping[str, str]:
+    return keys if name in keys else {**keys, name: new_key()}
+
+
+def _named(value: JsonValue) -> Mapping[str, str]:
+    return {name: _key(key) for name, key in _object(value).items()}
+
+
+def _object(value: JsonValue) -> JsonObject:
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        raise ValueError("not a JSON object")
+    return value
+
+
+def _key(value: JsonValue) -> str:
+    # An empty key would be one that everybody has.
+    if not isinstance(value, str) or not value.strip():
+        raise ValueError("not a key")
+    return value

@@ -1,0 +1,16 @@
+"""The folder `.local` below the script root, where devhost keeps what belongs to one machine; git does not see it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+NAME = ".local"
+
+
+def make_local_folder(script_root: Path) -> Path:
+    folder = script_root / NAME
+    folder.mkdir(parents=True, exist_ok=True)
+    ignore = folder / ".gitignore"
+    if not ignore.exists():
+        ignore.write_text("*\n", "utf-8")
+    return folder
