@@ -119,6 +119,7 @@ class Simulation:
     ) -> None:
         self.random = random.Random(seed)
         self.losses = losses
+        self.may_lose: Callable[[str], bool] = lambda instance_id: True
         self.duplicates = duplicates
         self.at = datetime(2026, 3, 1, 10, tzinfo=timezone.utc)
         self.hub = SimulatedHub()
@@ -209,7 +210,7 @@ class Simulation:
         self._take(batch)
         batch = [*self.hub.held.pop(instance_id, []), *batch]
         # Rows are stored in transactions: a crash leaves some first ones or none, never the very first alone.
-        is_lost = self.random.random() < self.losses
+        is_lost = self.may_lose(instance_id) and self.random.random() < self.losses
         self.hub.kept_rows = self.random.choice([0, 2, 3, 5, 8]) if is_lost else None
         await self.instances.process(
             OrchestrationWorkItem(

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from devhost.core.entities import read_snapshot
 from devhost.core.history import ExecutionStarted
+from devhost.core.ids import is_entity_id
 from devhost.core.status import RuntimeStatus
 from tests.replay.devhost.simulation import Simulation
 
@@ -89,11 +90,13 @@ def test_and_once_even_where_messages_come_twice(steps: list[str], seed: int) ->
     assert run(program(steps), seed=seed, duplicates=0.4) == (RuntimeStatus.COMPLETED, True)
 
 
-@settings(max_examples=60, deadline=None)
-@given(st.lists(st.sampled_from(["signal", "call"]), min_size=1, max_size=6), st.integers(0, 2**32))
-def test_and_once_even_where_checkpoints_are_lost(steps: list[str], seed: int) -> None:
-    outcome = run(program(steps), seed=seed, losses=0.3, duplicates=0.2)
-    assert outcome == (RuntimeStatus.COMPLETED, True)
+@pytest.mark.parametrize("of_entities", [True, False])
+@settings(max_examples=80, deadline=None)
+@given(steps=st.lists(st.sampled_from(["signal", "call"]), min_size=1, max_size=6), seed=st.integers(0, 2**32))
+def test_and_once_even_where_checkpoints_are_lost(of_entities: bool, steps: list[str], seed: int) -> None:
+    simulation = simulated(program(steps), seed=seed, losses=0.3, duplicates=0.2)
+    simulation.may_lose = lambda instance_id: is_entity_id(instance_id) is of_entities
+    assert asyncio.run(simulation.run("run")) == (RuntimeStatus.COMPLETED, True)
 
 
 @settings(max_examples=30, deadline=None)
