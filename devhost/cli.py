@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Sequence
 from enum import IntEnum
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from devhost import __version__
 from devhost.console import Console
@@ -92,6 +92,16 @@ class _Parser(argparse.ArgumentParser):
         self.exit(ExitCode.ARGUMENTS, f"{self.prog}: {message}\n")
 
 
+class _CommandParser(_Parser):
+    """Tells of arguments it does not know by itself: its caller would show the usage of all commands."""
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        parsed, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            self.error(f"unrecognized arguments: {' '.join(unknown)}")
+        return parsed, unknown
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="devhost",
@@ -99,7 +109,7 @@ def _parser() -> argparse.ArgumentParser:
         "state in Azurite or Azure Storage, no Core Tools needed.",
     )
     parser.add_argument("--version", action="version", version=f"devhost {__version__}")
-    commands = parser.add_subparsers(dest="command", metavar="command", parser_class=_Parser)
+    commands = parser.add_subparsers(dest="command", metavar="command", parser_class=_CommandParser)
     start = commands.add_parser(
         "start",
         help="run the function app of this folder until Ctrl+C",

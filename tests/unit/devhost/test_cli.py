@@ -105,6 +105,14 @@ def test_wrong_arguments_end_with_3_and_the_usage(arguments: list[str], capsys: 
     assert capsys.readouterr().err.startswith("usage: devhost")
 
 
+def test_an_unknown_option_of_a_command_shows_the_options_of_that_command(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["start", "--colour"], run=Host())
+    shown = capsys.readouterr().err
+    assert shown.startswith("usage: devhost start ")
+    assert "unrecognized arguments: --colour" in shown
+
+
 def test_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         main(["--version"], run=Host())
