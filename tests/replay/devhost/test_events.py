@@ -77,6 +77,18 @@ def test_all_of_several_events_and_the_first_of_event_and_timer(seed: int) -> No
     assert outcome == (RuntimeStatus.COMPLETED, ["x", "y", "z"])
 
 
+@pytest.mark.parametrize("days", [5, 7, 10, 30])
+def test_a_timer_longer_than_a_message_may_wait_fires_when_it_is_due(days: int) -> None:
+    def orchestrate(context: Context) -> Generator[Any, Any, Any]:
+        began_at = context.current_utc_datetime
+        yield context.create_timer(began_at + timedelta(days=days))
+        late = context.current_utc_datetime - began_at - timedelta(days=days)
+        value = yield context.call_activity("echo", "then")
+        return [value, timedelta(0) <= late < timedelta(seconds=1)]
+
+    assert run(orchestrate) == (RuntimeStatus.COMPLETED, ["then", True])
+
+
 def test_the_name_of_an_event_is_matched_in_any_case() -> None:
     def orchestrate(context: Context) -> Generator[Any, Any, Any]:
         return (yield context.wait_for_external_event("Approval"))
