@@ -1,8 +1,8 @@
 """The official v1 samples of the durable SDK, unmodified, on a real host.
 
 They are not part of this project: `DURABLE_SAMPLES_DIR` names the `samples` folder of a checkout of
-Azure/azure-functions-durable-python. What is excepted: `aml_monitoring` needs an Azure Machine Learning workspace, of
-`monitor` only the end without GitHub is tried, and text messages of the `twilioSms` binding are not sent.
+Azure/azure-functions-durable-python. What is excepted: `aml_monitoring` needs an Azure Machine Learning workspace, and
+text messages of the `twilioSms` binding are not sent. GitHub is a stand-in on this machine.
 """
 
 from __future__ import annotations
@@ -15,8 +15,10 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.conftest import RunningHost
+from tests.e2e.github import github_with
 from tests.e2e.host_process import call
 from tests.e2e.orchestration import MANAGEMENT, Orchestration, accepted
+from tests.eventually import eventually_blocking
 
 SAMPLES = os.environ.get("DURABLE_SAMPLES_DIR", "")
 pytestmark = pytest.mark.skipif(not SAMPLES, reason="DURABLE_SAMPLES_DIR names no folder with the official samples")
@@ -76,21 +78,26 @@ def test_human_interaction(start: Start) -> None:
     assert "Please provide a phone number" in start("human_interaction", "E4_SMSPhoneVerification", "12").failure()
 
 
-def test_monitor_fails_by_name_where_github_gives_nothing(start: Start) -> None:
-    value = {"repo": "nobody/no-such-repository-anywhere", "phone": "+14255550100"}
-    assert "E3_TooManyOpenIssues" in start("monitor", "E3_Monitor", value).failure()
+def test_monitor(running_host: RunningHost, tmp_path: Path) -> None:
+    value = {"repo": "owner/name", "phone": "+14255550100"}
+    with (
+        github_with(3, tmp_path) as environment,
+        running_host(Path(SAMPLES) / "monitor", environment=environment) as host,
+    ):
+        run = accepted(call("POST", f"{host.url}/api/orchestrators/E3_Monitor", value))
+        assert run.output() == "Monitor completed!"
 
 
-def test_counter_entity(start: Start) -> None:
-    first = start("counter_entity", "DurableOrchestration")
-    assert first.output() == 3
-    assert start("counter_entity", "DurableOrchestration").output() == 6
-    origin = first.links["statusQueryGetUri"].partition(MANAGEMENT)[0]
-    assert call("GET", f"{origin}/api/entity/Counter/myCounter").document == {
-        "entity": "Counter",
-        "key": "myCounter",
-        "state": 6,
-    }
+def test_monitor_waits_while_there_are_few_issues(running_host: RunningHost, tmp_path: Path) -> None:
+    value = {"repo": "owner/name", "phone": "+14255550100"}
+    with (
+        github_with(2, tmp_path) as environment,
+        running_host(Path(SAMPLES) / "monitor", environment=environment) as host,
+    ):
+        run = accepted(call("POST", f"{host.url}/api/orchestrators/E3_Monitor", value))
+        waiting = "The repository does not have too many issues, for now ..."
+        eventually_blocking(lambda: run.status()["customStatus"] == waiting)
+        assert run.status()["runtimeStatus"] == "Running"
 
 
 def test_serialize_arguments(start: Start) -> None:
