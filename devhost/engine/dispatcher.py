@@ -27,6 +27,7 @@ from devhost.errors import StaleCheckpoint, StorageError, WorkerError
 
 FIRST_BACK_OFF_SECONDS = 0.1
 MAX_BACK_OFF_SECONDS = 10.0
+_DOUBLINGS = 10
 
 _log = logging.getLogger("Host.Engine")
 
@@ -71,8 +72,9 @@ class Dispatcher(Generic[Item]):
             except StorageError as error:
                 failures += 1
                 self._notice_failure(error)
-                delay = min(FIRST_BACK_OFF_SECONDS * 2**failures, MAX_BACK_OFF_SECONDS)
-                await _unless(stopping, asyncio.sleep(delay), name=f"back off from {self._source.name}")
+                await _unless(
+                    stopping, asyncio.sleep(back_off_seconds(failures)), name=f"back off from {self._source.name}"
+                )
                 continue
             failures = 0
             if item is not None:
@@ -170,6 +172,12 @@ class Engine:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._instances.run, stopping, name="orchestrations")
             tasks.start_soon(self._activities.run, stopping, name="activities")
+
+
+def back_off_seconds(failures: int) -> float:
+    """How long to wait after so many failures in a row."""
+    # Bounded before it is multiplied: an outage of hours has more failures than a float has powers of two.
+    return min(FIRST_BACK_OFF_SECONDS * 2 ** min(failures, _DOUBLINGS), MAX_BACK_OFF_SECONDS)
 
 
 async def _unless(stopping: asyncio.Event, work: Coroutine[Any, Any, Item], *, name: str) -> Item | None:
