@@ -177,7 +177,7 @@ class Engine:
 def back_off_seconds(failures: int) -> float:
     """How long to wait after so many failures in a row."""
     # Bounded before it is multiplied: an outage of hours has more failures than a float has powers of two.
-    return min(FIRST_BACK_OFF_SECONDS * 2 ** min(failures, _DOUBLINGS), MAX_BACK_OFF_SECONDS)
+    return min(FIRST_BACK_OFF_SECONDS * 2.0 ** min(failures, _DOUBLINGS), MAX_BACK_OFF_SECONDS)
 
 
 async def _unless(stopping: asyncio.Event, work: Coroutine[Any, Any, Item], *, name: str) -> Item | None:
