@@ -10,16 +10,13 @@ from aiohttp import web
 from devhost.core.history_json import format_time
 from devhost.core.ids import EntityId
 from devhost.core.json_text import compact
-from devhost.engine.entity_client import EntityClient, EntityPage, EntityQuery, EntityRecord
+from devhost.engine.entity_client import EntityClient, EntityQuery, EntityRecord
 from devhost.errors import RequestError
 from devhost.web.answer import empty, json_answer, text_answer
-from devhost.web.page_token import token_from_header, token_to_header
+from devhost.web.paging import full_page
 from devhost.web.request import EdgeRequest
 from devhost.web.stored import NULL, body_to_input, json_array, json_object, stored_json
 
-_TOKEN_HEADER = "x-ms-continuation-token"
-_PAGE_SIZE = 100
-_LARGEST_STORAGE_PAGE = 1000  # a table answers no query for more
 _EMPTY_KEY = "$"
 _DELETE_OPERATION = "delete"
 
@@ -35,36 +32,19 @@ class EntityApi:
         return empty(404) if state is None else text_answer(stored_json(state))
 
     async def list(self, request: EdgeRequest, parts: dict[str, str]) -> web.Response:
-        query = request.query
-        page = await self._fill_page(
-            EntityQuery(
-                name=parts.get("name"),
-                last_operation_from=query.time("lastOperationTimeFrom"),
-                last_operation_to=query.time("lastOperationTimeTo"),
-            ),
-            page_size=query.positive_integer("top", _PAGE_SIZE),
-            continuation_token=token_from_header(request.header(_TOKEN_HEADER)),
-            with_state=query.boolean("fetchState", False),
+        wanted = EntityQuery(
+            name=parts.get("name"),
+            last_operation_from=request.query.time("lastOperationTimeFrom"),
+            last_operation_to=request.query.time("lastOperationTimeTo"),
         )
-        body = json_array(map(_entity_json, page.records))
-        return text_answer(body, headers={_TOKEN_HEADER: token_to_header(page.continuation_token)})
-
-    async def _fill_page(
-        self, query: EntityQuery, *, page_size: int, continuation_token: str | None, with_state: bool
-    ) -> EntityPage:
-        """A full page where there is one; deleted entities take no place in it."""
-        records: list[EntityRecord] = []
-        while True:
-            page = await self._client.list(
-                query,
-                page_size=min(page_size - len(records), _LARGEST_STORAGE_PAGE),
-                continuation_token=continuation_token,
-                with_state=with_state,
-            )
-            records.extend(page.records)
-            continuation_token = page.continuation_token
-            if continuation_token is None or len(records) >= page_size:
-                return EntityPage(records=tuple(records), continuation_token=continuation_token)
+        with_state = request.query.boolean("fetchState", False)
+        records, headers = await full_page(
+            request,
+            lambda size, token: self._client.list(
+                wanted, page_size=size, continuation_token=token, with_state=with_state
+            ),
+        )
+        return text_answer(json_array(map(_entity_json, records)), headers=headers)
 
     async def signal(self, request: EdgeRequest, parts: dict[str, str]) -> web.Response:
         try:

@@ -15,20 +15,17 @@ from aiohttp import web
 
 from devhost.core.status import RuntimeStatus
 from devhost.engine.client import OrchestrationClient
-from devhost.engine.ports import InstancePage, InstanceQuery, InstanceRecord
+from devhost.engine.ports import InstanceQuery
 from devhost.errors import RequestError
 from devhost.web.answer import empty, json_answer, refused, text_answer
 from devhost.web.entities import EntityApi
 from devhost.web.links import Links
-from devhost.web.page_token import token_from_header, token_to_header
+from devhost.web.paging import full_page
 from devhost.web.request import EdgeRequest
 from devhost.web.start import Starter
 from devhost.web.status_view import HistoryOptions, history_json, status_json
 from devhost.web.stored import body_to_input, json_array
 
-_TOKEN_HEADER = "x-ms-continuation-token"
-_PAGE_SIZE = 100
-_LARGEST_STORAGE_PAGE = 1000  # a table answers no query for more
 _POLL_SECONDS = "5"
 _FINISHED = frozenset(status for status in RuntimeStatus if status.is_terminal)
 _DEFAULT_CONNECTIONS = frozenset({"storage", "azurewebjobsstorage"})
@@ -114,31 +111,14 @@ class ManagementApi:
 
     async def _list(self, request: EdgeRequest, _: dict[str, str]) -> web.Response:
         with_input = request.query.boolean("showInput", True)
-        page = await self._fill_page(
-            _instance_query(request),
-            page_size=request.query.positive_integer("top", _PAGE_SIZE),
-            continuation_token=token_from_header(request.header(_TOKEN_HEADER)),
-            with_input=with_input,
+        query = _instance_query(request)
+        records, headers = await full_page(
+            request,
+            lambda size, token: self._client.list(
+                query, page_size=size, continuation_token=token, with_input=with_input
+            ),
         )
-        body = json_array(status_json(record, with_input=with_input) for record in page.records)
-        return text_answer(body, headers={_TOKEN_HEADER: token_to_header(page.continuation_token)})
-
-    async def _fill_page(
-        self, query: InstanceQuery, *, page_size: int, continuation_token: str | None, with_input: bool
-    ) -> InstancePage:
-        """A full page where there is one: the SDK's client reads the first page only, however short it is."""
-        records: list[InstanceRecord] = []
-        while True:
-            page = await self._client.list(
-                query,
-                page_size=min(page_size - len(records), _LARGEST_STORAGE_PAGE),
-                continuation_token=continuation_token,
-                with_input=with_input,
-            )
-            records.extend(page.records)
-            continuation_token = page.continuation_token
-            if continuation_token is None or len(records) >= page_size:
-                return InstancePage(records=tuple(records), continuation_token=continuation_token)
+        return text_answer(json_array(status_json(each, with_input=with_input) for each in records), headers=headers)
 
     async def _terminate(self, request: EdgeRequest, parts: dict[str, str]) -> web.Response:
         await self._client.terminate(parts["id"], request.query.text("reason") or "")
