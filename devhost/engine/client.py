@@ -30,7 +30,6 @@ from devhost.engine.turns import unknown_orchestrator
 from devhost.errors import RequestError
 
 NON_RUNNING = frozenset(status for status in RuntimeStatus if status.is_terminal)
-ANY_STATE = frozenset(RuntimeStatus)
 
 _PURGE_PAGE_SIZE = 100
 

@@ -58,9 +58,6 @@ class History:
     row_etags: tuple[str, ...] = ()
 
 
-NO_HISTORY = History(execution_id=None, events=(), sentinel_etag=None)
-
-
 class HistoryTable:
     """The histories of one hub."""
 

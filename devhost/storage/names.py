@@ -5,26 +5,13 @@ Pure text, no I/O. Mirrors the naming of DurableTask.AzureStorage and its KeySan
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
-MAX_HUB_NAME_LENGTH = 45
 SENTINEL_ROW_KEY = "sentinel"
 
-_HUB_NAME = re.compile(r"[A-Za-z][A-Za-z0-9]{2,44}")
 _ESCAPED = {"^": "^", "/": "0", "\\": "1", "#": "2", "?": "3"}
 _UNESCAPED = {code: character for character, code in _ESCAPED.items()}
 _CONTROL_CHARACTER_BASE = 0xC0
-
-
-def hub_name_problem(name: str) -> str | None:
-    """Why this cannot be the name of a task hub, or None where it can."""
-    if _HUB_NAME.fullmatch(name):
-        return None
-    return (
-        f"Task hub name '{name}' is not valid: it must start with a letter and have "
-        f"3 to {MAX_HUB_NAME_LENGTH} letters and digits."
-    )
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,6 @@ from dataclasses import dataclass, field
 
 from devhost.storage.connection import Connection
 
-MAX_PARTITION_COUNT = 16
-
 
 def default_worker_id() -> str:
     """`{machine}-{process}`: no two hosts that run at the same time may share an id, or both own every partition."""

@@ -8,7 +8,6 @@ from devhost.storage.names import (
     HubNames,
     escape_key,
     history_blob,
-    hub_name_problem,
     message_blob,
     row_key,
     unescape_key,
@@ -62,15 +61,3 @@ def test_blobs_are_named_after_what_they_hold() -> None:
         history_blob("order-42", row_key(1), "ExecutionStarted", "4b1d09af", "Input")
         == "order-42/history-0000000000000001-ExecutionStarted-4B1D09AF-Input.json.gz"
     )
-
-
-@pytest.mark.parametrize("name", ["abc", "DurableFuncDemo", "T" * 45])
-def test_a_usable_hub_name_has_no_problem(name: str) -> None:
-    assert hub_name_problem(name) is None
-
-
-@pytest.mark.parametrize("name", ["", "ab", "1abc", "shop-hub", "shop hub", "größe", "T" * 46])
-def test_an_unusable_hub_name_is_named_in_its_problem(name: str) -> None:
-    problem = hub_name_problem(name)
-    assert problem is not None
-    assert f"'{name}'" in problem
