@@ -119,11 +119,14 @@ def admit(state: OrchestrationState, messages: Iterable[tuple[TaskMessage, int]]
             raised.append(position)
         elif isinstance(event, (ExecutionSuspended, ExecutionResumed)):
             marks.append(position)
-        elif answer_to is None or (answer_to in asked and answer_to not in answered):
-            answered.add(-1 if answer_to is None else answer_to)
+        elif answer_to is None:
             delivered.append(position)
-        elif answer_to not in asked and dequeue_count < MAX_EARLY_DELIVERIES:
-            deferred.append(position)
+        elif answer_to not in asked:
+            if dequeue_count < MAX_EARLY_DELIVERIES:
+                deferred.append(position)
+        elif answer_to not in answered:
+            answered.add(answer_to)
+            delivered.append(position)
     return Admission(delivered=tuple(delivered), raised=tuple(raised), marks=tuple(marks), deferred=tuple(deferred))
 
 
