@@ -10,7 +10,8 @@ from typing import Any
 
 from devhost.storage.names import HubNames
 from devhost.storage.options import StorageOptions
-from devhost.storage.services import Missing, Services, open_services, translated
+from devhost.storage.refusal import Missing
+from devhost.storage.services import Services, open_services, translated
 
 
 async def delete_task_hub(options: StorageOptions) -> Mapping[str, tuple[str, ...]]:

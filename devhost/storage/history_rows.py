@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from datetime import datetime, timezone
-from typing import Any, Union
+from typing import Any
 
 from devhost.core.history import (
     EVENT_TYPES,
@@ -24,8 +24,7 @@ from devhost.core.history_json import own_members, pascal_case, value_from_json,
 from devhost.core.json_text import compact
 from devhost.core.status import RuntimeStatus
 from devhost.errors import StorageError
-
-Column = Union[str, int, bool, datetime]  # noqa: UP007
+from devhost.storage.entity_table import Column
 
 LARGE_COLUMNS = ("Name", "Input", "Result", "Output", "Reason", "Details", "Correlation", "FailureDetails", "Tags")
 MAX_COLUMN_UTF16_UNITS = 30 * 1024

@@ -14,16 +14,22 @@ from dataclasses import dataclass
 from typing import Any
 
 from azure.core import MatchConditions
-from azure.data.tables import UpdateMode
 from azure.data.tables.aio import TableClient
 
 from devhost.clock import Clock
 from devhost.core.history import ExecutionCompleted, GenericEvent, HistoryEvent
 from devhost.core.rewind import RewindPlan
 from devhost.errors import StaleCheckpoint
+from devhost.storage.entity_table import (
+    MAX_OPERATIONS_PER_TRANSACTION,
+    EntityTable,
+    Operation,
+    Row,
+    StoredRow,
+    Write,
+)
 from devhost.storage.history_rows import (
     LARGE_COLUMNS,
-    Column,
     event_of_row,
     is_large,
     rewound_reason,
@@ -33,16 +39,13 @@ from devhost.storage.history_rows import (
 from devhost.storage.names import SENTINEL_ROW_KEY, escape_key, history_blob, row_key
 from devhost.storage.odata import quoted
 from devhost.storage.payloads import PayloadStore
-from devhost.storage.services import Conflict, Missing, translated
+from devhost.storage.refusal import Conflict, Missing
+from devhost.storage.services import translated
 
-MAX_EVENTS_PER_TRANSACTION = 99
+MAX_EVENTS_PER_TRANSACTION = MAX_OPERATIONS_PER_TRANSACTION - 1  # the sentinel is one of them
 MAX_TRANSACTION_BYTES = 3 * 1024 * 1024
-MAX_OPERATIONS_PER_TRANSACTION = 100
 
 _ROW_OVERHEAD_BYTES = 1024
-
-Row = dict[str, Column]
-Operation = tuple[Any, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,10 +62,11 @@ class History:
 
 
 class HistoryTable:
-    """The histories of one hub."""
+    """The histories of one hub. `client` is the official one to the same table, for what is done once an instance."""
 
-    def __init__(self, table: TableClient, payloads: PayloadStore, clock: Clock) -> None:
+    def __init__(self, table: EntityTable, client: TableClient, payloads: PayloadStore, clock: Clock) -> None:
         self._table = table
+        self._client = client
         self._payloads = payloads
         self._clock = clock
 
@@ -76,20 +80,20 @@ class HistoryTable:
         if execution_id:
             condition += f" and (RowKey eq '{SENTINEL_ROW_KEY}' or ExecutionId eq {quoted(execution_id)})"
         rows = await self._query(condition)
-        sentinel = rows.pop() if rows and rows[-1]["RowKey"] == SENTINEL_ROW_KEY else None
-        current = (sentinel or (rows[0] if rows else {})).get("ExecutionId")
-        etag = sentinel.metadata["etag"] if sentinel else None
+        sentinel = rows.pop() if rows and rows[-1].columns["RowKey"] == SENTINEL_ROW_KEY else None
+        first = sentinel or (rows[0] if rows else None)
+        current = first.columns.get("ExecutionId") if first else None
+        etag = sentinel.etag if sentinel else None
         if execution_id and current and execution_id != current:
             return History(execution_id=current, events=(), sentinel_etag=etag)
         own = list(_until_debris(rows, current))
-        events = tuple([event_of_row(await self._with_payloads(row)) for row in own])
-        row_etags = tuple(row.metadata["etag"] for row in own)
+        events = tuple([event_of_row(await self._with_payloads(row.columns)) for row in own])
+        row_etags = tuple(row.etag for row in own)
         return History(execution_id=current, events=events, sentinel_etag=etag, row_etags=row_etags)
 
-    async def _query(self, condition: str) -> list[Any]:
+    async def _query(self, condition: str) -> list[StoredRow]:
         try:
-            with translated():
-                return [row async for row in self._table.query_entities(condition)]
+            return await self._table.query(condition)
         except Missing:
             return []  # no table yet, so nothing in it
 
@@ -157,18 +161,24 @@ class HistoryTable:
         return sentinel
 
     async def _write(self, rows: Sequence[Row], sentinel: Row, etag: str | None) -> str:
-        return await self._submit([("upsert", row, {"mode": UpdateMode.REPLACE}) for row in rows], sentinel, etag)
+        """Inserts rows, or replaces those that an earlier attempt or execution has left.
+
+        What an insert costs grows slowly with the rows that a history has, what a replacement costs does not
+        (docs/performance.md); a row that is in the way is rare.
+        """
+        try:
+            return await self._submit([Operation(Write.INSERT, row) for row in rows], sentinel, etag)
+        except Conflict:
+            pass  # a row is there, or the sentinel is not what it was: the next answer tells
+        try:
+            return await self._submit([Operation(Write.REPLACE, row) for row in rows], sentinel, etag)
+        except (Conflict, Missing) as error:
+            raise _stale(sentinel) from error
 
     async def _submit(self, on_rows: Sequence[Operation], sentinel: Row, etag: str | None) -> str:
-        operations = [*on_rows, _sentinel_operation(sentinel, etag)]
-        try:
-            with translated():
-                answers = await self._table.submit_transaction(operations)
-        except (Conflict, Missing) as error:
-            raise StaleCheckpoint(
-                f"Another host has advanced instance '{sentinel['PartitionKey']}' since its history was read."
-            ) from error
-        return str(answers[-1]["etag"])
+        """Writes rows and the sentinel, which is as it was read with them; returns its new ETag."""
+        guard = Operation(Write.INSERT if etag is None else Write.MERGE, sentinel, etag)
+        return (await self._table.write_together([*on_rows, guard]))[-1]
 
     async def rewind(self, instance_id: str, history: History, plan: RewindPlan) -> None:
         """Turns events into what takes their place, and marks the children that are waited for again.
@@ -183,7 +193,8 @@ class HistoryTable:
         kept = [child.index for child in plan.children]
         order = sorted([*plan.replaced, *kept], key=lambda i: (isinstance(history.events[i], ExecutionCompleted), -i))
         operations: list[Operation] = [
-            _merge_operation(
+            Operation(
+                Write.MERGE,
                 {"PartitionKey": partition_key, "RowKey": row_key(index)}
                 | _rewound_columns(history.events[index], plan.replaced.get(index)),
                 history.row_etags[index],
@@ -197,14 +208,17 @@ class HistoryTable:
             "ExecutionId": history.execution_id or "",
         }
         for start in range(0, len(operations), MAX_EVENTS_PER_TRANSACTION):
-            etag = await self._submit(operations[start : start + MAX_EVENTS_PER_TRANSACTION], sentinel, etag)
+            try:
+                etag = await self._submit(operations[start : start + MAX_EVENTS_PER_TRANSACTION], sentinel, etag)
+            except (Conflict, Missing) as error:
+                raise _stale(sentinel) from error
 
     async def delete(self, instance_id: str) -> None:
         """Deletes every row of an instance, of all its executions."""
         partition_key = escape_key(instance_id)
         try:
             with translated():
-                rows = self._table.query_entities(f"PartitionKey eq {quoted(partition_key)}", select=["RowKey"])
+                rows = self._client.query_entities(f"PartitionKey eq {quoted(partition_key)}", select=["RowKey"])
                 keys = [str(row["RowKey"]) async for row in rows]
         except Missing:
             return
@@ -212,7 +226,7 @@ class HistoryTable:
             await self._delete_rows(partition_key, keys[start : start + MAX_OPERATIONS_PER_TRANSACTION])
 
     async def _delete_rows(self, partition_key: str, keys: Sequence[str]) -> None:
-        operations: list[Operation] = [
+        operations = [
             (
                 "delete",
                 {"PartitionKey": partition_key, "RowKey": key},
@@ -221,12 +235,12 @@ class HistoryTable:
             for key in keys
         ]
         with translated():
-            await self._table.submit_transaction(operations)
+            await self._client.submit_transaction(operations)
 
 
-def _until_debris(rows: Sequence[Any], execution_id: str | None) -> Iterator[Any]:
+def _until_debris(rows: Sequence[StoredRow], execution_id: str | None) -> Iterator[StoredRow]:
     for row in rows:
-        if row.get("ExecutionId") != execution_id:
+        if row.columns.get("ExecutionId") != execution_id:
             return
         yield row
 
@@ -252,21 +266,13 @@ def _estimated_bytes(row: Row) -> int:
 
 
 def _text_bytes(text: str) -> int:
-    # What is stored, or what is sent: the SDK escapes all that is not ASCII, to up to six bytes per unit.
+    # What is stored, or what is sent: there all that is not ASCII is escaped, to up to six bytes per unit.
     return max(2 * utf16_units(text), len(json.dumps(text)))
 
 
-def _sentinel_operation(sentinel: Row, etag: str | None) -> Operation:
-    if etag is None:
-        return ("create", sentinel)
-    return _merge_operation(sentinel, etag)
-
-
-def _merge_operation(row: Row, etag: str) -> Operation:
-    return (
-        "update",
-        row,
-        {"mode": UpdateMode.MERGE, "etag": etag, "match_condition": MatchConditions.IfNotModified},
+def _stale(sentinel: Row) -> StaleCheckpoint:
+    return StaleCheckpoint(
+        f"Another host has advanced instance '{sentinel['PartitionKey']}' since its history was read."
     )
 
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable
 
-from azure.storage.queue.aio import QueueServiceClient
-
 from devhost.core.ids import partition_of
 from devhost.core.messages import TaskMessage
 from devhost.errors import StorageError
@@ -14,6 +12,7 @@ from devhost.storage.concurrency import call_each
 from devhost.storage.listening import QueueListener
 from devhost.storage.names import HubNames
 from devhost.storage.queues import MessageQueue, StoredMessage, back_off_seconds
+from devhost.storage.service_client import ServiceClient
 
 _log = logging.getLogger("Host.TaskHub")
 
@@ -21,7 +20,7 @@ _log = logging.getLogger("Host.TaskHub")
 class HubQueues:
     """One queue for activity requests, one control queue per partition."""
 
-    def __init__(self, service: QueueServiceClient, names: HubNames, partition_count: int) -> None:
+    def __init__(self, service: ServiceClient, names: HubNames, partition_count: int) -> None:
         self._service = service
         self._names = names
         self._partition_count = partition_count
@@ -36,7 +35,7 @@ class HubQueues:
 
     def queue(self, name: str) -> MessageQueue:
         if name not in self._queues:
-            self._queues[name] = MessageQueue(self._service.get_queue_client(name))
+            self._queues[name] = MessageQueue(self._service, name)
         return self._queues[name]
 
     def queue_for(self, message: TaskMessage) -> MessageQueue:

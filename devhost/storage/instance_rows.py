@@ -17,7 +17,8 @@ from devhost.core.history import ExecutionStarted
 from devhost.core.json_text import compact
 from devhost.core.status import RuntimeStatus
 from devhost.engine.ports import InstanceQuery, InstanceRecord
-from devhost.storage.history_rows import Column, plain_time
+from devhost.storage.entity_table import Column, StoredRow
+from devhost.storage.history_rows import plain_time
 from devhost.storage.names import escape_key, unescape_key
 from devhost.storage.odata import quoted, quoted_time
 
@@ -104,8 +105,8 @@ def _start_columns(start: ExecutionStarted, input_text: str | None) -> dict[str,
     return columns
 
 
-def stored_instance(row: Any) -> StoredInstance:
-    """The record in a row; `row` is an entity of the SDK."""
+def stored_instance(stored: StoredRow) -> StoredInstance:
+    row = stored.columns
     return StoredInstance(
         record=InstanceRecord(
             instance_id=unescape_key(row["PartitionKey"]),
@@ -121,7 +122,7 @@ def stored_instance(row: Any) -> StoredInstance:
             custom_status=_set_or_none(row.get("CustomStatus")),
             generation=row.get("Generation"),
         ),
-        etag=row.metadata["etag"],
+        etag=stored.etag,
         input_blob=row.get("InputBlobName"),
     )
 

@@ -12,9 +12,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from azure.core import MatchConditions
 from azure.core.async_paging import AsyncItemPaged
-from azure.data.tables import TableEntity, UpdateMode
+from azure.data.tables import TableEntity
 from azure.data.tables.aio import TableClient
 
 from devhost.clock import Clock
@@ -23,6 +22,7 @@ from devhost.core.history import ExecutionStarted
 from devhost.core.status import RuntimeStatus
 from devhost.engine.ports import InstancePage, InstanceQuery, InstanceRecord
 from devhost.errors import PoisonMessage, RequestError
+from devhost.storage.entity_table import EntityTable, Operation, StoredRow, Write
 from devhost.storage.history_rows import is_large
 from devhost.storage.instance_rows import (
     COLUMNS_WITHOUT_INPUT,
@@ -36,30 +36,32 @@ from devhost.storage.instance_rows import (
 from devhost.storage.message_json import Envelope, envelope_from_text
 from devhost.storage.names import escape_key, history_blob
 from devhost.storage.payloads import PayloadStore
-from devhost.storage.services import Conflict, Missing, translated
+from devhost.storage.refusal import Conflict, Missing
+from devhost.storage.services import translated
 
 _TOKEN = re.compile(r"\S+ \S*", re.ASCII)
+_NOT_KEPT_BY_CLEAR_END = frozenset({"Output", "CompletedTime", "Timestamp"})  # the last is the service's own
 _START_MESSAGE_SUFFIX = "ExecutionStarted.json.gz"
 
 
 class InstanceTable:
-    """The instances of one hub."""
+    """The instances of one hub. `client` is the official one to the same table, for listing and deleting."""
 
-    def __init__(self, table: TableClient, payloads: PayloadStore, clock: Clock, hub_name: str) -> None:
+    def __init__(
+        self, table: EntityTable, client: TableClient, payloads: PayloadStore, clock: Clock, hub_name: str
+    ) -> None:
         self._table = table
+        self._client = client
         self._payloads = payloads
         self._clock = clock
         self._hub_name = hub_name
 
     async def find(self, instance_id: str) -> StoredInstance | None:
         """The row of an instance, its payloads not fetched."""
-        key = key_of(instance_id)
         try:
-            with translated():
-                row = await self._table.get_entity(str(key["PartitionKey"]), "")
+            return stored_instance(await self._table.get(escape_key(instance_id), ""))
         except Missing:
             return None
-        return stored_instance(row)
 
     async def get(self, instance_id: str) -> InstanceRecord | None:
         found = await self.find(instance_id)
@@ -81,11 +83,7 @@ class InstanceTable:
         )
         row = pending_row(start, input_text=input_text, hub_name=self._hub_name, now=self._clock.now())
         try:
-            with translated():
-                if etag is None:
-                    await self._table.create_entity(row)
-                else:
-                    await self._update(row, etag, mode=UpdateMode.REPLACE)
+            await self._table.write(Operation(Write.INSERT if etag is None else Write.REPLACE, row, etag))
         except Conflict:
             found = await self.find(instance_id)
             return found.record if found else None
@@ -96,24 +94,19 @@ class InstanceTable:
         input_text = await self._column(instance_id, "Input", update.started.input if update.started else None, blobs)
         output_text = await self._column(instance_id, "Output", update.output, blobs)
         row = update_row(instance_id, update, input_text=input_text, output_text=output_text, hub_name=self._hub_name)
-        with translated():
-            await self._table.upsert_entity(row, mode=UpdateMode.MERGE)
+        await self._table.write(Operation(Write.MERGE, row))
 
     async def clear_end(self, instance_id: str) -> str | None:
         """Takes the output and the time of its end from the row of a failed instance; returns the row's new ETag.
 
         None where there is no such row, or it has changed meanwhile.
         """
-        key = str(key_of(instance_id)["PartitionKey"])
         try:
-            with translated():
-                row = await self._table.get_entity(key, "")
-                if stored_instance(row).record.runtime_status is not RuntimeStatus.FAILED:
-                    return None
-                etag = str(row.metadata["etag"])
-                for column in ("Output", "CompletedTime"):
-                    row.pop(column, None)
-                return await self._update(row, etag, mode=UpdateMode.REPLACE)
+            row = await self._table.get(escape_key(instance_id), "")
+            if stored_instance(row).record.runtime_status is not RuntimeStatus.FAILED:
+                return None
+            kept = {name: value for name, value in row.columns.items() if name not in _NOT_KEPT_BY_CLEAR_END}
+            return await self._table.write(Operation(Write.REPLACE, kept, row.etag))
         except (Conflict, Missing):
             return None
 
@@ -122,17 +115,9 @@ class InstanceTable:
         row = key_of(instance_id)
         row |= {"RuntimeStatus": RuntimeStatus.PENDING.value, "LastUpdatedTime": self._clock.now()}
         try:
-            with translated():
-                await self._update(row, etag, mode=UpdateMode.MERGE)
+            await self._table.write(Operation(Write.MERGE, row, etag))
         except (Conflict, Missing):
             return
-
-    async def _update(self, row: Mapping[str, Any], etag: str, *, mode: UpdateMode) -> str:
-        """Writes a row if it still has this ETag; returns the new one."""
-        answer = await self._table.update_entity(
-            row, mode=mode, etag=etag, match_condition=MatchConditions.IfNotModified
-        )
-        return str(answer["etag"])
 
     async def _column(self, instance_id: str, column: str, text: str | None, blobs: Mapping[str, str]) -> str | None:
         if text is None or not is_large(text):
@@ -144,9 +129,8 @@ class InstanceTable:
         return self._payloads.url_of(blob)
 
     async def delete(self, instance_id: str) -> None:
-        key = key_of(instance_id)
         with translated():
-            await self._table.delete_entity(str(key["PartitionKey"]), "")
+            await self._client.delete_entity(escape_key(instance_id), "")
 
     async def list_page(
         self, query: InstanceQuery, *, page_size: int, continuation_token: str | None, with_input: bool
@@ -162,7 +146,7 @@ class InstanceTable:
         try:
             with translated():
                 async for page in pages:
-                    found = [stored_instance(row) async for row in page]
+                    found = [stored_instance(StoredRow(columns=row, etag=row.metadata["etag"])) async for row in page]
                     break
         except Missing:
             return InstancePage(records=())
@@ -170,7 +154,7 @@ class InstanceTable:
         return InstancePage(records=records, continuation_token=_token_to_text(pages.continuation_token))
 
     def _query(self, query: InstanceQuery, page_size: int, with_input: bool) -> AsyncItemPaged[TableEntity]:
-        return self._table.query_entities(
+        return self._client.query_entities(
             query_filter(query),
             results_per_page=page_size,
             select=None if with_input else list(COLUMNS_WITHOUT_INPUT),

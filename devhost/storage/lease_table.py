@@ -15,8 +15,10 @@ from azure.data.tables.aio import TableClient
 
 from devhost.engine.partitions import Lease
 from devhost.errors import LeaseLost
-from devhost.storage.history_rows import Column, plain_time
-from devhost.storage.services import Conflict, Missing, translated
+from devhost.storage.entity_table import Column
+from devhost.storage.history_rows import plain_time
+from devhost.storage.refusal import Conflict, Missing
+from devhost.storage.services import translated
 
 
 class LeaseTable:

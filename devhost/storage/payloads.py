@@ -13,7 +13,8 @@ from urllib.parse import quote, unquote
 from azure.storage.blob.aio import ContainerClient
 
 from devhost.errors import StorageError
-from devhost.storage.services import Conflict, Missing, translated
+from devhost.storage.refusal import Conflict, Missing
+from devhost.storage.services import translated
 
 _GZIP_MAGIC = b"\x1f\x8b"
 

@@ -9,10 +9,15 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from datetime import datetime
+from email.utils import parsedate_to_datetime
+from urllib.parse import quote
+from xml.etree import ElementTree
+from xml.sax.saxutils import escape
 
-from azure.storage.queue.aio import QueueClient
-
-from devhost.storage.services import Conflict, Missing, translated
+from devhost.errors import StorageError
+from devhost.storage.refusal import Conflict, Missing
+from devhost.storage.service_client import ServiceClient
+from devhost.storage.signing import Request
 
 MAX_DELAY_SECONDS = 7 * 24 * 60 * 60
 MAX_MESSAGES_PER_GET = 32
@@ -51,56 +56,77 @@ def whole_delay(seconds: float) -> int:
 class MessageQueue:
     """A queue by name."""
 
-    def __init__(self, client: QueueClient) -> None:
-        self._client = client
-        self.name: str = client.queue_name
+    def __init__(self, service: ServiceClient, name: str) -> None:
+        self._service = service
+        self.name = name
 
     async def create(self) -> None:
         """Creates the queue unless it is there."""
         try:
-            with translated():
-                await self._client.create_queue()
+            await self._service.send(Request(method="PUT", path=self.name))
         except Conflict:
             return
 
-    async def put(self, text: str, *, delay_seconds: int = 0) -> None:
-        with translated():
-            await self._client.send_message(text, visibility_timeout=delay_seconds or None, time_to_live=_NEVER_EXPIRES)
+    async def put(self, text: str, *, delay_seconds: int = 0) -> StoredMessage:
+        """Stores a message that nobody sees before the delay is over.
+
+        Until then it is as good as received: it can be deleted, or hidden for longer, by what is returned.
+        """
+        answer = await self._service.send(
+            Request(
+                method="POST",
+                path=f"{self.name}/messages",
+                query={"visibilitytimeout": str(delay_seconds), "messagettl": str(_NEVER_EXPIRES)},
+                headers={"Content-Type": "application/xml"},
+                body=f"<QueueMessage><MessageText>{escape(text)}</MessageText></QueueMessage>".encode(),
+            )
+        )
+        (stored,) = self._messages(answer.body, text)
+        return stored
 
     async def get(self, count: int, *, visibility_seconds: int) -> list[StoredMessage]:
         """Up to `count` messages, at most 32, without waiting for any."""
-        with translated():
-            pages = self._client.receive_messages(messages_per_page=count, visibility_timeout=visibility_seconds)
-            async for page in pages.by_page():
-                return [
-                    StoredMessage(
-                        queue=self,
-                        message_id=each.id,
-                        pop_receipt=each.pop_receipt or "",
-                        text=each.content,
-                        dequeue_count=each.dequeue_count or 1,
-                        inserted_at=each.inserted_on,
-                    )
-                    async for each in page
-                ]
-        return []
+        answer = await self._service.send(
+            Request(
+                method="GET",
+                path=f"{self.name}/messages",
+                query={"numofmessages": str(count), "visibilitytimeout": str(visibility_seconds)},
+            )
+        )
+        return self._messages(answer.body)
+
+    def _messages(self, xml: bytes, text: str = "") -> list[StoredMessage]:
+        """The messages in an answer; one to a put leaves out their text and has never been delivered before."""
+        try:
+            return [
+                StoredMessage(
+                    queue=self,
+                    message_id=each.findtext("MessageId", ""),
+                    pop_receipt=each.findtext("PopReceipt", ""),
+                    text=each.findtext("MessageText", text),
+                    dequeue_count=int(each.findtext("DequeueCount", "1")),
+                    inserted_at=_time(each.findtext("InsertionTime")),
+                )
+                for each in ElementTree.fromstring(xml)
+            ]
+        except (ElementTree.ParseError, ValueError, TypeError) as error:
+            raise StorageError(f"The answer of the queue '{self.name}' cannot be read: {error}") from error
 
     async def hide(self, message: StoredMessage, seconds: int) -> None:
         """Makes a message visible after so many seconds. Does nothing where somebody else has received it meanwhile."""
         try:
-            with translated():
-                answer = await self._client.update_message(
-                    message.message_id, pop_receipt=message.pop_receipt, visibility_timeout=seconds
-                )
+            answer = await self._service.send(
+                self._about(message, "PUT", message.pop_receipt, visibilitytimeout=str(seconds))
+            )
         except (Missing, Conflict):
             return
-        message.pop_receipt = answer.pop_receipt or message.pop_receipt
+        message.pop_receipt = answer.headers.get("x-ms-popreceipt", message.pop_receipt)
 
     async def delete(self, message: StoredMessage) -> None:
         """Deletes a message; one that is gone, or in somebody else's hands, is left to them."""
         receipt = message.pop_receipt
         try:
-            await self._delete(message.message_id, receipt)
+            await self._delete(message, receipt)
         except Missing:
             return
         except Conflict:
@@ -109,10 +135,17 @@ class MessageQueue:
 
     async def _delete_once_more(self, message: StoredMessage) -> None:
         try:
-            await self._delete(message.message_id, message.pop_receipt)
+            await self._delete(message, message.pop_receipt)
         except (Missing, Conflict):
             return
 
-    async def _delete(self, message_id: str, receipt: str) -> None:
-        with translated():
-            await self._client.delete_message(message_id, pop_receipt=receipt)
+    async def _delete(self, message: StoredMessage, receipt: str) -> None:
+        await self._service.send(self._about(message, "DELETE", receipt))
+
+    def _about(self, message: StoredMessage, method: str, receipt: str, **query: str) -> Request:
+        path = f"{self.name}/messages/{quote(message.message_id, safe='')}"
+        return Request(method=method, path=path, query={"popreceipt": receipt, **query})
+
+
+def _time(text: str | None) -> datetime | None:
+    return parsedate_to_datetime(text) if text else None

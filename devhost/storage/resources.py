@@ -13,7 +13,8 @@ from devhost.storage.concurrency import call_each
 from devhost.storage.hub_queues import HubQueues
 from devhost.storage.lease_table import LeaseTable
 from devhost.storage.names import HubNames
-from devhost.storage.services import Conflict, Services, translated
+from devhost.storage.refusal import Conflict
+from devhost.storage.services import Services, translated
 
 _NO_OWNER = b"{}"
 

@@ -1,15 +1,19 @@
-"""The clients of the three storage services, and what the services' refusals mean.
+"""The clients of the three storage services: the official SDK's, and those for the requests that run all the time.
 
-Rule of this file: SDK exceptions are translated here and nowhere else; `translated` is put around every request.
+Rule of this file: SDK exceptions are translated here and nowhere else; `translated` is put around every request of the
+SDK. Both kinds of clients share the connections to a service.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import aiohttp
+from azure.core.credentials import AzureNamedKeyCredential, AzureSasCredential
 from azure.core.exceptions import (
     AzureError,
     HttpResponseError,
@@ -34,6 +38,9 @@ from devhost.storage.connection import (
     connection_endpoints,
     credential_of,
 )
+from devhost.storage.refusal import Conflict, Missing, one_line, refusal
+from devhost.storage.service_client import Pause, ServiceClient
+from devhost.storage.signing import IdentitySigner, KeySigner, QueueKeySigner, SignatureSigner, Signer, TableKeySigner
 
 if TYPE_CHECKING:
     from azure.core.credentials_async import AsyncTokenCredential
@@ -42,41 +49,43 @@ _RETRIES = 2
 _RETRY_SECONDS = 1
 _CONNECT_SECONDS = 5
 _READ_SECONDS = 30
-
-
-class Missing(StorageError):
-    """404: the row, message, queue, table or blob is not there."""
-
-
-class Conflict(StorageError):
-    """409 or 412, or a stale pop receipt: it is there already, or it is not what it was when it was read."""
+_KEEP_ALIVE_SECONDS = 4
+_MAX_CONNECTIONS = 64
 
 
 @dataclass(frozen=True, kw_only=True)
 class Services:
-    """One client for each service; each has one pool of connections."""
+    """The official clients, one for each service, and for two services one for what is asked all the time."""
 
     queues: QueueServiceClient
     tables: TableServiceClient
     blobs: BlobServiceClient
+    queue_service: ServiceClient
+    table_service: ServiceClient
     endpoints: Endpoints
 
 
-def default_transport() -> AioHttpTransport:
-    """What requests are sent with; each service has one, with a pool of connections."""
-    return AioHttpTransport(
-        connection_timeout=_CONNECT_SECONDS,
-        read_timeout=_READ_SECONDS,
-        # By default every request looks for proxies in the environment, which costs as much as the request itself.
-        use_env_settings=False,
+def new_session() -> aiohttp.ClientSession:
+    """A pool of connections to one service."""
+    return aiohttp.ClientSession(
+        # The emulator closes what has been idle for five seconds.
+        connector=aiohttp.TCPConnector(limit=_MAX_CONNECTIONS, keepalive_timeout=_KEEP_ALIVE_SECONDS),
+        timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS, sock_read=_READ_SECONDS),
+        cookie_jar=aiohttp.DummyCookieJar(),
     )
 
 
 @asynccontextmanager
 async def open_services(
-    connection: Connection, make_transport: Callable[[], AioHttpTransport] = default_transport
+    connection: Connection,
+    *,
+    new_session: Callable[[], aiohttp.ClientSession] = new_session,
+    pause: Pause = asyncio.sleep,
 ) -> AsyncIterator[Services]:
-    """Clients for the three services, closed at the end of the block. Sends nothing yet."""
+    """Clients for the three services, closed at the end of the block. Sends nothing yet.
+
+    `pause` waits before a request is repeated.
+    """
     async with AsyncExitStack() as stack:
         if isinstance(connection, ConnectionString):
             endpoints = connection_endpoints(connection.text)
@@ -84,24 +93,54 @@ async def open_services(
         else:
             endpoints = connection.endpoints
             credential = await stack.enter_async_context(_identity(connection))
+        queue_session, table_session, blob_session = [await stack.enter_async_context(new_session()) for _ in range(3)]
         yield Services(
             queues=await stack.enter_async_context(
-                QueueServiceClient(endpoints.queue, credential, transport=make_transport(), retry_policy=_retry())
+                QueueServiceClient(
+                    endpoints.queue, credential, transport=_Transport(queue_session, pause), retry_policy=_retry()
+                )
             ),
             tables=await stack.enter_async_context(
                 TableServiceClient(
                     endpoint=endpoints.table,
                     credential=credential,
-                    transport=make_transport(),
+                    transport=_Transport(table_session, pause),
                     retry_total=_RETRIES,
                     retry_backoff_factor=_RETRY_SECONDS / 4,
                 )
             ),
             blobs=await stack.enter_async_context(
-                BlobServiceClient(endpoints.blob, credential, transport=make_transport(), retry_policy=_retry())
+                BlobServiceClient(
+                    endpoints.blob, credential, transport=_Transport(blob_session, pause), retry_policy=_retry()
+                )
+            ),
+            queue_service=ServiceClient(
+                queue_session, endpoints.queue, _signer(credential, QueueKeySigner, endpoints.queue), pause=pause
+            ),
+            table_service=ServiceClient(
+                table_session, endpoints.table, _signer(credential, TableKeySigner, endpoints.table), pause=pause
             ),
             endpoints=endpoints,
         )
+
+
+class _Transport(AioHttpTransport):  # type: ignore[misc]  # untyped in the SDK
+    """What the SDK sends with."""
+
+    def __init__(self, session: aiohttp.ClientSession, pause: Pause) -> None:
+        super().__init__(session=session, session_owner=False)
+        self._pause = pause
+
+    async def sleep(self, duration: float) -> None:
+        await self._pause(duration)
+
+
+def _signer(credential: Any, key_signer: type[KeySigner], endpoint: str) -> Signer:
+    if isinstance(credential, AzureNamedKeyCredential):
+        return key_signer(credential, endpoint)
+    if isinstance(credential, AzureSasCredential):
+        return SignatureSigner(credential)
+    return IdentitySigner(credential)
 
 
 def _identity(connection: IdentityConnection) -> AsyncTokenCredential:
@@ -141,17 +180,8 @@ def translated() -> Iterator[None]:
 
 
 def _of_status(error: HttpResponseError) -> StorageError:
-    status = error.status_code or 0
-    if status == 404:
-        return Missing(_reason(error))
-    if status in (409, 412) or getattr(error, "error_code", None) == "PopReceiptMismatch":
-        return Conflict(_reason(error))
-    if status >= 500 or status in (408, 429):
-        return StorageUnavailable(_reason(error))
-    return StorageError(_reason(error))
+    return refusal(error.status_code or 0, getattr(error, "error_code", None), _reason(error))
 
 
 def _reason(error: AzureError) -> str:
-    # aiohttp names its TLS setting in every failed connection, plain HTTP included.
-    text = str(error.message or error).replace(" ssl:default", "").strip()
-    return text.splitlines()[0] if text else type(error).__name__
+    return one_line(str(error.message or error)) or type(error).__name__

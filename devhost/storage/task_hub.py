@@ -29,6 +29,7 @@ from devhost.engine.ports import (
 )
 from devhost.errors import InstanceExists, StorageError, StorageUnavailable
 from devhost.storage.concurrency import Signal, TaskOwner, call_each
+from devhost.storage.entity_table import EntityTable
 from devhost.storage.history_cache import HistoryCache
 from devhost.storage.history_table import History, HistoryTable
 from devhost.storage.hub_queues import HubQueues
@@ -69,12 +70,21 @@ class AzureStorageTaskHub:
         self._services = services
         self._names = names
         self._payloads = PayloadStore(services.blobs.get_container_client(names.large_messages_container))
-        self._histories = HistoryTable(services.tables.get_table_client(names.history_table), self._payloads, clock)
+        self._histories = HistoryTable(
+            EntityTable(services.table_service, names.history_table),
+            services.tables.get_table_client(names.history_table),
+            self._payloads,
+            clock,
+        )
         self._instances = InstanceTable(
-            services.tables.get_table_client(names.instances_table), self._payloads, clock, names.hub
+            EntityTable(services.table_service, names.instances_table),
+            services.tables.get_table_client(names.instances_table),
+            self._payloads,
+            clock,
+            names.hub,
         )
         self._leases = LeaseTable(services.tables.get_table_client(names.partitions_table))
-        self._queues = HubQueues(services.queues, names, options.partition_count)
+        self._queues = HubQueues(services.queue_service, names, options.partition_count)
         self._outbox = Outbox(self._queues, self._payloads, clock)
         self._cache = HistoryCache()
         self._rewinder = Rewinder(self._histories, self._instances, self._outbox, clock, self._cache.drop)

@@ -5,10 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
 
-from azure.core.exceptions import ServiceRequestError
-from azure.core.pipeline.transport import AioHttpTransport
+from aiohttp import ClientConnectionError, ClientHandlerType, ClientRequest, ClientResponse, ClientSession
 
 from devhost.clock import SystemClock
 from devhost.storage.options import StorageOptions
@@ -40,26 +38,23 @@ class Line:
             self.writes_left -= 1
         return not self.was_cut.is_set()
 
+    async def __call__(self, request: ClientRequest, send: ClientHandlerType) -> ClientResponse:
+        """A middleware of the connections to the storage."""
+        if not self.permits(request.method):
+            raise ClientConnectionError("the line is cut")
+        return await send(request)
 
-class FailingTransport(AioHttpTransport):  # type: ignore[misc]  # untyped in the SDK
-    def __init__(self, line: Line) -> None:
-        super().__init__(use_env_settings=False)
-        self._line = line
 
-    async def send(self, request: Any, **options: Any) -> Any:
-        if not self._line.permits(request.method):
-            raise ServiceRequestError("the line is cut")
-        return await super().send(request, **options)
-
-    async def sleep(self, duration: float) -> None:
-        """The SDK's own waits between attempts, which a test need not sit through."""
-        await asyncio.sleep(0)
+async def _no_pause(seconds: float) -> None:
+    """In place of the waits between attempts, which a test need not sit through."""
 
 
 @asynccontextmanager
 async def open_failing_hub(options: StorageOptions, line: Line) -> AsyncIterator[AzureStorageTaskHub]:
     """A hub whose process is, as far as the storage can tell, dead once the line is cut."""
-    async with open_services(options.connection, lambda: FailingTransport(line)) as services:
+    async with open_services(
+        options.connection, new_session=lambda: ClientSession(middlewares=(line,)), pause=_no_pause
+    ) as services:
         hub = AzureStorageTaskHub(options, SystemClock(), services)
         try:
             yield hub

@@ -6,7 +6,8 @@ import json
 
 import pytest
 
-from devhost.storage.history_table import MAX_TRANSACTION_BYTES, Row, transactions
+from devhost.storage.entity_table import Row
+from devhost.storage.history_table import MAX_TRANSACTION_BYTES, transactions
 
 
 def rows(count: int, text: str = "") -> list[Row]:

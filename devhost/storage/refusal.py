@@ -1,0 +1,31 @@
+"""What the refusals of the storage services mean, whichever client has met them."""
+
+from __future__ import annotations
+
+from devhost.errors import StorageError, StorageUnavailable
+
+
+class Missing(StorageError):
+    """404: the row, message, queue, table or blob is not there."""
+
+
+class Conflict(StorageError):
+    """409 or 412, or a stale pop receipt: it is there already, or it is not what it was when it was read."""
+
+
+def refusal(status: int, code: str | None, reason: str) -> StorageError:
+    """The error for an answer of 400 and above; `code` is that of the service."""
+    if status == 404:
+        return Missing(reason)
+    if status in (409, 412) or code == "PopReceiptMismatch":
+        return Conflict(reason)
+    if status >= 500 or status in (408, 429):
+        return StorageUnavailable(reason)
+    return StorageError(reason)
+
+
+def one_line(text: str) -> str:
+    """What a message says, without the lines that only its service understands."""
+    # aiohttp names its TLS setting in every failed connection, plain HTTP included.
+    lines = text.replace(" ssl:default", "").strip().splitlines()
+    return lines[0] if lines else ""

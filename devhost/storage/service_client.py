@@ -1,0 +1,110 @@
+"""Sends signed requests to one storage service over connections that are kept.
+
+For the few operations that run for every message and every checkpoint. The official SDK takes longer over a request
+than the emulator takes to serve it (docs/performance.md), so it is left to what runs once, such as creating a table.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from urllib.parse import quote
+
+import aiohttp
+from azure.core.exceptions import AzureError
+from yarl import URL
+
+from devhost.errors import StorageError, StorageUnavailable
+from devhost.storage.refusal import one_line, refusal
+from devhost.storage.signing import Request, Signer
+
+# The oldest version that has all that is used here; newer services answer it alike.
+SERVICE_VERSION = "2019-02-02"
+# Between attempts. The first is short: a connection that was closed while idle fails once, and another one does not.
+RETRY_WAITS_SECONDS = (0.1, 1.0)
+
+# What aiohttp would add is either not wanted, or would have to be signed.
+_UNSIGNED_HEADERS = ("Content-Type", "User-Agent", "Accept-Encoding")
+
+_XML_ERROR = re.compile(r"<Code>(.*?)</Code>.*?<Message>(.*?)</Message>", re.DOTALL)
+
+Pause = Callable[[float], Awaitable[None]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What a service has answered, the body complete."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class ServiceClient:
+    """One storage service. `pause` waits between attempts."""
+
+    def __init__(
+        self, session: aiohttp.ClientSession, endpoint: str, signer: Signer, *, pause: Pause = asyncio.sleep
+    ) -> None:
+        self._session = session
+        self._signer = signer
+        self._pause = pause
+        self.endpoint = endpoint
+
+    async def send(self, request: Request) -> Answer:
+        """The answer to a request that is sent up to three times: where an answer is lost, it may have acted twice.
+
+        Raises:
+            Missing, Conflict: for the caller within this package.
+            StorageUnavailable: no answer, a 5xx, or too many requests.
+            StorageError: any other refusal.
+        """
+        for wait in RETRY_WAITS_SECONDS:
+            try:
+                return await self._attempt(request)
+            except StorageUnavailable:
+                await self._pause(wait)
+        return await self._attempt(request)
+
+    async def _attempt(self, request: Request) -> Answer:
+        request.headers["x-ms-version"] = SERVICE_VERSION
+        try:
+            await self._signer.sign(request)
+            async with self._session.request(
+                request.method,
+                self._url(request),
+                headers=request.headers,
+                data=request.body or None,
+                skip_auto_headers=_UNSIGNED_HEADERS,
+            ) as response:
+                answer = Answer(status=response.status, headers=response.headers, body=await response.read())
+        except (aiohttp.ClientError, asyncio.TimeoutError, OSError) as error:
+            raise StorageUnavailable(one_line(str(error)) or type(error).__name__) from error
+        except AzureError as error:
+            raise StorageError(one_line(str(error))) from error  # the identity gives no token
+        if answer.status >= 400:
+            raise refusal_of(answer)
+        return answer
+
+    def _url(self, request: Request) -> URL:
+        query = "&".join(f"{name}={quote(value, safe='')}" for name, value in request.query.items())
+        return URL(f"{self.endpoint}/{request.path}{'?' if query else ''}{query}", encoded=True)
+
+
+def refusal_of(answer: Answer) -> StorageError:
+    """The error that an answer of 400 and above stands for, in XML as in JSON."""
+    code, text = _code_and_text(answer.body.decode("utf-8", "replace"))
+    return refusal(answer.status, answer.headers.get("x-ms-error-code", code), one_line(text) or str(answer.status))
+
+
+def _code_and_text(body: str) -> tuple[str, str]:
+    if found := _XML_ERROR.search(body):
+        return found[1], found[2]
+    with suppress(ValueError, KeyError, TypeError):
+        error = json.loads(body)["odata.error"]
+        return str(error["code"]), str(error["message"]["value"])
+    return "", body
