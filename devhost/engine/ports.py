@@ -23,7 +23,7 @@ class ReceivedMessage:
     """A message in hand.
 
     `message_id` names the stored message: the same one delivered twice has the same id. `dequeue_count` counts its
-    deliveries, this one included.
+    deliveries, this one included; a first one that never left the process of its sender may be missing in later counts.
     """
 
     message_id: str

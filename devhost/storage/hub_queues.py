@@ -55,6 +55,15 @@ class HubQueues:
         if listener := self._listeners.get(queue.name):
             listener.notify(delay_seconds)
 
+    def listener_that_takes_over(self, queue: MessageQueue) -> QueueListener | None:
+        """The listener to hand a message over to that is about to be sent; None where it has to go by the queue."""
+        listener = self._listeners.get(queue.name)
+        return listener if listener and listener.takes_over else None
+
+    def notice_room(self, queue: MessageQueue) -> None:
+        if listener := self._listeners.get(queue.name):
+            listener.notice_room()
+
     async def hide(self, stored: StoredMessage, seconds: int) -> None:
         """Makes a message come again after so many seconds, to this host if it is still the one that listens."""
         await stored.queue.hide(stored, seconds)
@@ -77,6 +86,6 @@ class HubQueues:
 
     async def _try_to_release(self, stored: StoredMessage) -> None:
         try:
-            await stored.queue.hide(stored, 0)
+            await self.hide(stored, 0)
         except StorageError as error:
             _log.warning("Message %s of queue '%s' stays invisible: %s", stored.message_id, stored.queue.name, error)

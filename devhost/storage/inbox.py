@@ -7,16 +7,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from datetime import datetime, timezone
+from typing import Any
 
 from devhost.clock import Clock
 from devhost.core.history import ExecutionStarted
+from devhost.core.messages import TaskMessage
 from devhost.errors import PoisonMessage, StorageError, StorageUnavailable
 from devhost.storage.concurrency import call_each
 from devhost.storage.hub_queues import HubQueues
 from devhost.storage.instance_table import InstanceTable
 from devhost.storage.message_json import Envelope, envelope_from_text
+from devhost.storage.options import StorageOptions
 from devhost.storage.payloads import PayloadStore
 from devhost.storage.queues import StoredMessage, whole_delay
 from devhost.storage.sessions import HeldMessage, Sessions
@@ -81,6 +84,8 @@ class ControlInbox:
         instances: InstanceTable,
         clock: Clock,
         on_change: Callable[[], None],
+        spawn: Callable[[Coroutine[Any, Any, None], str], object],
+        options: StorageOptions,
     ) -> None:
         self._reader = reader
         self._queues = queues
@@ -88,12 +93,19 @@ class ControlInbox:
         self._instances = instances
         self._clock = clock
         self._on_change = on_change
+        self._spawn = spawn
+        self._options = options
         self._early: dict[HeldMessage, asyncio.TimerHandle] = {}
         self._unconfirmed_starts: dict[str, asyncio.Event] = {}
 
     @property
-    def message_count(self) -> int:
-        return self._sessions.message_count + len(self._early)
+    def has_room(self) -> bool:
+        message_count = self._sessions.message_count + len(self._early)
+        return message_count < self._options.control_queue_buffer_threshold
+
+    @property
+    def wanted(self) -> int:
+        return self._options.control_queue_batch_size if self.has_room else 0
 
     def expect_confirmation(self, execution_id: str) -> asyncio.Event:
         """A client of this process is about to send this start and sets the event when it has written its row."""
@@ -111,6 +123,16 @@ class ControlInbox:
         accepted = await call_each(self._accept, held)
         for each in (each for each in accepted if each):
             self._hand_over(each)
+
+    def take_over(self, held: HeldMessage) -> None:
+        if _is_client_start(held.message):
+            self._spawn(self._take_over_start(held), "confirm a start")
+        else:
+            self._hand_over(held)
+
+    async def _take_over_start(self, held: HeldMessage) -> None:
+        if await self._accept(held):
+            self._hand_over(held)
 
     async def _accept(self, held: HeldMessage) -> HeldMessage | None:
         """The message if it is to be handed over now, else None; then its fate is stored already."""
@@ -173,6 +195,11 @@ class ControlInbox:
         for held in removed:
             self._early.pop(held).cancel()
         return removed
+
+
+def _is_client_start(message: TaskMessage) -> bool:
+    """A start that counts only once its client has written the record of the instance."""
+    return isinstance(message.event, ExecutionStarted) and message.event.parent_instance is None
 
 
 def _stored_order(held: HeldMessage) -> tuple[datetime, int]:

@@ -1,7 +1,8 @@
 """The loop that receives from one queue: asks more and more seldom while it is empty, and at once when woken.
 
-Mirrors the polling of DurableTask.AzureStorage (BackoffPollingHelper). Every message that this host sends wakes the
-listener itself, so a local round trip never waits for a poll.
+Mirrors the polling of DurableTask.AzureStorage (BackoffPollingHelper). A message that this host sends to itself need
+not be asked for: it is stored out of everybody's sight and handed over at once, as if it had been received. Where it is
+to wait behind others it is left in the queue, and wakes the listener.
 """
 
 from __future__ import annotations
@@ -9,10 +10,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Callable
+from typing import Protocol
 
 from devhost.errors import StorageError
 from devhost.storage.queues import MAX_MESSAGES_PER_GET, MessageQueue, StoredMessage
+from devhost.storage.sessions import HeldMessage
 
 FIRST_WAIT_SECONDS = 0.05
 FULL_BUFFER_WAIT_SECONDS = 1.0
@@ -28,42 +30,71 @@ def poll_wait_seconds(empty_answers: int, longest_seconds: float, jitter: float)
     return min(FIRST_WAIT_SECONDS + doubled * jitter, longest_seconds)
 
 
-class QueueListener:
-    """Receives from a queue until stopped.
+class Inbox(Protocol):
+    """What takes over the messages of a queue."""
 
-    `wanted` says how many messages may be received now; while it is 0 nothing is asked for. `receive` takes over
-    what has come.
-    """
+    @property
+    def wanted(self) -> int:
+        """How many messages may be received now; while it is 0 nothing is asked for."""
+
+    @property
+    def has_room(self) -> bool:
+        """Whether a message that this host sends to itself may come at once."""
+
+    async def receive(self, messages: list[StoredMessage]) -> None:
+        """Takes over what the queue has handed out."""
+
+    def take_over(self, held: HeldMessage) -> None:
+        """Takes over what this host has just stored."""
+
+
+class QueueListener:
+    """Receives from a queue until stopped."""
 
     def __init__(
-        self,
-        queue: MessageQueue,
-        receive: Callable[[list[StoredMessage]], Awaitable[None]],
-        wanted: Callable[[], int],
-        *,
-        visibility_seconds: int,
-        longest_wait_seconds: float,
+        self, queue: MessageQueue, inbox: Inbox, *, visibility_seconds: int, longest_wait_seconds: float
     ) -> None:
         self.queue = queue
-        self._receive = receive
-        self._wanted = wanted
-        self._visibility_seconds = visibility_seconds
+        self.visibility_seconds = visibility_seconds
+        self._inbox = inbox
         self._longest_wait_seconds = longest_wait_seconds
         self._woken = asyncio.Event()
         self._timers: set[asyncio.TimerHandle] = set()
+        # Nothing is known to wait in the queue. Messages that are handed over while something does would overtake it.
+        self._is_caught_up = False
         self._is_stopping = False
+
+    @property
+    def takes_over(self) -> bool:
+        """Whether a message that is sent now may be handed over instead of waiting in the queue."""
+        return self._is_caught_up and not self._is_stopping and self._inbox.has_room
+
+    def hand_over(self, held: HeldMessage) -> bool:
+        """Hands over a message that was stored out of sight; False where the listener has been stopped meanwhile."""
+        if not self._is_stopping:
+            self._inbox.take_over(held)
+        return not self._is_stopping
+
+    def notice_room(self) -> None:
+        """More is wanted: asks, if something is known to wait in the queue."""
+        if not self._is_caught_up:
+            self._woken.set()
 
     def notify(self, delay_seconds: float = 0) -> None:
         """There is, or will be after the delay, a message worth asking for."""
         if not delay_seconds:
-            self._woken.set()
+            self._notify()
         elif not self._is_stopping:
             self._notify_later(delay_seconds)
+
+    def _notify(self) -> None:
+        self._is_caught_up = False
+        self._woken.set()
 
     def _notify_later(self, delay_seconds: float) -> None:
         def wake() -> None:
             self._timers.discard(timer)
-            self._woken.set()
+            self._notify()
 
         timer = asyncio.get_running_loop().call_later(delay_seconds, wake)
         self._timers.add(timer)
@@ -81,7 +112,7 @@ class QueueListener:
         while not self._is_stopping:
             # Cleared before asking: what is sent during the request wakes the wait that follows it.
             self._woken.clear()
-            count = min(self._wanted(), MAX_MESSAGES_PER_GET)
+            count = min(self._inbox.wanted, MAX_MESSAGES_PER_GET)
             if count <= 0:
                 await self._wait(FULL_BUFFER_WAIT_SECONDS)
                 continue
@@ -95,12 +126,13 @@ class QueueListener:
 
     async def _get(self, count: int) -> bool:
         try:
-            messages = await self.queue.get(count, visibility_seconds=self._visibility_seconds)
+            messages = await self.queue.get(count, visibility_seconds=self.visibility_seconds)
         except StorageError as error:
             _log.warning("The queue '%s' cannot be read: %s", self.queue.name, error)
             return False
+        self._is_caught_up = len(messages) < count and not self._woken.is_set()
         if messages:
-            await self._receive(messages)
+            await self._inbox.receive(messages)
         return bool(messages)
 
     async def _wait(self, seconds: float) -> bool:

@@ -1,5 +1,7 @@
 """Messages on their way into queues: numbered, offloaded where they are too large, delayed where they are not due.
 
+What this host is going to receive itself is handed over to its listener as soon as it is stored.
+
 Mirrors the sending half of DurableTask.AzureStorage.MessageManager.
 """
 
@@ -17,10 +19,11 @@ from devhost.storage.message_json import MAX_QUEUE_TEXT_BYTES, envelope_to_text,
 from devhost.storage.names import message_blob
 from devhost.storage.payloads import PayloadStore
 from devhost.storage.queues import whole_delay
+from devhost.storage.sessions import HeldMessage
 
 
 class Outbox:
-    """Sends messages and wakes whoever listens to their queues in this process."""
+    """Sends messages, and hands them to whoever listens to their queues in this process, or wakes it."""
 
     def __init__(self, queues: HubQueues, payloads: PayloadStore, clock: Clock) -> None:
         self._queues = queues
@@ -45,11 +48,22 @@ class Outbox:
             blob = message_blob(message.target.instance_id, activity_id, message.event.type_name)
             await self._payloads.upload(blob, text)
             text = wrapper_to_text(blob)
+        await self._store(text, message, sequence_number)
+        return blob
+
+    async def _store(self, text: str, message: TaskMessage, sequence_number: int) -> None:
         queue = self._queues.queue_for(message)
         delay_seconds = self._delay_seconds(message)
-        await queue.put(text, delay_seconds=delay_seconds)
-        self._queues.notify(queue, delay_seconds)
-        return blob
+        listener = None if delay_seconds else self._queues.listener_that_takes_over(queue)
+        if listener is None:
+            await queue.put(text, delay_seconds=delay_seconds)
+            self._queues.notify(queue, delay_seconds)
+            return
+        # A crash from here on leaves the message where it is, to come into sight when its time is over.
+        stored = await queue.put(text, delay_seconds=listener.visibility_seconds)
+        held = HeldMessage(stored=stored, message=message, sequence_number=sequence_number)
+        if not listener.hand_over(held):
+            await self._queues.release([stored])
 
     def _delay_seconds(self, message: TaskMessage) -> int:
         if message.due_at is None:

@@ -41,7 +41,6 @@ class Receiver:
         self._work_items = work_items
         self._tasks = tasks
         self._on_hand_over = on_hand_over
-        self._is_full = False
         self._running: dict[str, tuple[QueueListener, asyncio.Task[None]]] = {}
 
     def listen(self, partition: str) -> None:
@@ -52,8 +51,7 @@ class Receiver:
         self._run(
             QueueListener(
                 self._queues.queue(partition),
-                self._control.receive,
-                self._control_messages_wanted,
+                self._control,
                 visibility_seconds=self._options.control_queue_visibility_seconds,
                 longest_wait_seconds=self._options.max_polling_interval_seconds,
             )
@@ -71,10 +69,10 @@ class Receiver:
             await self.cease(partition)
 
     def notice_room(self) -> None:
-        """Some messages are out of the way: lets listeners go on that wait for room."""
-        if self._is_full and self._control_messages_wanted():
+        """Some control messages are out of the way: lets listeners go on that wait for room."""
+        if self._control.has_room:
             for listener, _ in self._running.values():
-                listener.notify()
+                listener.notice_room()
 
     def is_idle(self, partition: str) -> bool:
         return self._sessions.is_idle(partition)
@@ -83,8 +81,7 @@ class Receiver:
         self._run(
             QueueListener(
                 self._queues.work_items,
-                self._work_items.receive,
-                lambda: self._work_items.wanted,
+                self._work_items,
                 visibility_seconds=self._options.work_item_visibility_seconds,
                 longest_wait_seconds=self._options.max_polling_interval_seconds,
             )
@@ -93,10 +90,6 @@ class Receiver:
     async def cease_work_items(self) -> None:
         await self._end(self._queues.work_items.name)
         await self._queues.release(held.stored for held in self._work_items.remove_waiting())
-
-    def _control_messages_wanted(self) -> int:
-        self._is_full = self._control.message_count >= self._options.control_queue_buffer_threshold
-        return 0 if self._is_full else self._options.control_queue_batch_size
 
     def _run(self, listener: QueueListener) -> None:
         name = listener.queue.name

@@ -92,7 +92,16 @@ class AzureStorageTaskHub:
         self._changed = Signal()
         self._tasks = TaskOwner(self._background_failed)
         reader = MessageReader(self._payloads, self._queues)
-        self._control = ControlInbox(reader, self._queues, self._sessions, self._instances, clock, self._changed.notify)
+        self._control = ControlInbox(
+            reader,
+            self._queues,
+            self._sessions,
+            self._instances,
+            clock,
+            self._changed.notify,
+            self._tasks.spawn,
+            options,
+        )
         self._work_items = WorkItemInbox(reader, self._queues.release, self._tasks.spawn)
         self._receiver = Receiver(
             options, self._queues, self._sessions, self._control, self._work_items, self._tasks, self._cache.clear
@@ -261,7 +270,7 @@ class AzureStorageTaskHub:
     async def fetch_activity(self) -> ActivityWorkItem:
         self._tasks.check()
         taken = self._work_items.take()
-        self._queues.notify(self._queues.work_items)
+        self._queues.notice_room(self._queues.work_items)
         return ActivityWorkItem(received=(await taken).received)
 
     async def complete_activity(self, item: ActivityWorkItem, reply: TaskMessage) -> None:

@@ -20,6 +20,7 @@ LARGEST_BATCH = 16
 QUICK_SECONDS = 0.25
 SLOW_SECONDS = 1.0
 LONGEST_HOLD_SECONDS = 2.0
+MAX_BUFFERED = 256
 
 
 class BatchSize:
@@ -60,7 +61,8 @@ class WorkItemInbox:
         self._batch_size = BatchSize()
         self._received_at: float | None = None
         self._callers: deque[asyncio.Future[HeldMessage]] = deque()
-        self._buffer: deque[HeldMessage] = deque()
+        # In the order in which they came; keyed by message id.
+        self._buffer: dict[str, HeldMessage] = {}
         self._held: dict[str, HeldMessage] = {}
 
     @property
@@ -69,10 +71,14 @@ class WorkItemInbox:
         waiting = sum(not caller.done() for caller in self._callers)
         return max(waiting, self._batch_size.value) if waiting else 0
 
+    @property
+    def has_room(self) -> bool:
+        return len(self._buffer) < MAX_BUFFERED
+
     async def take(self) -> HeldMessage:
         """Waits for the next request."""
         if self._buffer:
-            return self._buffer.popleft()
+            return self._buffer.pop(next(iter(self._buffer)))
         loop = asyncio.get_running_loop()
         if self._received_at is not None:
             self._batch_size.used_up(loop.time() - self._received_at)
@@ -92,20 +98,23 @@ class WorkItemInbox:
             if held:
                 self._held[held.stored.message_id] = held
                 self._hand_over(held)
-        loop = asyncio.get_running_loop()
-        self._received_at = loop.time()
-        if self._buffer:
-            loop.call_later(self._longest_hold_seconds, self._give_back, tuple(self._buffer))
+        self._received_at = asyncio.get_running_loop().time()
 
-    def _give_back(self, candidates: tuple[HeldMessage, ...]) -> None:
-        stale = [held for held in candidates if held in self._buffer]
-        if not stale:
+    def take_over(self, held: HeldMessage) -> None:
+        self._held[held.stored.message_id] = held
+        self._hand_over(held)
+
+    def _buffer_for_a_while(self, held: HeldMessage) -> None:
+        self._buffer[held.stored.message_id] = held
+        asyncio.get_running_loop().call_later(self._longest_hold_seconds, self._give_back, held)
+
+    def _give_back(self, held: HeldMessage) -> None:
+        if self._buffer.get(held.stored.message_id) is not held:
             return
-        for held in stale:
-            self._buffer.remove(held)
-            self.finish(held.stored.message_id)
+        del self._buffer[held.stored.message_id]
+        self.finish(held.stored.message_id)
         self._batch_size.not_used_up()
-        self._spawn(self._release([held.stored for held in stale]), "give activity requests back")
+        self._spawn(self._release([held.stored]), "give an activity request back")
 
     def held(self, message_id: str) -> HeldMessage:
         """The request that was taken under this id and not finished."""
@@ -124,7 +133,7 @@ class WorkItemInbox:
 
     def remove_waiting(self) -> list[HeldMessage]:
         """Forgets, and returns, what was not handed out."""
-        removed = list(self._buffer)
+        removed = list(self._buffer.values())
         self._buffer.clear()
         for held in removed:
             self.finish(held.stored.message_id)
@@ -143,4 +152,4 @@ class WorkItemInbox:
             if not caller.done():
                 caller.set_result(held)
                 return
-        self._buffer.append(held)
+        self._buffer_for_a_while(held)

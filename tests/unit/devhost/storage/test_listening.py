@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import cast
 
 import pytest
@@ -10,6 +12,7 @@ import pytest
 from devhost.errors import StorageUnavailable
 from devhost.storage.listening import QueueListener, poll_wait_seconds
 from devhost.storage.queues import MAX_DELAY_SECONDS, MessageQueue, StoredMessage, back_off_seconds, whole_delay
+from devhost.storage.sessions import HeldMessage
 from tests.eventually import eventually
 
 
@@ -46,47 +49,99 @@ class ScriptedQueue:
         return answer
 
 
-def listener(queue: ScriptedQueue, received: list[object], *, wanted: int = 32) -> QueueListener:
-    async def receive(messages: list[StoredMessage]) -> None:
-        received.extend(messages)
+class Collecting:
+    """Takes over whatever comes."""
 
-    return QueueListener(
-        cast(MessageQueue, queue), receive, lambda: wanted, visibility_seconds=300, longest_wait_seconds=3600
-    )
+    def __init__(self, *, wanted: int = 32, has_room: bool = True) -> None:
+        self.wanted = wanted
+        self.has_room = has_room
+        self.received: list[object] = []
+
+    async def receive(self, messages: list[StoredMessage]) -> None:
+        self.received.extend(messages)
+
+    def take_over(self, held: HeldMessage) -> None:
+        self.received.append(held)
+
+
+def listener(queue: ScriptedQueue, inbox: Collecting) -> QueueListener:
+    return QueueListener(cast(MessageQueue, queue), inbox, visibility_seconds=300, longest_wait_seconds=3600)
+
+
+@asynccontextmanager
+async def listening(queue: ScriptedQueue, inbox: Collecting) -> AsyncIterator[QueueListener]:
+    running = listener(queue, inbox)
+    task = asyncio.create_task(running.run())
+    yield running
+    running.stop()
+    await asyncio.wait_for(task, 5)
 
 
 async def test_a_listener_outlives_a_storage_that_is_away() -> None:
-    queue = ScriptedQueue(StorageUnavailable("refused"), ["a"])
-    received: list[object] = []
-    listening = listener(queue, received)
-    task = asyncio.create_task(listening.run())
-    assert await eventually(lambda: received == ["a"])
-    listening.stop()
-    await asyncio.wait_for(task, 5)
+    inbox = Collecting()
+    async with listening(ScriptedQueue(StorageUnavailable("refused"), ["a"]), inbox):
+        assert await eventually(lambda: inbox.received == ["a"])
 
 
 async def test_a_listener_that_waits_long_is_woken_by_what_is_sent() -> None:
     queue = ScriptedQueue(*[[]] * 12, ["a"])
-    received: list[object] = []
-    listening = listener(queue, received)
-    task = asyncio.create_task(listening.run())
-    for asked in range(1, 13):
-        await eventually(lambda asked=asked: queue.asked >= asked)  # type: ignore[misc]
-        listening.notify()
-    assert await eventually(lambda: received == ["a"])
-    listening.notify(0.01)
-    before = queue.asked
-    await eventually(lambda: queue.asked > before)
-    listening.stop()
-    await asyncio.wait_for(task, 5)
+    inbox = Collecting()
+    async with listening(queue, inbox) as running:
+        for asked in range(1, 13):
+            await eventually(lambda asked=asked: queue.asked >= asked)  # type: ignore[misc]
+            running.notify()
+        assert await eventually(lambda: inbox.received == ["a"])
+        running.notify(0.01)
+        before = queue.asked
+        assert await eventually(lambda: queue.asked > before)
 
 
 async def test_a_listener_asks_for_nothing_while_nothing_is_wanted() -> None:
     queue = ScriptedQueue(["a"])
-    listening = listener(queue, [], wanted=0)
-    task = asyncio.create_task(listening.run())
-    listening.notify()
-    await asyncio.sleep(0)
-    listening.stop()
-    await asyncio.wait_for(task, 5)
+    async with listening(queue, Collecting(wanted=0)) as running:
+        running.notify()
+        await asyncio.sleep(0)
     assert queue.asked == 0
+
+
+HELD = cast(HeldMessage, object())
+
+
+async def test_a_message_is_handed_over_once_the_queue_is_known_to_be_empty() -> None:
+    inbox = Collecting()
+    running = listener(ScriptedQueue(), inbox)
+    assert not running.takes_over
+    async with listening(ScriptedQueue(["a"]), inbox) as running:
+        assert await eventually(lambda: running.takes_over)
+        assert running.hand_over(HELD)
+    assert inbox.received == ["a", HELD]
+
+
+async def test_a_message_does_not_overtake_one_that_waits_in_the_queue() -> None:
+    queue = ScriptedQueue([], ["a"])
+    async with listening(queue, inbox := Collecting()) as running:
+        assert await eventually(lambda: running.takes_over)
+        running.notify()
+        assert not running.takes_over
+        assert await eventually(lambda: running.takes_over)
+    assert inbox.received == ["a"]
+
+
+async def test_a_full_answer_leaves_it_open_whether_more_waits() -> None:
+    queue = ScriptedQueue(["a"] * 32)
+    async with listening(queue, inbox := Collecting()) as running:
+        assert await eventually(lambda: running.takes_over)
+        assert queue.asked >= 2
+    assert len(inbox.received) == 32
+
+
+async def test_a_message_is_not_handed_over_without_room_or_after_the_end() -> None:
+    inbox = Collecting()
+    async with listening(ScriptedQueue(), inbox) as running:
+        assert await eventually(lambda: running.takes_over)
+        inbox.has_room = False
+        assert not running.takes_over
+        inbox.has_room = True
+    assert not running.takes_over
+    assert not running.hand_over(HELD)
+    assert inbox.received == []

@@ -13,7 +13,7 @@ from devhost.core.messages import TaskMessage
 from devhost.storage.inbox import MessageReader
 from devhost.storage.queues import MessageQueue, StoredMessage
 from devhost.storage.sessions import HeldMessage
-from devhost.storage.work_items import LARGEST_BATCH, BatchSize, WorkItemInbox
+from devhost.storage.work_items import LARGEST_BATCH, MAX_BUFFERED, BatchSize, WorkItemInbox
 from tests.eventually import eventually
 from tests.hubs import build
 
@@ -118,6 +118,33 @@ async def test_what_is_not_begun_soon_goes_back_and_the_next_batch_is_small(
     await asyncio.gather(*callers)
     assert await eventually(lambda: released.ids == ["2", "3"])
     assert inbox.remove_waiting() == []
+
+
+def held(message_id: str) -> HeldMessage:
+    return HeldMessage(stored=stored(message_id), message=REQUEST)
+
+
+async def test_a_request_that_is_handed_over_goes_to_who_waits_and_else_to_who_comes(inbox: WorkItemInbox) -> None:
+    (caller,) = await waiting(inbox, 1)
+    inbox.take_over(held("1"))
+    assert (await caller).stored.message_id == "1"
+    inbox.take_over(held("2"))
+    assert (await inbox.take()).stored.message_id == "2"
+    assert inbox.held("2").stored.message_id == "2"
+
+
+async def test_what_is_handed_over_and_not_begun_soon_goes_back(released: Released) -> None:
+    inbox = WorkItemInbox(cast(MessageReader, Reader()), released.release, released.spawn, longest_hold_seconds=0.01)
+    inbox.take_over(held("1"))
+    assert await eventually(lambda: released.ids == ["1"])
+    assert inbox.remove_waiting() == []
+
+
+async def test_no_more_is_handed_over_than_can_be_begun_soon(inbox: WorkItemInbox) -> None:
+    for number in range(MAX_BUFFERED):
+        assert inbox.has_room
+        inbox.take_over(held(str(number)))
+    assert not inbox.has_room
 
 
 async def test_a_failure_is_told_to_all_who_wait(inbox: WorkItemInbox) -> None:
