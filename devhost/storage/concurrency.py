@@ -1,11 +1,12 @@
-"""Small pieces of asyncio that the hub is built of: bounded parallel calls, a signal, and owned tasks."""
+"""Small pieces of asyncio that the hub is built of: bounded parallel calls, callers that wait, and owned tasks."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -35,18 +36,49 @@ async def call_each(
     return results  # type: ignore[return-value]  # the exceptions among them were raised
 
 
-class Signal:
-    """Wakes all who wait. Nothing is lost where a check and the wait that follows it have no `await` in between."""
+class Callers(Generic[T]):
+    """Those who wait for something, in the order in which they came.
 
-    def __init__(self) -> None:
-        self._event = asyncio.Event()
+    `take_back` gets what was handed to a caller that was cancelled at that moment.
+    """
 
-    def notify(self) -> None:
-        self._event.set()
-        self._event = asyncio.Event()
+    def __init__(self, take_back: Callable[[T], None]) -> None:
+        self._take_back = take_back
+        self._waiting: deque[asyncio.Future[T]] = deque()
 
-    async def wait(self) -> None:
-        await self._event.wait()
+    @property
+    def count(self) -> int:
+        return sum(not caller.done() for caller in self._waiting)
+
+    async def wait(self) -> T:
+        """Waits for what `hand` gives.
+
+        Raises whatever `fail` was told.
+        """
+        caller: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._waiting.append(caller)
+        try:
+            return await caller
+        except asyncio.CancelledError:
+            if caller.done() and not caller.cancelled() and caller.exception() is None:
+                self._take_back(caller.result())
+            raise
+
+    def hand(self, thing: T) -> bool:
+        """Gives a thing to who waits longest; False where nobody does."""
+        while self._waiting:
+            caller = self._waiting.popleft()
+            if not caller.done():
+                caller.set_result(thing)
+                return True
+        return False
+
+    def fail(self, error: BaseException) -> None:
+        """Tells all callers that nothing will come any more."""
+        while self._waiting:
+            caller = self._waiting.popleft()
+            if not caller.done():
+                caller.set_exception(error)
 
 
 class TaskOwner:

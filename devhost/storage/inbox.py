@@ -20,6 +20,7 @@ from devhost.storage.hub_queues import HubQueues
 from devhost.storage.instance_table import InstanceTable
 from devhost.storage.message_json import Envelope, envelope_from_text
 from devhost.storage.options import StorageOptions
+from devhost.storage.pacing import Pace
 from devhost.storage.payloads import PayloadStore
 from devhost.storage.queues import StoredMessage, whole_delay
 from devhost.storage.sessions import HeldMessage, Sessions
@@ -83,6 +84,7 @@ class ControlInbox:
         sessions: Sessions,
         instances: InstanceTable,
         clock: Clock,
+        pace: Pace,
         on_change: Callable[[], None],
         spawn: Callable[[Coroutine[Any, Any, None], str], object],
         options: StorageOptions,
@@ -92,6 +94,7 @@ class ControlInbox:
         self._sessions = sessions
         self._instances = instances
         self._clock = clock
+        self._pace = pace
         self._on_change = on_change
         self._spawn = spawn
         self._options = options
@@ -179,6 +182,7 @@ class ControlInbox:
     def _hand_over(self, held: HeldMessage) -> None:
         early_seconds = self._early_seconds(held)
         if early_seconds <= 0:
+            self._pace.received(held.message)
             self._sessions.add(held)
             self._on_change()
             return

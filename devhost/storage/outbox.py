@@ -17,6 +17,7 @@ from devhost.storage.concurrency import call_each
 from devhost.storage.hub_queues import HubQueues
 from devhost.storage.message_json import MAX_QUEUE_TEXT_BYTES, envelope_to_text, wrapper_to_text
 from devhost.storage.names import message_blob
+from devhost.storage.pacing import Pace
 from devhost.storage.payloads import PayloadStore
 from devhost.storage.queues import whole_delay
 from devhost.storage.sessions import HeldMessage
@@ -25,10 +26,11 @@ from devhost.storage.sessions import HeldMessage
 class Outbox:
     """Sends messages, and hands them to whoever listens to their queues in this process, or wakes it."""
 
-    def __init__(self, queues: HubQueues, payloads: PayloadStore, clock: Clock) -> None:
+    def __init__(self, queues: HubQueues, payloads: PayloadStore, clock: Clock, pace: Pace) -> None:
         self._queues = queues
         self._payloads = payloads
         self._clock = clock
+        self._pace = pace
         self._sequence_numbers = itertools.count(1)
 
     async def send(self, message: TaskMessage) -> str | None:
@@ -52,6 +54,7 @@ class Outbox:
         return blob
 
     async def _store(self, text: str, message: TaskMessage, sequence_number: int) -> None:
+        self._pace.sent(message)
         queue = self._queues.queue_for(message)
         delay_seconds = self._delay_seconds(message)
         listener = None if delay_seconds else self._queues.listener_that_takes_over(queue)

@@ -6,7 +6,7 @@ Plain data, no I/O. Mirrors DurableTask.AzureStorage.OrchestrationSessionManager
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from devhost.core.history import ExecutionStarted
@@ -47,6 +47,16 @@ class Batch:
     messages: list[HeldMessage] = field(default_factory=list)
     sentinel_etag: str | None = None
 
+    @property
+    def begins_execution(self) -> bool:
+        return any(isinstance(held.message.event, ExecutionStarted) for held in self.messages)
+
+    @property
+    def is_child(self) -> bool:
+        return any(
+            isinstance(e := held.message.event, ExecutionStarted) and e.parent_instance for held in self.messages
+        )
+
     def takes(self, message: TaskMessage) -> bool:
         if isinstance(message.event, ExecutionStarted):
             return False
@@ -59,16 +69,17 @@ class Batch:
 
 
 class Sessions:
-    """All control messages that this host holds."""
+    """All control messages that this host holds; `now` is a clock in seconds that never steps."""
 
-    def __init__(self) -> None:
+    def __init__(self, now: Callable[[], float]) -> None:
+        self._now = now
         self._held: dict[tuple[str, str], HeldMessage] = {}
         self._waiting: dict[str, deque[Batch]] = {}
         self._out: dict[str, Batch] = {}
         # Messages that have to wait for something else of their instance, in the order in which they came.
         self._kept: dict[str, list[HeldMessage]] = {}
-        # Instances with a waiting batch and none out, in the order in which they came to be so.
-        self._ready: dict[str, None] = {}
+        # Instances with a waiting batch and none out, and since when, in that order.
+        self._ready: dict[str, float] = {}
 
     @property
     def message_count(self) -> int:
@@ -97,10 +108,12 @@ class Sessions:
         known.stored.replace_by(stored)
         return True
 
-    def take(self) -> Batch | None:
-        """The batch that waits longest among the instances that are not out; it is out from now on."""
-        instance_id = next(iter(self._ready), None)
-        if instance_id is None:
+    def take(self, is_due: Callable[[Batch, float], bool] = lambda batch, ready_at: True) -> Batch | None:
+        """The batch that waits longest of those that are due, its instance not out; it is out from now on."""
+        for instance_id, ready_at in self._ready.items():
+            if is_due(self._waiting[instance_id][0], ready_at):
+                break
+        else:
             return None
         del self._ready[instance_id]
         batch = self._waiting[instance_id].popleft()
@@ -112,7 +125,7 @@ class Sessions:
     def absorb(self, batch: Batch) -> None:
         """Adds to a batch that is out what has come since for the same execution."""
         batches = self._waiting.get(batch.instance_id)
-        while batches and not _starts(batches[0]) and batches[0].execution_id in (None, batch.execution_id):
+        while batches and not batches[0].begins_execution and batches[0].execution_id in (None, batch.execution_id):
             for held in batches.popleft().messages:
                 batch.add(held)
         self._drop_if_empty(batch.instance_id)
@@ -167,13 +180,9 @@ class Sessions:
 
     def _make_ready(self, instance_id: str) -> None:
         if instance_id not in self._out:
-            self._ready.setdefault(instance_id)
+            self._ready.setdefault(instance_id, self._now())
 
     def _drop_if_empty(self, instance_id: str) -> None:
         if not self._waiting.get(instance_id):
             self._waiting.pop(instance_id, None)
             self._ready.pop(instance_id, None)
-
-
-def _starts(batch: Batch) -> bool:
-    return any(isinstance(held.message.event, ExecutionStarted) for held in batch.messages)

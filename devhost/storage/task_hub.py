@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 
@@ -28,7 +29,7 @@ from devhost.engine.ports import (
     ReceivedMessage,
 )
 from devhost.errors import InstanceExists, StorageError, StorageUnavailable
-from devhost.storage.concurrency import Signal, TaskOwner, call_each
+from devhost.storage.concurrency import Callers, TaskOwner, call_each
 from devhost.storage.entity_table import EntityTable
 from devhost.storage.history_cache import HistoryCache
 from devhost.storage.history_table import History, HistoryTable
@@ -39,6 +40,7 @@ from devhost.storage.lease_table import LeaseTable
 from devhost.storage.names import HubNames, escape_key
 from devhost.storage.options import StorageOptions
 from devhost.storage.outbox import Outbox
+from devhost.storage.pacing import Pace
 from devhost.storage.payloads import PayloadStore
 from devhost.storage.receiving import Receiver
 from devhost.storage.resources import create_resources
@@ -85,11 +87,12 @@ class AzureStorageTaskHub:
         )
         self._leases = LeaseTable(services.tables.get_table_client(names.partitions_table))
         self._queues = HubQueues(services.queue_service, names, options.partition_count)
-        self._outbox = Outbox(self._queues, self._payloads, clock)
+        self._pace = Pace(time.monotonic)
+        self._outbox = Outbox(self._queues, self._payloads, clock, self._pace)
         self._cache = HistoryCache()
         self._rewinder = Rewinder(self._histories, self._instances, self._outbox, clock, self._cache.drop)
-        self._sessions = Sessions()
-        self._changed = Signal()
+        self._sessions = Sessions(time.monotonic)
+        self._callers = Callers(self._put_back)
         self._tasks = TaskOwner(self._background_failed)
         reader = MessageReader(self._payloads, self._queues)
         self._control = ControlInbox(
@@ -98,7 +101,8 @@ class AzureStorageTaskHub:
             self._sessions,
             self._instances,
             clock,
-            self._changed.notify,
+            self._pace,
+            self._offer,
             self._tasks.spawn,
             options,
         )
@@ -113,6 +117,7 @@ class AzureStorageTaskHub:
             worker_id=options.worker_id,
             is_abandoned_owner=options.is_abandoned_owner,
         )
+        self._next_offer: asyncio.TimerHandle | None = None
         self._lease_task: asyncio.Task[None] | None = None
 
     async def create(self) -> None:
@@ -131,10 +136,12 @@ class AzureStorageTaskHub:
         await self._receiver.cease_all()
         await self._keeper.release_all()
         await self._tasks.cancel_all()
+        if self._next_offer is not None:
+            self._next_offer.cancel()
 
     def _background_failed(self) -> None:
-        self._changed.notify()
         if self._tasks.failure is not None:
+            self._callers.fail(self._tasks.failure)
             self._work_items.fail(self._tasks.failure)
 
     async def fetch_orchestration(self) -> OrchestrationWorkItem:
@@ -156,12 +163,38 @@ class AzureStorageTaskHub:
         )
 
     async def _next_batch(self) -> Batch:
-        while True:
-            self._tasks.check()
-            batch = self._sessions.take()
-            if batch is not None:
-                return batch
-            await self._changed.wait()
+        self._tasks.check()
+        return self._take_due() or await self._callers.wait()
+
+    def _take_due(self) -> Batch | None:
+        batch = self._sessions.take(self._is_due)
+        if batch is not None:
+            self._pace.begin(batch.instance_id)
+        return batch
+
+    def _is_due(self, batch: Batch, ready_at: float) -> bool:
+        wait_seconds = self._pace.wait_seconds(batch, ready_at)
+        if wait_seconds:
+            self._offer_after(wait_seconds)
+        return not wait_seconds
+
+    def _offer_after(self, seconds: float) -> None:
+        """Looks again when something that is not due yet has come to be."""
+        loop = asyncio.get_running_loop()
+        if self._next_offer is not None:
+            if self._next_offer.when() <= loop.time() + seconds:
+                return
+            self._next_offer.cancel()
+        self._next_offer = loop.call_later(seconds, self._offer_now)
+
+    def _offer_now(self) -> None:
+        self._next_offer = None
+        self._offer()
+
+    def _offer(self) -> None:
+        """Something has changed: hands what is due to those who wait."""
+        while self._callers.count and (batch := self._take_due()):
+            self._callers.hand(batch)
 
     async def _readable_history(self, batch: Batch) -> History | None:
         """The history a batch continues; None where it is damaged, and then the batch is out of the way."""
@@ -181,7 +214,7 @@ class AzureStorageTaskHub:
 
     def _put_back(self, batch: Batch) -> None:
         self._sessions.put_back(batch)
-        self._changed.notify()
+        self._offer()
 
     async def _history_for(self, batch: Batch) -> History:
         history = self._cache.get(batch.instance_id)
@@ -207,7 +240,7 @@ class AzureStorageTaskHub:
             await self._instances.merge(item.instance_id, checkpoint.update, blobs)
         held_ids = frozenset(each.message_id for each in held)
         await self._settle(batch, frozenset(each.message_id for each in deferred), held_ids)
-        self._finish(batch, held_ids)
+        self._finish(batch, held_ids, is_over=_is_over(checkpoint))
 
     async def _append_history(
         self, batch: Batch, item: OrchestrationWorkItem, checkpoint: Checkpoint
@@ -232,8 +265,7 @@ class AzureStorageTaskHub:
     def _remember(
         self, batch: Batch, checkpoint: Checkpoint, execution_id: str, events: tuple[HistoryEvent, ...]
     ) -> None:
-        status = checkpoint.update.runtime_status if checkpoint.update else None
-        if status and status.is_terminal:
+        if _is_over(checkpoint):
             # The rewind of a real host changes the rows of a finished instance, but not its sentinel.
             self._cache.drop(batch.instance_id)
             return
@@ -249,9 +281,10 @@ class AzureStorageTaskHub:
 
         await call_each(settle, batch.messages)
 
-    def _finish(self, batch: Batch, held_ids: frozenset[str] = frozenset()) -> None:
+    def _finish(self, batch: Batch, held_ids: frozenset[str] = frozenset(), *, is_over: bool = False) -> None:
         self._sessions.finish(batch, held_ids)
-        self._changed.notify()
+        self._pace.end(batch.instance_id, is_over=is_over)
+        self._offer()
         self._receiver.notice_room()
 
     async def abandon_orchestration(self, item: OrchestrationWorkItem) -> None:
@@ -339,3 +372,8 @@ class AzureStorageTaskHub:
         # Last: as long as the record is there, an interrupted purge can be repeated.
         await self._instances.delete(instance_id)
         return True
+
+
+def _is_over(checkpoint: Checkpoint) -> bool:
+    status = checkpoint.update.runtime_status if checkpoint.update else None
+    return status is not None and status.is_terminal

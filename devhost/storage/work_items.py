@@ -7,11 +7,10 @@ grows while it is used up quickly; what was received and is not begun soon goes 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from devhost.storage.concurrency import call_each
+from devhost.storage.concurrency import Callers, call_each
 from devhost.storage.inbox import MessageReader
 from devhost.storage.queues import StoredMessage
 from devhost.storage.sessions import HeldMessage
@@ -19,8 +18,8 @@ from devhost.storage.sessions import HeldMessage
 LARGEST_BATCH = 16
 QUICK_SECONDS = 0.25
 SLOW_SECONDS = 1.0
-LONGEST_HOLD_SECONDS = 2.0
-MAX_BUFFERED = 256
+LONGEST_HOLD_SECONDS = 10.0
+MAX_BUFFERED = 128
 
 
 class BatchSize:
@@ -60,7 +59,7 @@ class WorkItemInbox:
         self._longest_hold_seconds = longest_hold_seconds
         self._batch_size = BatchSize()
         self._received_at: float | None = None
-        self._callers: deque[asyncio.Future[HeldMessage]] = deque()
+        self._callers = Callers(self._hand_over)
         # In the order in which they came; keyed by message id.
         self._buffer: dict[str, HeldMessage] = {}
         self._held: dict[str, HeldMessage] = {}
@@ -68,7 +67,7 @@ class WorkItemInbox:
     @property
     def wanted(self) -> int:
         """How many requests to receive now; none while nobody waits for one."""
-        waiting = sum(not caller.done() for caller in self._callers)
+        waiting = self._callers.count
         return max(waiting, self._batch_size.value) if waiting else 0
 
     @property
@@ -79,25 +78,16 @@ class WorkItemInbox:
         """Waits for the next request."""
         if self._buffer:
             return self._buffer.pop(next(iter(self._buffer)))
-        loop = asyncio.get_running_loop()
         if self._received_at is not None:
-            self._batch_size.used_up(loop.time() - self._received_at)
+            self._batch_size.used_up(asyncio.get_running_loop().time() - self._received_at)
             self._received_at = None
-        caller: asyncio.Future[HeldMessage] = loop.create_future()
-        self._callers.append(caller)
-        try:
-            return await caller
-        except asyncio.CancelledError:
-            if caller.done() and not caller.cancelled() and caller.exception() is None:
-                self._hand_over(caller.result())
-            raise
+        return await self._callers.wait()
 
     async def receive(self, messages: list[StoredMessage]) -> None:
         new = [stored for stored in messages if not self._refresh(stored)]
         for held in await call_each(self._reader.read, new):
             if held:
-                self._held[held.stored.message_id] = held
-                self._hand_over(held)
+                self.take_over(held)
         self._received_at = asyncio.get_running_loop().time()
 
     def take_over(self, held: HeldMessage) -> None:
@@ -126,10 +116,7 @@ class WorkItemInbox:
 
     def fail(self, error: BaseException) -> None:
         """Tells all callers that nothing will come any more."""
-        while self._callers:
-            caller = self._callers.popleft()
-            if not caller.done():
-                caller.set_exception(error)
+        self._callers.fail(error)
 
     def remove_waiting(self) -> list[HeldMessage]:
         """Forgets, and returns, what was not handed out."""
@@ -147,9 +134,5 @@ class WorkItemInbox:
         return True
 
     def _hand_over(self, held: HeldMessage) -> None:
-        while self._callers:
-            caller = self._callers.popleft()
-            if not caller.done():
-                caller.set_result(held)
-                return
-        self._buffer_for_a_while(held)
+        if not self._callers.hand(held):
+            self._buffer_for_a_while(held)

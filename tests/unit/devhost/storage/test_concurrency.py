@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from devhost.storage.concurrency import Signal, TaskOwner, call_each
+from devhost.storage.concurrency import Callers, TaskOwner, call_each
 
 
 async def test_calls_run_side_by_side_within_the_limit_and_answer_in_order() -> None:
@@ -61,11 +61,44 @@ async def test_cancelling_all_tasks_is_no_failure() -> None:
     owner.check()
 
 
-async def test_a_signal_wakes_all_who_wait_and_none_who_come_later() -> None:
-    signal = Signal()
-    waiting = [asyncio.create_task(signal.wait()) for _ in range(3)]
+async def waiting(callers: Callers[str], count: int) -> list[asyncio.Task[str]]:
+    tasks = [asyncio.create_task(callers.wait()) for _ in range(count)]
     await asyncio.sleep(0)
-    signal.notify()
-    await asyncio.wait_for(asyncio.gather(*waiting), 5)
-    with pytest.raises(asyncio.TimeoutError):
-        await asyncio.wait_for(signal.wait(), 0.01)
+    assert callers.count == count
+    return tasks
+
+
+async def test_things_go_to_callers_in_the_order_in_which_they_came() -> None:
+    callers = Callers[str](lambda thing: None)
+    tasks = await waiting(callers, 2)
+    assert [callers.hand("a"), callers.hand("b"), callers.hand("c")] == [True, True, False]
+    assert await asyncio.gather(*tasks) == ["a", "b"]
+    assert callers.count == 0
+
+
+async def test_what_was_handed_to_a_caller_that_is_cancelled_comes_back() -> None:
+    taken_back: list[str] = []
+    callers = Callers[str](taken_back.append)
+    gone, stays = await waiting(callers, 2)
+    callers.hand("a")
+    gone.cancel()
+    await asyncio.gather(gone, return_exceptions=True)
+    assert taken_back == ["a"]
+    assert callers.hand("b")
+    assert await stays == "b"
+
+
+async def test_a_caller_that_has_gone_is_passed_over() -> None:
+    callers = Callers[str](lambda thing: None)
+    gone, stays = await waiting(callers, 2)
+    gone.cancel()
+    await asyncio.gather(gone, return_exceptions=True)
+    assert callers.hand("a")
+    assert await stays == "a"
+
+
+async def test_a_failure_reaches_all_callers() -> None:
+    callers = Callers[str](lambda thing: None)
+    tasks = await waiting(callers, 2)
+    callers.fail(ValueError("broken"))
+    assert [str(each) for each in await asyncio.gather(*tasks, return_exceptions=True)] == ["broken"] * 2

@@ -52,7 +52,7 @@ def taken(sessions: Sessions) -> Batch:
 
 
 def test_messages_of_one_execution_come_together_in_order() -> None:
-    sessions = Sessions()
+    sessions = Sessions(lambda: 0)
     messages = [held(reply("a", "e1", number)) for number in range(3)]
     for each in messages:
         sessions.add(each)
@@ -62,7 +62,7 @@ def test_messages_of_one_execution_come_together_in_order() -> None:
 
 
 def test_a_message_for_any_execution_joins_and_a_batch_of_those_adopts_one() -> None:
-    sessions = Sessions()
+    sessions = Sessions(lambda: 0)
     for message in (raised("x"), reply("a", "e1"), raised("y")):
         sessions.add(held(message))
     batch = taken(sessions)
@@ -70,7 +70,7 @@ def test_a_message_for_any_execution_joins_and_a_batch_of_those_adopts_one() -> 
 
 
 def test_executions_do_not_mix() -> None:
-    sessions = Sessions()
+    sessions = Sessions(lambda: 0)
     for execution_id in ("e1", "e2", "e1"):
         sessions.add(held(reply("a", execution_id)))
     first = taken(sessions)
@@ -81,7 +81,7 @@ def test_executions_do_not_mix() -> None:
 
 
 def test_a_start_opens_a_batch_of_its_own() -> None:
-    sessions = Sessions()
+    sessions = Sessions(lambda: 0)
     sessions.add(held(raised("before")))
     sessions.add(held(build.start("a", execution_id="e2")))
     sessions.add(held(raised("after")))
@@ -93,7 +93,7 @@ def test_a_start_opens_a_batch_of_its_own() -> None:
 
 
 def test_an_instance_is_out_once_and_others_pass_it() -> None:
-    sessions = Sessions()
+    sessions = Sessions(lambda: 0)
     sessions.add(held(reply("a", "e1")))
     first = taken(sessions)
     sessions.add(held(reply("a", "e1")))
@@ -105,7 +105,7 @@ def test_an_instance_is_out_once_and_others_pass_it() -> None:
 
 
 def test_what_comes_for_a_batch_that_is_out_can_still_join_it() -> None:
-    sessions = Sessions()
+    sessions = Sessions(lambda: 0)
     sessions.add(held(reply("a", "e1")))
     batch = taken(sessions)
     for message in (reply("a", "e1", 1), raised("x"), reply("a", "e2"), reply("a", "e1", 2)):
@@ -118,7 +118,7 @@ def test_what_comes_for_a_batch_that_is_out_can_still_join_it() -> None:
 
 
 def test_a_start_never_joins_a_batch_that_is_out() -> None:
-    sessions = Sessions()
+    sessions = Sessions(lambda: 0)
     sessions.add(held(raised("x")))
     batch = taken(sessions)
     sessions.add(held(build.start("a", execution_id="e2")))
@@ -127,7 +127,7 @@ def test_a_start_never_joins_a_batch_that_is_out() -> None:
 
 
 def test_a_message_received_again_only_renews_its_receipt_even_while_it_is_out() -> None:
-    sessions = Sessions()
+    sessions = Sessions(lambda: 0)
     sessions.add(held(reply("a", "e1"), message_id="m", receipt="old"))
     batch = taken(sessions)
     again = held(reply("a", "e1"), message_id="m", receipt="new")
@@ -140,14 +140,14 @@ def test_a_message_received_again_only_renews_its_receipt_even_while_it_is_out()
 
 
 def test_message_ids_of_different_queues_are_different() -> None:
-    sessions = Sessions()
+    sessions = Sessions(lambda: 0)
     sessions.add(held(reply("a", "e1"), message_id="m", queue="q0"))
     sessions.add(held(reply("b", "e1"), message_id="m", queue="q1"))
     assert sessions.message_count == 2
 
 
 def test_a_batch_put_back_is_the_next_of_its_instance() -> None:
-    sessions = Sessions()
+    sessions = Sessions(lambda: 0)
     sessions.add(held(reply("a", "e1")))
     batch = taken(sessions)
     sessions.add(held(reply("a", "e2")))
@@ -156,7 +156,7 @@ def test_a_batch_put_back_is_the_next_of_its_instance() -> None:
 
 
 def test_what_is_not_out_of_a_queue_can_be_removed() -> None:
-    sessions = Sessions()
+    sessions = Sessions(lambda: 0)
     for instance_id, queue in (("a", "q0"), ("b", "q0"), ("c", "q1")):
         sessions.add(held(reply(instance_id, "e1"), queue=queue))
     out = taken(sessions)
@@ -167,3 +167,20 @@ def test_what_is_not_out_of_a_queue_can_be_removed() -> None:
     sessions.finish(out)
     assert sessions.is_idle("q0")
     assert sessions.take() is None
+
+
+def test_a_batch_that_is_not_due_lets_others_pass_and_keeps_its_place() -> None:
+    sessions = Sessions(lambda: 5.0)
+    for instance_id in ("a", "b", "c"):
+        sessions.add(held(raised("event", instance_id)))
+    asked: list[tuple[str, float]] = []
+
+    def is_due(batch: Batch, ready_at: float) -> bool:
+        asked.append((batch.instance_id, ready_at))
+        return batch.instance_id != "a"
+
+    taken_first = sessions.take(is_due)
+    assert taken_first is not None
+    assert taken_first.instance_id == "b"
+    assert asked == [("a", 5.0), ("b", 5.0)]
+    assert taken(sessions).instance_id == "a"

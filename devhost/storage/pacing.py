@@ -1,0 +1,102 @@
+"""When an instance that has messages takes its next turn: at once, unless more is about to come.
+
+Rule of this file: whatever waits here waits for a bounded time, and only while activities are under way.
+
+A turn replays the whole history and costs the storage a transaction, however many completions it takes in. So turns of
+instances that have activities under way are followed by rests, longer after longer ones, in which completions gather.
+And queues get slower with all that is stored in them: while many activities are under way, and get answered, executions
+that will ask for more begin one after another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from devhost.core.messages import TaskMessage, answered_task_id
+from devhost.storage.sessions import Batch
+
+RESTS_PER_TURN = 2.0
+LONGEST_REST_SECONDS = 1.0
+MANY_MESSAGES = 128
+MANY_REQUESTS = 64
+# No answer for so long: the activities are slow, and nothing is gained by waiting for them.
+QUIET_SECONDS = 0.25
+LONGEST_WAIT_OF_CLIENTS_SECONDS = 1.0
+LONGEST_WAIT_OF_CHILDREN_SECONDS = 10.0
+
+
+class Requests:
+    """The activity requests that this host has sent and not seen answered, whoever answers them."""
+
+    def __init__(self) -> None:
+        self._task_ids: dict[str, set[int]] = {}
+        self.count = 0
+
+    def of(self, instance_id: str) -> int:
+        return len(self._task_ids.get(instance_id, ()))
+
+    def add(self, instance_id: str, task_id: int) -> None:
+        task_ids = self._task_ids.setdefault(instance_id, set())
+        self.count += task_id not in task_ids
+        task_ids.add(task_id)
+
+    def discard(self, instance_id: str, task_id: int) -> None:
+        task_ids = self._task_ids.get(instance_id, set())
+        if task_id in task_ids:
+            task_ids.remove(task_id)
+            self.count -= 1
+        if not task_ids:
+            self._task_ids.pop(instance_id, None)
+
+    def forget(self, instance_id: str) -> None:
+        self.count -= len(self._task_ids.pop(instance_id, ()))
+
+
+class Pace:
+    """The turns of all instances of a hub; `now` is a clock in seconds that never steps."""
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        self._now = now
+        self._requests = Requests()
+        self._began_at: dict[str, float] = {}
+        self._rests_until = 0.0
+        self._answered_at = 0.0
+
+    def sent(self, message: TaskMessage) -> None:
+        """This host is sending a message."""
+        if message.is_activity_request:
+            self._requests.add(message.target.instance_id, message.event.event_id)
+
+    def received(self, message: TaskMessage) -> None:
+        """A message for an instance has come."""
+        task_id = answered_task_id(message.event)
+        if task_id is not None:
+            self._requests.discard(message.target.instance_id, task_id)
+            self._answered_at = self._now()
+
+    def begin(self, instance_id: str) -> None:
+        """A turn begins."""
+        self._began_at[instance_id] = self._now()
+
+    def end(self, instance_id: str, *, is_over: bool) -> None:
+        """A turn has ended; `is_over` where the execution has, too."""
+        now = self._now()
+        busy = now - self._began_at.pop(instance_id, now)
+        if is_over:
+            self._requests.forget(instance_id)
+        elif self._requests.of(instance_id):
+            self._rests_until = max(self._rests_until, now) + busy * RESTS_PER_TURN
+
+    def wait_seconds(self, batch: Batch, ready_at: float) -> float:
+        """How long a batch has to wait yet that has been ready since then; 0 where its turn is due."""
+        now = self._now()
+        if batch.begins_execution:
+            return max(0.0, min(self._begins_at(batch, ready_at), self._answered_at + QUIET_SECONDS) - now)
+        if not self._requests.of(batch.instance_id) or len(batch.messages) >= MANY_MESSAGES:
+            return 0
+        return max(0.0, min(self._rests_until, ready_at + LONGEST_REST_SECONDS) - now)
+
+    def _begins_at(self, batch: Batch, ready_at: float) -> float:
+        if self._requests.count < MANY_REQUESTS:
+            return ready_at
+        return ready_at + (LONGEST_WAIT_OF_CHILDREN_SECONDS if batch.is_child else LONGEST_WAIT_OF_CLIENTS_SECONDS)

@@ -1,0 +1,171 @@
+"""When a batch is due: nothing waits without a reason, and nothing for long."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import cast
+
+from devhost.core.history import ExecutionStarted, OrchestrationInstance, ParentInstance, TaskCompleted, TaskScheduled
+from devhost.core.messages import TaskMessage
+from devhost.storage.pacing import (
+    LONGEST_REST_SECONDS,
+    LONGEST_WAIT_OF_CHILDREN_SECONDS,
+    LONGEST_WAIT_OF_CLIENTS_SECONDS,
+    MANY_MESSAGES,
+    MANY_REQUESTS,
+    QUIET_SECONDS,
+    RESTS_PER_TURN,
+    Pace,
+)
+from devhost.storage.queues import StoredMessage
+from devhost.storage.sessions import Batch, HeldMessage
+from tests.hubs import build
+
+
+class Time:
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def instance(instance_id: str) -> OrchestrationInstance:
+    return OrchestrationInstance(instance_id=instance_id, execution_id="e")
+
+
+def request(task_id: int, instance_id: str = "a") -> TaskMessage:
+    return TaskMessage(
+        event=TaskScheduled(timestamp=build.AT, event_id=task_id, name="Say"), target=instance(instance_id)
+    )
+
+
+def reply(task_id: int, instance_id: str = "a") -> TaskMessage:
+    event = TaskCompleted(timestamp=build.AT, task_scheduled_id=task_id)
+    return TaskMessage(event=event, target=instance(instance_id))
+
+
+def child_start(instance_id: str) -> TaskMessage:
+    start = build.start(instance_id)
+    parent = ParentInstance(orchestration_instance=instance("a"), task_schedule_id=0, name="Parent")
+    return replace(start, event=replace(cast(ExecutionStarted, start.event), parent_instance=parent))
+
+
+def batch(*messages: TaskMessage) -> Batch:
+    made = Batch(instance_id=messages[0].target.instance_id, execution_id="e", queue_name="q")
+    for message in messages:
+        made.add(HeldMessage(stored=cast(StoredMessage, None), message=message))
+    return made
+
+
+def busy(pace: Pace, time: Time, seconds: float, instance_id: str = "a") -> None:
+    pace.begin(instance_id)
+    time.now += seconds
+    pace.end(instance_id, is_over=False)
+
+
+def test_a_turn_is_due_at_once_while_no_activity_is_under_way() -> None:
+    time = Time()
+    pace = Pace(time)
+    busy(pace, time, 0.125)
+    assert pace.wait_seconds(batch(reply(0)), time.now) == 0
+
+
+def test_an_instance_rests_after_a_turn_until_its_last_activity_is_answered() -> None:
+    time = Time()
+    pace = Pace(time)
+    for task_id in (0, 1):
+        pace.sent(request(task_id))
+    busy(pace, time, 0.125)
+    pace.received(reply(0))
+    assert pace.wait_seconds(batch(reply(0)), time.now) == 0.125 * RESTS_PER_TURN
+    pace.received(reply(1))
+    assert pace.wait_seconds(batch(reply(0), reply(1)), time.now) == 0
+
+
+def test_a_rest_ends_by_itself_and_is_never_long() -> None:
+    time = Time()
+    pace = Pace(time)
+    pace.sent(request(0))
+    busy(pace, time, 0.125)
+    ready_at = time.now
+    time.now += 0.125 * RESTS_PER_TURN
+    assert pace.wait_seconds(batch(reply(0)), ready_at) == 0
+    busy(pace, time, 60)
+    assert pace.wait_seconds(batch(reply(0)), time.now) == LONGEST_REST_SECONDS
+
+
+def test_others_are_not_kept_waiting_by_an_instance_that_rests() -> None:
+    time = Time()
+    pace = Pace(time)
+    pace.sent(request(0))
+    busy(pace, time, 10)
+    assert pace.wait_seconds(batch(reply(0, "b")), time.now) == 0
+
+
+def test_many_messages_are_reason_enough_for_a_turn() -> None:
+    time = Time()
+    pace = Pace(time)
+    pace.sent(request(MANY_MESSAGES))
+    busy(pace, time, 10)
+    assert pace.wait_seconds(batch(*map(reply, range(MANY_MESSAGES))), time.now) == 0
+
+
+def test_an_instance_that_is_over_has_nothing_under_way() -> None:
+    time = Time()
+    pace = Pace(time)
+    pace.sent(request(0))
+    pace.begin("a")
+    time.now += 10
+    pace.end("a", is_over=True)
+    assert pace.wait_seconds(batch(reply(0)), time.now) == 0
+
+
+def test_a_request_or_an_answer_counts_once_however_often_it_comes() -> None:
+    time = Time()
+    pace = Pace(time)
+    for _ in range(3):
+        pace.sent(request(0))
+    busy(pace, time, 1)
+    for _ in range(3):
+        pace.received(reply(0))
+    assert pace.wait_seconds(batch(reply(0)), time.now) == 0
+
+
+def crowded(time: Time) -> Pace:
+    pace = Pace(time)
+    for task_id in range(MANY_REQUESTS + 1):
+        pace.sent(request(task_id))
+    pace.received(reply(0))
+    return pace
+
+
+def test_an_execution_begins_at_once_unless_many_activities_are_under_way() -> None:
+    time = Time()
+    assert Pace(time).wait_seconds(batch(build.start("b")), time.now) == 0
+    pace = crowded(time)
+    assert pace.wait_seconds(batch(build.start("b")), time.now) > 0
+    pace.received(reply(1))
+    assert pace.wait_seconds(batch(build.start("b")), time.now) == 0
+
+
+def test_an_execution_does_not_wait_for_activities_that_take_their_time() -> None:
+    time = Time()
+    pace = crowded(time)
+    ready_at = time.now
+    time.now += QUIET_SECONDS
+    assert pace.wait_seconds(batch(build.start("b")), ready_at) == 0
+
+
+def test_children_wait_longer_to_begin_than_what_a_client_starts_and_none_for_ever() -> None:
+    time = Time()
+    pace = crowded(time)
+    start, child = batch(build.start("b")), batch(child_start("c"))
+
+    def waits(begun_to_wait: float) -> tuple[bool, bool]:
+        ready_at = time.now - begun_to_wait
+        return pace.wait_seconds(start, ready_at) > 0, pace.wait_seconds(child, ready_at) > 0
+
+    assert waits(0) == (True, True)
+    assert waits(LONGEST_WAIT_OF_CLIENTS_SECONDS) == (False, True)
+    assert waits(LONGEST_WAIT_OF_CHILDREN_SECONDS) == (False, False)
