@@ -16,6 +16,7 @@ from bench.arguments import Arguments, parse_arguments
 from bench.errors import BenchError
 from bench.fan_out import measure_fan_outs, measure_limits, measure_many
 from bench.latency import measure_latency
+from bench.peers.measure import measure_peers
 from bench.report import Document, markdown
 from bench.stack import ROOT
 from bench.start_up import measure_start_up
@@ -68,12 +69,21 @@ def _fan_out(arguments: Arguments, folder: Path) -> Document:
     return {"limit": limits, "fanout": fan_outs}
 
 
+def _compute(arguments: Arguments, folder: Path) -> Document:
+    # Polars takes a moment to import, which is not for those who do not ask for it.
+    from bench.compute import measure_compute
+
+    return {"compute": measure_compute(folder, arguments.runs, say)}
+
+
 SECTIONS: dict[str, Callable[[Arguments, Path], Document]] = {
     "limit": _limit,
     "fanout": _fan_out,
     "latency": lambda arguments, folder: {"latency": measure_latency(folder, say)},
     "many": lambda arguments, folder: {"many": measure_many(folder, arguments.runs, say)},
     "start-up": lambda arguments, folder: {"start-up": measure_start_up(folder, arguments.runs, say)},
+    "compute": _compute,
+    "peers": lambda arguments, folder: {"peers": measure_peers(folder, arguments.peer_chunks, arguments.runs, say)},
 }
 
 
@@ -84,10 +94,24 @@ def report(document: Document, arguments: Arguments) -> None:
     results = arguments.results / f"{now:%Y-%m-%dT%H%M%SZ}.json"
     results.write_text(json.dumps({"measured_at": now.isoformat(), "machine": machine, **document}, indent=2), "utf-8")
     say(f"the figures are in {results}")
+    draw_plot(document, f"{now:%Y-%m-%d}, {machine}", results.with_suffix(".png"))
     if arguments.as_json:
         sys.stdout.write(f"{json.dumps(document, indent=2)}\n")
     else:
         sys.stdout.write(f"Measured on {now:%Y-%m-%d}, {machine}.\n\n{markdown(document)}\n")
+
+
+def draw_plot(document: Document, title: str, file: Path) -> None:
+    """The plot beside the figures, where there is something to draw and something to draw it with."""
+    if document.keys().isdisjoint(("limit", "fanout", "peers")):
+        return
+    try:
+        from bench.plot import draw
+    except ImportError:
+        say("no plot: matplotlib is not installed; `python3 dev.py bench` installs it")
+        return
+    draw(document, title, file)
+    say(f"the plot is in {file}")
 
 
 def say(text: str) -> None:

@@ -13,6 +13,7 @@ from demo.arguments import OneLineParser
 
 SECTIONS = ("limit", "fanout", "latency", "many", "start-up", "compute", "peers")
 CHUNKS = (1, 10, 100, 1000, 5000)
+PEER_CHUNKS = (100, 1000)
 MOST_CHUNKS = 10_000
 MOST_RUNS = 100
 RESULTS_FOLDER = Path(__file__).resolve().parent / "results"
@@ -22,6 +23,7 @@ RESULTS_FOLDER = Path(__file__).resolve().parent / "results"
 class Arguments:
     sections: tuple[str, ...]
     chunks: tuple[int, ...]
+    peer_chunks: tuple[int, ...]
     runs: int
     as_json: bool
     results: Path
@@ -38,7 +40,10 @@ def parse_arguments(arguments: list[str]) -> Arguments:
         help=f"of {', '.join(SECTIONS)}; default: all",
     )
     parser.add_argument(
-        "--chunks", type=_numbers_of_chunks, default=CHUNKS, metavar="N,...", help=f"default {_comma_separated(CHUNKS)}"
+        "--chunks",
+        type=_numbers_of_chunks,
+        metavar="N,...",
+        help=f"of limit, fanout and peers; default {_listed(CHUNKS)}, of peers {_listed(PEER_CHUNKS)}",
     )
     parser.add_argument("--runs", type=_runs, default=5, metavar="N", help="the median of so many; default 5")
     parser.add_argument("--json", action="store_true", help="print the figures as one JSON document on stdout")
@@ -47,7 +52,12 @@ def parse_arguments(arguments: list[str]) -> Arguments:
     )
     given = parser.parse_args(arguments)
     return Arguments(
-        sections=given.only, chunks=given.chunks, runs=given.runs, as_json=given.json, results=given.results
+        sections=given.only,
+        chunks=given.chunks or CHUNKS,
+        peer_chunks=given.chunks or PEER_CHUNKS,
+        runs=given.runs,
+        as_json=given.json,
+        results=given.results,
     )
 
 
@@ -74,5 +84,5 @@ def _number(text: str, most: int) -> int:
     return int(text)
 
 
-def _comma_separated(numbers: tuple[int, ...]) -> str:
+def _listed(numbers: tuple[int, ...]) -> str:
     return ",".join(map(str, numbers))

@@ -1,4 +1,4 @@
-"""A caller of the app `noop`: starts orchestrations over HTTP and learns from the storage when they have completed.
+"""A caller of an app: starts orchestrations over HTTP and learns from the storage when they have completed.
 
 Rule of this file: learning it must not cost what is measured. The row of the instance is read by the bare client, which
 costs the host nothing and Azurite a point read, and the more rarely the longer an orchestration takes.
@@ -24,7 +24,6 @@ from devhost.azurite import Ports
 FINAL = ("Completed", "Failed", "Terminated", "Canceled")
 TIMEOUT_SECONDS = 1800
 
-_INSTANCES = f"{NOOP_HUB}Instances"
 # A completion is seen late by 2 % at most: each pause is so much of the time so far, within these bounds.
 _PAUSE_SHARE = 0.02
 _SHORTEST_PAUSE_SECONDS = 0.001
@@ -34,14 +33,19 @@ _LONGEST_PAUSE_SECONDS = 0.1
 class Caller:
     """Somebody with an open connection to the host, and one to its storage."""
 
-    def __init__(self, session: aiohttp.ClientSession, host: Devhost, storage: Storage) -> None:
+    def __init__(self, session: aiohttp.ClientSession, host: Devhost, storage: Storage, hub: str) -> None:
         self._session = session
         self._host = host
         self._storage = storage
+        self._instances = f"{hub}Instances"
 
     async def start(self, orchestrator: str, orchestrator_input: object) -> dict[str, str]:
-        """The management URLs of the new instance, and its `id`."""
-        links: dict[str, str] = await self._post(f"{self._host.url}/api/start/{orchestrator}", orchestrator_input)
+        """The management URLs of the new instance of an orchestrator of `noop`, and its `id`."""
+        return await self.post(f"start/{orchestrator}", orchestrator_input)
+
+    async def post(self, route: str, body: object) -> dict[str, str]:
+        """The management URLs of the instance that a POST to this route of the app starts, and its `id`."""
+        links: dict[str, str] = await self._post(f"{self._host.url}/api/{route}", body)
         return links
 
     async def raise_event(self, links: dict[str, str], name: str) -> None:
@@ -56,7 +60,7 @@ class Caller:
         await self._until(instance_id, "Running")
 
     async def row_of(self, instance_id: str) -> dict[str, Any]:
-        return await self._storage.read_row(_INSTANCES, instance_id) or {}
+        return await self._storage.read_row(self._instances, instance_id) or {}
 
     async def get_status(self, links: dict[str, str]) -> None:
         async with self._session.get(links["statusQueryGetUri"]) as answer:
@@ -114,6 +118,6 @@ class Caller:
 
 
 @asynccontextmanager
-async def calling(host: Devhost, storage: Ports) -> AsyncIterator[Caller]:
+async def calling(host: Devhost, storage: Ports, *, hub: str = NOOP_HUB) -> AsyncIterator[Caller]:
     async with aiohttp.ClientSession() as session, connected(storage) as client:
-        yield Caller(session, host, client)
+        yield Caller(session, host, client, hub)

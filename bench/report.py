@@ -88,7 +88,75 @@ def _start_up(figures: dict[str, Figures]) -> str:
     return table(["start-up", "ready, s", "imports alone, s", "beyond them, s"], [["devhost", *cells]])
 
 
-TABLES = {"limit": _limit, "fanout": _fan_outs, "latency": _latency, "many": _many, "start-up": _start_up}
+def _compute(figures: dict[str, Figures]) -> str:
+    rows = [
+        [
+            chunks,
+            _seconds(each["seconds"]),
+            f"{each['readings_per_second'] / 1e6:.1f}",
+            f"{each['single_pass_readings_per_second'] / 1e6:.1f}",
+            f"{each['ratio_to_single_pass']:.2f}",
+        ]
+        for chunks, each in figures.items()
+    ]
+    return table(["compute: chunks", "seconds", "million readings/s", "single pass", "ratio to it"], rows)
+
+
+def _peers(figures: dict[str, Figures]) -> str:
+    rows = []
+    for chunks, by_name in figures.items():
+        for name, each in by_name.items():
+            rows.append([f"{name}, {chunks} chunks", *_peer_cells(each)])
+    return table(["peers", "seconds", "chunks/s", "times devhost's", "until all is stored, s"], rows)
+
+
+def _peer_cells(each: Figures) -> list[str]:
+    if "missing" in each:
+        return [f"not measured: {each['missing']}", "", "", ""]
+    stored = each.get("stored_seconds")
+    return [
+        _seconds(each["seconds"]),
+        _rate(each["chunks_per_second"]),
+        f"{each['times_devhost']:.2f}",
+        _seconds(stored) if stored else "",
+    ]
+
+
+TABLES = {
+    "limit": _limit,
+    "fanout": _fan_outs,
+    "latency": _latency,
+    "many": _many,
+    "start-up": _start_up,
+    "compute": _compute,
+    "peers": _peers,
+}
+
+
+def seconds_by_chunks(document: Document) -> dict[str, dict[int, float]]:
+    """The lines of the plot: the seconds for each N of everything that was measured over N."""
+    fan_outs = document.get("fanout", {})
+    measured = {
+        "limit": document.get("limit", {}),
+        "fan-out": fan_outs,
+        "fan-out in one orchestration": {chunks: each["flat"] for chunks, each in fan_outs.items() if "flat" in each},
+        **_by_peer(document.get("peers", {})),
+    }
+    return {
+        name: {int(chunks): float(each["seconds"]) for chunks, each in figures.items()}
+        for name, figures in measured.items()
+        if figures
+    }
+
+
+def _by_peer(peers: dict[str, Figures]) -> dict[str, dict[str, Figures]]:
+    """The figures that there are, for each peer by N."""
+    by_peer: dict[str, dict[str, Figures]] = {}
+    for chunks, by_name in peers.items():
+        for name, each in by_name.items():
+            if "missing" not in each:
+                by_peer.setdefault(f"beside its peers: {name}" if name == "devhost" else name, {})[chunks] = each
+    return by_peer
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
