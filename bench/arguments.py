@@ -12,7 +12,8 @@ from pathlib import Path
 from demo.arguments import OneLineParser
 
 SECTIONS = ("limit", "fanout", "latency", "many", "start-up", "compute", "peers")
-CHUNKS = (1, 10, 100, 1000, 5000)
+# 500 and 5,000: whether the cost of a chunk grows with N.
+CHUNKS = (1, 10, 100, 500, 1000, 5000)
 PEER_CHUNKS = (100, 1000)
 MOST_CHUNKS = 10_000
 MOST_RUNS = 100
