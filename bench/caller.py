@@ -16,13 +16,15 @@ from typing import Any
 import aiohttp
 
 from bench.errors import BenchError
-from bench.stack import NOOP_HUB
+from bench.stack import HUB
 from bench.storage import Storage, connected
 from demo.host import Devhost
 from devhost.azurite import Ports
 
 FINAL = ("Completed", "Failed", "Terminated", "Canceled")
 TIMEOUT_SECONDS = 1800
+
+_INSTANCES = f"{HUB}Instances"
 
 # A completion is seen late by 2 % at most: each pause is so much of the time so far, within these bounds.
 _PAUSE_SHARE = 0.02
@@ -33,11 +35,10 @@ _LONGEST_PAUSE_SECONDS = 0.1
 class Caller:
     """Somebody with an open connection to the host, and one to its storage."""
 
-    def __init__(self, session: aiohttp.ClientSession, host: Devhost, storage: Storage, hub: str) -> None:
+    def __init__(self, session: aiohttp.ClientSession, host: Devhost, storage: Storage) -> None:
         self._session = session
         self._host = host
         self._storage = storage
-        self._instances = f"{hub}Instances"
 
     async def start(self, orchestrator: str, orchestrator_input: object) -> dict[str, str]:
         """The management URLs of the new instance of an orchestrator of `noop`, and its `id`."""
@@ -60,7 +61,7 @@ class Caller:
         await self._until(instance_id, "Running")
 
     async def row_of(self, instance_id: str) -> dict[str, Any]:
-        return await self._storage.read_row(self._instances, instance_id) or {}
+        return await self._storage.read_row(_INSTANCES, instance_id) or {}
 
     async def get_status(self, links: dict[str, str]) -> None:
         async with self._session.get(links["statusQueryGetUri"]) as answer:
@@ -118,6 +119,6 @@ class Caller:
 
 
 @asynccontextmanager
-async def calling(host: Devhost, storage: Ports, *, hub: str = NOOP_HUB) -> AsyncIterator[Caller]:
+async def calling(host: Devhost, storage: Ports) -> AsyncIterator[Caller]:
     async with aiohttp.ClientSession() as session, connected(storage) as client:
-        yield Caller(session, host, client, hub)
+        yield Caller(session, host, client)

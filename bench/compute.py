@@ -38,8 +38,6 @@ _SERIES = 4
 # A reading of each series in a second.
 _END = _START + timedelta(seconds=READINGS // _SERIES)
 _READINGS_PER_ROW_GROUP = 250_000
-# As in the app's host.json.
-_HUB = "DurableFuncDemo"
 
 
 def measure_compute(folder: Path, runs: int, say: Say) -> dict[str, Figures]:
@@ -50,7 +48,7 @@ def measure_compute(folder: Path, runs: int, say: Say) -> dict[str, Figures]:
     with running_azurite(folder) as azurite, running_host(azurite.ports, folder, app=ROOT, settings=settings) as host:
 
         async def measured() -> dict[str, Figures]:
-            async with calling(host, azurite.ports, hub=_HUB) as caller:
+            async with calling(host, azurite.ports) as caller:
                 # What is timed finds the file in memory and the app's modules loaded.
                 await _orchestration_seconds(caller, 1)
                 return {str(chunks): await _measure_chunks(caller, chunks, file, runs, say) for chunks in CHUNKS}

@@ -22,8 +22,9 @@ from devhost.errors import ConfigurationError
 
 ROOT = Path(__file__).resolve().parent.parent
 NOOP_APP = ROOT / "bench" / "apps" / "noop"
-# As in the app's host.json.
-NOOP_HUB = "BenchHub"
+# Given to every host by the environment, which wins over what its host.json says.
+HUB = "BenchHub"
+HUB_NAME_VARIABLE = "AzureFunctionsJobHost__extensions__durableTask__hubName"
 
 _numbers = itertools.count(1)
 
@@ -49,7 +50,11 @@ def running_host(
         with running_devhost(
             command,
             port=port,
-            settings={"AzureWebJobsStorage": storage.connection_string, **(settings or {})},
+            settings={
+                "AzureWebJobsStorage": storage.connection_string,
+                HUB_NAME_VARIABLE: HUB,
+                **(settings or {}),
+            },
             log_file=folder / f"devhost-{next(_numbers)}.log",
         ) as host:
             yield host

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from devhost.worker_id import is_process_alive
 from tests.e2e.host_process import CHECKOUT
+from tests.e2e.processes import children_of
+from tests.eventually import eventually_blocking
 
 pytestmark = pytest.mark.azurite
 
@@ -37,3 +41,24 @@ def test_the_short_form_prints_one_document_of_figures_and_keeps_it(tmp_path: Pa
     assert sum(fan_out["storage_requests"].values()) == 10 * fan_out["storage_requests_per_chunk"]
     (kept,) = tmp_path.glob("*.json")
     assert json.loads(kept.read_text("utf-8")).items() >= document.items()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a process cannot be sent a Ctrl+C of its own there")
+def test_ctrl_c_ends_what_was_started(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "bench", "--only", "limit,fanout", "--chunks", "10000", "--runs", "1", "--json"]
+    with subprocess.Popen(
+        [*command, "--results", str(tmp_path)],
+        cwd=CHECKOUT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as bench:
+        started = eventually_blocking(lambda: children_of(bench.pid), timeout_seconds=60)
+
+        bench.send_signal(signal.SIGINT)
+        said = bench.communicate(timeout=60)
+
+    assert bench.returncode == 130
+    assert said == ("", "bench: stopped\n")
+    assert not any(is_process_alive(pid) for pid in started)
