@@ -12,6 +12,7 @@ import threading
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 
 from devhost.azurite import HOST, Ports
 
@@ -19,6 +20,7 @@ _HEAD_END = b"\r\n\r\n"
 _LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*(\d+)", re.IGNORECASE)
 _CHUNKED = re.compile(rb"\r\ntransfer-encoding:[ \t]*chunked", re.IGNORECASE)
 _READ_BYTES = 65536
+_MESSAGES_STORED_BY = {"queue POST messages": 1, "queue DELETE messages": -1}
 # An insert and a query name the table alone.
 _TABLE_RESOURCES = {"$batch": "$batch", "PartitionKey=": "row", "Tables": "table"}
 
@@ -63,6 +65,38 @@ def operation_of(service: str, request_line: bytes) -> str:
     return f"{service} {method} {what}" + (f" {component[1]}" if component else "")
 
 
+@dataclass(frozen=True, kw_only=True)
+class Counts:
+    """Requests by operation, and how many queue messages were stored at the same time, whether visible or not."""
+
+    requests: Counter[str]
+    most_messages: int
+
+
+class Tally:
+    """Counts requests until it is asked to start over; the messages that are stored by then stay stored."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._requests: Counter[str] = Counter()
+        self._messages = self._most_messages = 0
+
+    def add(self, operation: str) -> None:
+        with self._lock:
+            self._requests[operation] += 1
+            self._messages += _MESSAGES_STORED_BY.get(operation, 0)
+            self._most_messages = max(self._most_messages, self._messages)
+
+    def start_over(self) -> None:
+        with self._lock:
+            self._requests.clear()
+            self._most_messages = self._messages
+
+    def counts(self) -> Counts:
+        with self._lock:
+            return Counts(requests=self._requests.copy(), most_messages=self._most_messages)
+
+
 @contextmanager
 def counting_proxy(target: Ports) -> Iterator[CountingProxy]:
     """A proxy before Azurite, in a thread of its own, so that blocking calls do not stop it."""
@@ -75,17 +109,16 @@ def counting_proxy(target: Ports) -> Iterator[CountingProxy]:
 
 
 class CountingProxy:
-    """Where a host is to find its storage (`ports`), and what it has asked for so far (`requests`)."""
+    """Where a host is to find its storage (`ports`), and what it asks for (`tally`)."""
 
     def __init__(self, target: Ports) -> None:
         self._target = target
-        self._lock = threading.Lock()
-        self._requests: Counter[str] = Counter()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="counting proxy", daemon=True)
         self._connections: set[asyncio.Task[None]] = set()
         self._servers: list[asyncio.Server] = []
         self.ports = target
+        self.tally = Tally()
 
     def start(self) -> None:
         self._thread.start()
@@ -96,10 +129,6 @@ class CountingProxy:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
-
-    def requests(self) -> Counter[str]:
-        with self._lock:
-            return self._requests.copy()
 
     async def _listen(self) -> Ports:
         return Ports(
@@ -133,16 +162,12 @@ class CountingProxy:
         try:
             while data := await client.read(_READ_BYTES):
                 for line in requests.feed(data):
-                    self._count(operation_of(service, line))
+                    self.tally.add(operation_of(service, line))
                 to_azurite.write(data)
                 await to_azurite.drain()
         finally:
             answers.cancel()
             await _close(to_azurite)
-
-    def _count(self, operation: str) -> None:
-        with self._lock:
-            self._requests[operation] += 1
 
     async def _close(self) -> None:
         for server in self._servers:

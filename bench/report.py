@@ -43,6 +43,7 @@ _FAN_OUT_COLUMNS = [
     "ratio to the limit",
     "ms per chunk",
     "requests per chunk",
+    "messages at most",
     "CPU s: host",
     "workers",
     "Azurite",
@@ -59,6 +60,7 @@ def _fan_out_cells(each: Figures) -> list[str]:
         f"{each['ratio_to_limit']:.2f}",
         f"{each['milliseconds_per_chunk']:.1f}",
         f"{each['storage_requests_per_chunk']:.1f}",
+        f"{each['most_messages_stored']:,}",
         *(_seconds(seconds) for seconds in each["cpu_seconds"].values()),
         *(f"{megabytes:.0f}" for megabytes in each["peak_rss_mb"].values()),
     ]

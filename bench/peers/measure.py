@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.caller import calling
-from bench.fan_out import GROUP_SIZE, WARM_UP_CHUNKS
+from bench.fan_out import GROUP_SIZE
 from bench.figures import Figures, Say
+from bench.pair import WARM_UP_CHUNKS
 from bench.peers.environment import PeerError, environment_python, run_script
 from bench.peers.server import running_server
 from bench.stack import running_azurite, running_host

@@ -6,9 +6,13 @@ from collections import Counter
 
 import pytest
 
-from bench.fan_out import Pair, fan_out_figures, limit_figures
+from bench.fan_out import limit_figures
 from bench.figures import in_milliseconds, percentile
+from bench.pair import Pair, pair_figures
+from bench.proxy import Counts
 from bench.usage import Usage
+
+NOTHING_COUNTED = Counts(requests=Counter(), most_messages=0)
 
 
 @pytest.mark.parametrize(("count", "expected"), [(1, 1), (2, 2), (20, 19), (50, 48), (100, 95)])
@@ -31,7 +35,7 @@ def pair(limit_seconds: float, seconds: float, cpu_seconds: float = 1, peak_rss_
 
 def test_the_ratio_is_the_median_of_the_ratios_of_the_pairs() -> None:
     # Of the medians it would be 2 / 4.
-    figures = fan_out_figures(8, [pair(1, 4), pair(2, 2), pair(9, 36)], Counter())
+    figures = pair_figures(8, [pair(1, 4), pair(2, 2), pair(9, 36)], NOTHING_COUNTED)
 
     assert figures["ratio_to_limit"] == 0.25
     assert figures["seconds"] == 4
@@ -40,14 +44,17 @@ def test_the_ratio_is_the_median_of_the_ratios_of_the_pairs() -> None:
 
 
 def test_cpu_is_the_median_and_memory_the_peak_of_all_runs() -> None:
-    figures = fan_out_figures(1, [pair(1, 1, 3, 70), pair(1, 1, 5, 90), pair(1, 1, 4, 80)], Counter())
+    figures = pair_figures(1, [pair(1, 1, 3, 70), pair(1, 1, 5, 90), pair(1, 1, 4, 80)], NOTHING_COUNTED)
 
     assert figures["cpu_seconds"] == {"host": 4}
     assert figures["peak_rss_mb"] == {"host": 90}
 
 
 def test_requests_are_counted_per_chunk_and_by_operation() -> None:
-    figures = fan_out_figures(4, [pair(1, 1)], Counter({"queue POST messages": 8, "table POST $batch": 2}))
+    requests = Counter({"queue POST messages": 8, "table POST $batch": 2})
+
+    figures = pair_figures(4, [pair(1, 1)], Counts(requests=requests, most_messages=3))
 
     assert figures["storage_requests_per_chunk"] == 2.5
     assert figures["storage_requests"] == {"queue POST messages": 8, "table POST $batch": 2}
+    assert figures["most_messages_stored"] == 3

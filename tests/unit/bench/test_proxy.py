@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import astuple
@@ -12,7 +13,7 @@ from threading import Thread
 
 import pytest
 
-from bench.proxy import RequestReader, counting_proxy, operation_of
+from bench.proxy import Counts, RequestReader, Tally, counting_proxy, operation_of
 from devhost.azurite import HOST, Ports
 
 PUT = b"POST /a/q/messages HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello"
@@ -61,6 +62,29 @@ def test_operations_are_named_without_what_they_are_about(service: str, target: 
     assert operation_of(service, f"{target} HTTP/1.1".encode()) == operation
 
 
+def test_messages_are_counted_as_long_as_they_are_stored() -> None:
+    tally = Tally()
+    for operation in ("POST", "POST", "GET", "DELETE", "POST", "DELETE", "DELETE"):
+        tally.add(f"queue {operation} messages")
+
+    assert tally.counts() == Counts(
+        requests=Counter({"queue POST messages": 3, "queue DELETE messages": 3, "queue GET messages": 1}),
+        most_messages=2,
+    )
+
+
+def test_a_tally_that_starts_over_still_knows_what_is_stored() -> None:
+    tally = Tally()
+    for operation in ("POST", "POST", "DELETE"):
+        tally.add(f"queue {operation} messages")
+
+    tally.start_over()
+    assert tally.counts() == Counts(requests=Counter(), most_messages=1)
+
+    tally.add("queue POST messages")
+    assert tally.counts() == Counts(requests=Counter({"queue POST messages": 1}), most_messages=2)
+
+
 class Echo(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
@@ -98,7 +122,7 @@ def test_requests_and_answers_pass_unchanged_and_are_counted_by_service() -> Non
                 assert connection.getresponse().read() == body
             connection.close()
 
-        assert proxy.requests() == {"blob POST blob": 2, "queue POST messages": 2, "table POST rows": 2}
+        assert proxy.tally.counts().requests == {"blob POST blob": 2, "queue POST messages": 2, "table POST rows": 2}
 
 
 def test_after_the_block_the_ports_are_closed_and_open_connections_ended() -> None:
