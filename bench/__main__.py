@@ -8,13 +8,14 @@ import platform
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
 from pathlib import Path
 
 from bench.arguments import Arguments, parse_arguments
 from bench.errors import BenchError
 from bench.fan_out import measure_fan_outs, measure_limits, measure_many
+from bench.figures import Measured
 from bench.latency import measure_latency
 from bench.peers.measure import measure_peers
 from bench.report import Document, markdown
@@ -34,71 +35,70 @@ def main(argv: list[str]) -> int:
         failed = measure(arguments, folder, document)
     except KeyboardInterrupt:
         say("stopped")
+        if document:
+            keep(document, arguments.results)
         shutil.rmtree(folder, ignore_errors=True)
         return 130
-    report(document, arguments)
+    keep(document, arguments.results)
+    if arguments.as_json:
+        sys.stdout.write(f"{json.dumps(document, indent=2)}\n")
+    else:
+        sys.stdout.write(f"Measured on {_today()}, {_machine()}.\n\n{markdown(document)}\n")
     if failed:
-        say(f"Not measured: {', '.join(failed)}. Logs and data of this run: {folder}")
+        say(f"Not measured, or not all of it: {', '.join(failed)}. Logs and data of this run: {folder}")
         return 1
     shutil.rmtree(folder, ignore_errors=True)
     return 0
 
 
 def measure(arguments: Arguments, folder: Path, document: Document) -> list[str]:
-    """Fills `document`, section by section, and returns the sections that failed."""
+    """Fills `document` as figures come in, and returns the sections that failed."""
     failed = []
     for section in arguments.sections:
-        if section in document:  # the limit, where it was measured beside the fan-outs
+        if section in document:  # the fan-outs bring the limit, and the limit, where both are wanted, the fan-outs
             continue
         try:
-            document.update(SECTIONS[section](arguments, folder))
+            for name, key, figures in SECTIONS[section](arguments, folder):
+                document.setdefault(name, {})[key] = figures
         except BenchError as error:
             say(f"{section}: {error}")
             failed.append(section)
     return failed
 
 
-def _limit(arguments: Arguments, folder: Path) -> Document:
-    if "fanout" in arguments.sections:
-        return _fan_out(arguments, folder)
-    return {"limit": measure_limits(folder, arguments.chunks, arguments.runs, say)}
+def _fan_outs(arguments: Arguments, folder: Path) -> Iterator[Measured]:
+    measured = measure_fan_outs if "fanout" in arguments.sections else measure_limits
+    return measured(folder, arguments.chunks, arguments.runs, say)
 
 
-def _fan_out(arguments: Arguments, folder: Path) -> Document:
-    limits, fan_outs = measure_fan_outs(folder, arguments.chunks, arguments.runs, say)
-    return {"limit": limits, "fanout": fan_outs}
-
-
-def _compute(arguments: Arguments, folder: Path) -> Document:
+def _compute(arguments: Arguments, folder: Path) -> Iterator[Measured]:
     # Polars takes a moment to import, which is not for those who do not ask for it.
     from bench.compute import measure_compute
 
-    return {"compute": measure_compute(folder, arguments.runs, say)}
+    return measure_compute(folder, arguments.runs, say)
 
 
-SECTIONS: dict[str, Callable[[Arguments, Path], Document]] = {
-    "limit": _limit,
-    "fanout": _fan_out,
-    "latency": lambda arguments, folder: {"latency": measure_latency(folder, say)},
-    "many": lambda arguments, folder: {"many": measure_many(folder, arguments.runs, say)},
-    "start-up": lambda arguments, folder: {"start-up": measure_start_up(folder, arguments.runs, say)},
+SECTIONS: dict[str, Callable[[Arguments, Path], Iterator[Measured]]] = {
+    "limit": _fan_outs,
+    "fanout": _fan_outs,
+    "latency": lambda arguments, folder: measure_latency(folder, say),
+    "many": lambda arguments, folder: measure_many(folder, arguments.runs, say),
+    "start-up": lambda arguments, folder: measure_start_up(folder, arguments.runs, say),
     "compute": _compute,
-    "peers": lambda arguments, folder: {"peers": measure_peers(folder, arguments.peer_chunks, arguments.runs, say)},
+    "peers": lambda arguments, folder: measure_peers(folder, arguments.peer_chunks, arguments.runs, say),
 }
 
 
-def report(document: Document, arguments: Arguments) -> None:
+def keep(document: Document, folder: Path) -> None:
+    """Writes the figures and the plot into the folder, by the time of the day."""
     now = datetime.now(timezone.utc)
-    machine = f"{os.cpu_count()} cores, {platform.system()} on {platform.machine()}, Python {platform.python_version()}"
-    arguments.results.mkdir(parents=True, exist_ok=True)
-    results = arguments.results / f"{now:%Y-%m-%dT%H%M%SZ}.json"
-    results.write_text(json.dumps({"measured_at": now.isoformat(), "machine": machine, **document}, indent=2), "utf-8")
+    folder.mkdir(parents=True, exist_ok=True)
+    results = folder / f"{now:%Y-%m-%dT%H%M%SZ}.json"
+    results.write_text(
+        json.dumps({"measured_at": now.isoformat(), "machine": _machine(), **document}, indent=2), "utf-8"
+    )
     say(f"the figures are in {results}")
-    draw_plot(document, f"{now:%Y-%m-%d}, {machine}", results.with_suffix(".png"))
-    if arguments.as_json:
-        sys.stdout.write(f"{json.dumps(document, indent=2)}\n")
-    else:
-        sys.stdout.write(f"Measured on {now:%Y-%m-%d}, {machine}.\n\n{markdown(document)}\n")
+    draw_plot(document, f"{_today()}, {_machine()}", results.with_suffix(".png"))
 
 
 def draw_plot(document: Document, title: str, file: Path) -> None:
@@ -112,6 +112,14 @@ def draw_plot(document: Document, title: str, file: Path) -> None:
         return
     draw(document, title, file)
     say(f"the plot is in {file}")
+
+
+def _today() -> str:
+    return f"{datetime.now(timezone.utc):%Y-%m-%d}"
+
+
+def _machine() -> str:
+    return f"{os.cpu_count()} cores, {platform.system()} on {platform.machine()}, Python {platform.python_version()}"
 
 
 def say(text: str) -> None:

@@ -13,7 +13,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -23,7 +23,7 @@ import polars as pl
 
 from bench.caller import Caller, calling
 from bench.errors import BenchError
-from bench.figures import Figures, Say
+from bench.figures import Figures, Measured, Say
 from bench.stack import ROOT, running_azurite, running_host
 from demo.arguments import to_iso
 from shared_code.contracts import ChunkInput
@@ -40,7 +40,7 @@ _END = _START + timedelta(seconds=READINGS // _SERIES)
 _READINGS_PER_ROW_GROUP = 250_000
 
 
-def measure_compute(folder: Path, runs: int, say: Say) -> dict[str, Figures]:
+def measure_compute(folder: Path, runs: int, say: Say) -> Iterator[Measured]:
     file = folder / "readings.parquet"
     write_readings(file)
     say(f"compute: {READINGS:,} readings in {file.stat().st_size / 2**20:.0f} MB")
@@ -53,7 +53,8 @@ def measure_compute(folder: Path, runs: int, say: Say) -> dict[str, Figures]:
                 await _orchestration_seconds(caller, 1)
                 return {str(chunks): await _measure_chunks(caller, chunks, file, runs, say) for chunks in CHUNKS}
 
-        return asyncio.run(measured())
+        for chunks, figures in asyncio.run(measured()).items():
+            yield "compute", chunks, figures
 
 
 async def _measure_chunks(caller: Caller, chunks: int, file: Path, runs: int, say: Say) -> Figures:

@@ -1,16 +1,16 @@
 """Chunks that do nothing, from the POST to Completed, beside the limit of the same N.
 
-Rule of this file: a figure and what it is compared with are taken in turns: what the machine drifts meets both.
+Rule of this file: a figure and what it is compared with take turns, so that the machine's drift meets both.
 """
 
 from __future__ import annotations
 
 import statistics
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Iterator
 from pathlib import Path
 
 from bench.caller import Caller
-from bench.figures import Figures, Say
+from bench.figures import Figures, Measured, Say
 from bench.limit import measure_limit
 from bench.pair import Pair, count_requests, measure_pair, pair_figures
 from bench.stack import running_azurite
@@ -22,32 +22,26 @@ MANY = 100
 CHUNKS_OF_EACH = 10
 
 
-def measure_limits(folder: Path, numbers: tuple[int, ...], runs: int, say: Say) -> dict[str, Figures]:
+def measure_limits(folder: Path, numbers: tuple[int, ...], runs: int, say: Say) -> Iterator[Measured]:
     """The limit alone, for each N."""
-    figures = {}
     for chunks in numbers:
         seconds = []
         for run in range(runs):
             with running_azurite(folder) as azurite:
                 seconds.append(measure_limit(azurite.ports, chunks))
             say(f"limit {chunks}, run {run + 1}: {chunks / seconds[-1]:.1f} chunks/s")
-        figures[str(chunks)] = limit_figures(chunks, seconds)
-    return figures
+        yield "limit", str(chunks), limit_figures(chunks, seconds)
 
 
-def measure_fan_outs(
-    folder: Path, numbers: tuple[int, ...], runs: int, say: Say
-) -> tuple[dict[str, Figures], dict[str, Figures]]:
+def measure_fan_outs(folder: Path, numbers: tuple[int, ...], runs: int, say: Say) -> Iterator[Measured]:
     """The limits and the fan-outs, for each N: grouped as the app does it, beyond one group flat as well."""
-    limits, fan_outs = {}, {}
     for chunks in numbers:
         pairs, figures = _measure_shape(folder, chunks, GROUP_SIZE, runs, say)
         if chunks > GROUP_SIZE:
             flat_pairs, figures["flat"] = _measure_shape(folder, chunks, None, runs, say)
             pairs = pairs + flat_pairs
-        limits[str(chunks)] = limit_figures(chunks, [pair.limit_seconds for pair in pairs])
-        fan_outs[str(chunks)] = figures
-    return limits, fan_outs
+        yield "limit", str(chunks), limit_figures(chunks, [pair.limit_seconds for pair in pairs])
+        yield "fanout", str(chunks), figures
 
 
 def _measure_shape(
@@ -68,7 +62,7 @@ def _measure_shape(
     return pairs, figures
 
 
-def measure_many(folder: Path, runs: int, say: Say) -> dict[str, Figures]:
+def measure_many(folder: Path, runs: int, say: Say) -> Iterator[Measured]:
     """Many orchestrations of few chunks at once, keyed by the chunks of all of them."""
     chunks = MANY * CHUNKS_OF_EACH
 
@@ -79,7 +73,8 @@ def measure_many(folder: Path, runs: int, say: Say) -> dict[str, Figures]:
     for run in range(runs):
         pairs.append(measure_pair(folder, chunks, many))
         say(f"many, run {run + 1}: {MANY} orchestrations of {CHUNKS_OF_EACH} chunks in {pairs[-1].seconds:.2f} s")
-    return {str(chunks): {"orchestrations": MANY, **pair_figures(chunks, pairs, count_requests(folder, many))}}
+    figures = pair_figures(chunks, pairs, count_requests(folder, many))
+    yield "many", str(chunks), {"orchestrations": MANY, **figures}
 
 
 def limit_figures(chunks: int, seconds: list[float]) -> Figures:

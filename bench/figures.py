@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 Figures = dict[str, Any]
+# The section, the number of chunks or another key in it, and the figures.
+Measured = tuple[str, str, Figures]
 Say = Callable[[str], None]
 
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 import asyncio
 import statistics
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
 from pathlib import Path
 
 from bench.caller import Caller, calling
-from bench.figures import Figures, Say, in_milliseconds
+from bench.figures import Figures, Measured, Say, in_milliseconds
 from bench.limit import StorageChain
 from bench.stack import running_azurite, running_host
 
@@ -24,7 +24,7 @@ WARM_UP_RUNS = 5
 IDLE_SECONDS = 1.0
 
 
-def measure_latency(folder: Path, say: Say) -> dict[str, Figures]:
+def measure_latency(folder: Path, say: Say) -> Iterator[Measured]:
     with running_azurite(folder) as azurite, running_host(azurite.ports, folder) as host:
 
         async def measured() -> dict[str, Figures]:
@@ -36,7 +36,8 @@ def measure_latency(folder: Path, say: Say) -> dict[str, Figures]:
                 in_a_row = await _in_a_row(caller, say)
                 return {"1": one_chunk, str(CHAIN_CHUNKS): in_a_row, "event": await _event(caller, say)}
 
-        return asyncio.run(measured())
+        for key, figures in asyncio.run(measured()).items():
+            yield "latency", key, figures
 
 
 async def _one_chunk(caller: Caller, chain: StorageChain, say: Say) -> Figures:

@@ -9,10 +9,11 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from bench.errors import BenchError
-from bench.figures import Figures, Say
+from bench.figures import Measured, Say
 from bench.stack import ROOT, running_azurite, running_host
 
 _IMPORTS = (
@@ -21,7 +22,7 @@ _IMPORTS = (
 )
 
 
-def measure_start_up(folder: Path, runs: int, say: Say) -> dict[str, Figures]:
+def measure_start_up(folder: Path, runs: int, say: Say) -> Iterator[Measured]:
     ready, imports = [], []
     with running_azurite(folder) as azurite:
         for run in range(runs + 1):
@@ -35,14 +36,16 @@ def measure_start_up(folder: Path, runs: int, say: Say) -> dict[str, Figures]:
                 imports.append(imports_seconds)
                 say(f"start-up, run {run}: ready after {ready_seconds:.2f} s, imports alone {imports_seconds:.2f} s")
     beyond = statistics.median(each - alone for each, alone in zip(ready, imports, strict=True))
-    return {
-        "ready": {
+    yield (
+        "start-up",
+        "ready",
+        {
             "seconds": statistics.median(ready),
             "imports_seconds": statistics.median(imports),
             "seconds_beyond_imports": beyond,
             "runs": runs,
-        }
-    }
+        },
+    )
 
 
 def _imports_seconds() -> float:

@@ -9,12 +9,13 @@ from __future__ import annotations
 import asyncio
 import statistics
 from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from bench.caller import calling
 from bench.fan_out import GROUP_SIZE
-from bench.figures import Figures, Say
+from bench.figures import Figures, Measured, Say
 from bench.pair import WARM_UP_CHUNKS
 from bench.peers.environment import PeerError, environment_python, run_script
 from bench.peers.server import running_server
@@ -48,7 +49,7 @@ PEERS = (
 Answer = dict[str, dict[str, float]]
 
 
-def measure_peers(folder: Path, numbers: tuple[int, ...], runs: int, say: Say) -> dict[str, Figures]:
+def measure_peers(folder: Path, numbers: tuple[int, ...], runs: int, say: Say) -> Iterator[Measured]:
     answers: dict[str, list[Answer]] = defaultdict(list)
     missing: dict[str, str] = {}
     for run in range(runs):
@@ -64,7 +65,8 @@ def measure_peers(folder: Path, numbers: tuple[int, ...], runs: int, say: Say) -
                 say(f"{peer.name}: not measured: {error}")
             else:
                 _tell(say, peer.name, run, answers)
-    return peer_figures(answers, missing, numbers)
+    for chunks, figures in peer_figures(answers, missing, numbers).items():
+        yield "peers", chunks, figures
 
 
 def peer_figures(

@@ -6,6 +6,7 @@ from collections import Counter
 
 import pytest
 
+from bench.compute import READINGS, Times, compute_figures
 from bench.fan_out import limit_figures
 from bench.figures import in_milliseconds, percentile
 from bench.pair import Pair, pair_figures
@@ -58,3 +59,19 @@ def test_requests_are_counted_per_chunk_and_by_operation() -> None:
     assert figures["storage_requests_per_chunk"] == 2.5
     assert figures["storage_requests"] == {"queue POST messages": 8, "table POST $batch": 2}
     assert figures["most_messages_stored"] == 3
+
+
+def test_the_app_is_compared_with_its_activity_and_with_a_single_pass_run_by_run() -> None:
+    figures = compute_figures(
+        [
+            Times(orchestration=4, activity=2, single_pass=2),
+            Times(orchestration=8, activity=16, single_pass=1),
+            Times(orchestration=10, activity=10, single_pass=10),
+        ]
+    )
+
+    assert figures["seconds"] == 8
+    assert figures["readings_per_second"] == READINGS / 8
+    # Of the medians they would be 10 / 8 and 2 / 8.
+    assert figures["ratio_to_activity_alone"] == 1
+    assert figures["ratio_to_single_pass"] == 0.5
