@@ -22,6 +22,8 @@ Usage: python3 dev.py COMMAND [ARGUMENTS]
           [--chunks N] [--start TIME] [--end TIME] [--json]
   start   run the function app in the foreground on port 7071   [arguments of `python -m devhost start`]
   test    run every test but the soak tests                     [arguments of pytest]
+  bench   measure the host against what its storage costs
+          [--only SECTION,...] [--chunks N,...] [--runs N] [--json]
   check   formatting, lint, types and import contracts
 
 Each sets up first what is missing: .venv, the pinned requirements, and Azurite in node_modules.
@@ -108,6 +110,15 @@ def demo(checkout: Checkout, arguments: list[str]) -> int:
     return hand_over(checkout, [str(checkout.python), "-m", "demo", *arguments])
 
 
+def bench(checkout: Checkout, arguments: list[str]) -> int:
+    from bench.arguments import parse_arguments
+
+    parse_arguments(arguments)
+    set_up(checkout)
+    install_for_plots(checkout)
+    return hand_over(checkout, [str(checkout.python), "-m", "bench", *arguments])
+
+
 def start(checkout: Checkout, arguments: list[str]) -> int:
     set_up(checkout)
     return hand_over(checkout, [str(checkout.python), "-m", "devhost", "start", *arguments])
@@ -144,7 +155,7 @@ def check(checkout: Checkout, arguments: list[str]) -> int:
     return 0 if all(results.values()) else 1
 
 
-COMMANDS = {"demo": demo, "start": start, "test": test, "check": check}
+COMMANDS = {"demo": demo, "start": start, "test": test, "bench": bench, "check": check}
 
 
 def set_up(checkout: Checkout) -> None:
@@ -176,6 +187,23 @@ def install_requirements(checkout: Checkout, extra: tuple[str, ...]) -> None:
         write_record(checkout.venv_record, recorded)
         raise
     write_record(checkout.venv_record, wanted)
+
+
+def install_for_plots(checkout: Checkout) -> None:
+    """What bench/requirements.txt names, where it can be had: without it the bench measures, and draws nothing."""
+    requirements = checkout.root / "bench" / "requirements.txt"
+    record = checkout.venv / ".dev-bench"
+    wanted = fingerprint([requirements])
+    if read_record(record) == wanted:
+        return
+    say("installing what the plots of the bench need into .venv")
+    pip = [str(checkout.python), "-m", "pip", "install", "--disable-pip-version-check", "--no-input"]
+    try:
+        run([*pip, "-r", str(requirements)], "pip could not install what the plots need")
+    except SetUpError as error:
+        say(f"{error} There will be no plot.")
+        return
+    write_record(record, wanted)
 
 
 def create_venv(checkout: Checkout) -> None:

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import json
 import shutil
-import signal
 import sys
 import tempfile
 import time
 from pathlib import Path
-from types import FrameType
-from typing import NoReturn
 
 from azure.core.exceptions import AzureError
 from azure.storage.blob import BlobServiceClient
 
 from demo import orchestration
 from demo.arguments import Arguments, parse_arguments
+from demo.ending import end_on_signals
 from demo.errors import DemoError
 from demo.host import choose_port, running_devhost
 from demo.view import Progress, result_tables
@@ -31,8 +29,7 @@ CONTAINER = "readings"
 
 def main(argv: list[str]) -> int:
     arguments = parse_arguments(argv)
-    for each in end_signals():
-        signal.signal(each, interrupt_once)
+    end_on_signals()
     folder = _run_folder()
     try:
         status = run(arguments, folder)
@@ -115,18 +112,6 @@ def report(status: orchestration.Status, *, as_json: bool) -> int:
 def say(text: str) -> None:
     sys.stderr.write(f"demo: {text}\n")
     sys.stderr.flush()
-
-
-def end_signals() -> list[signal.Signals]:
-    """Ctrl+C, a request to end, and the terminal's end where there is a signal for it."""
-    return [each for each in signal.Signals if each.name in ("SIGINT", "SIGTERM", "SIGHUP")]
-
-
-def interrupt_once(number: int, frame: FrameType | None) -> NoReturn:
-    """Asked to end, by Ctrl+C or a signal, the demonstration ends what it started, undisturbed by asking again."""
-    for each in end_signals():
-        signal.signal(each, signal.SIG_IGN)
-    raise KeyboardInterrupt
 
 
 def _run_folder() -> Path:

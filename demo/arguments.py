@@ -28,7 +28,7 @@ class Arguments:
 
 def parse_arguments(arguments: list[str]) -> Arguments:
     """Ends the program with one line and exit code 2 where an argument is wrong."""
-    parser = _Parser(prog="dev.py demo", description="Runs the durable orchestration over the sample data.")
+    parser = OneLineParser(prog="dev.py demo", description="Runs the durable orchestration over the sample data.")
     parser.add_argument("--chunks", type=_chunks, default=12, metavar="N", help="1 to 10000, default 12")
     parser.add_argument("--start", type=_moment, default="2013-01-01", metavar="TIME", help="default 2013-01-01")
     parser.add_argument("--end", type=_moment, default="2013-04-01", metavar="TIME", help="default 2013-04-01")
@@ -43,7 +43,7 @@ def to_iso(moment: datetime) -> str:
     return moment.isoformat().replace("+00:00", "Z")
 
 
-class _Parser(argparse.ArgumentParser):
+class OneLineParser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """One line, without the usage that argparse puts before it."""
         self.exit(2, f"{self.prog}: {message}\n")

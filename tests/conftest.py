@@ -15,7 +15,7 @@ import pytest
 from devhost import azurite as emulator
 from devhost.errors import ConfigurationError
 
-DEVELOPMENT_PACKAGES = ("aiohttp", "anyio", "azure.data", "azure.storage", "hypothesis")
+DEVELOPMENT_PACKAGES = ("aiohttp", "anyio", "azure.data", "azure.storage", "hypothesis", "psutil")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

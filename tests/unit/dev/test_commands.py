@@ -26,7 +26,7 @@ def test_an_unknown_command_is_one_line_that_names_the_known_ones(capfd: pytest.
 
     said = capfd.readouterr()
     assert said.out == ""
-    assert said.err == "dev.py: there is no command 'tset'; there are: demo, start, test, check.\n"
+    assert said.err == "dev.py: there is no command 'tset'; there are: demo, start, test, bench, check.\n"
 
 
 @pytest.mark.parametrize("arguments", [[], ["-h"], ["--help"]])
@@ -41,15 +41,17 @@ def test_check_takes_no_arguments() -> None:
     assert dev.main(["check", "--fix"]) == 2
 
 
-def test_wrong_arguments_of_the_demonstration_are_told_before_any_set_up(tmp_path: Path) -> None:
+@pytest.mark.parametrize("command", ["demo", "bench"])
+def test_wrong_arguments_are_told_before_any_set_up(command: str, tmp_path: Path) -> None:
     script = tmp_path / "dev.py"
     script.write_text(Path(dev.__file__).read_text("utf-8"), "utf-8")
     # A copy without requirements or lock file: set-up could only fail there.
-    shutil.copytree(dev.ROOT / "demo", tmp_path / "demo")
+    for package in ("demo", "bench"):
+        shutil.copytree(dev.ROOT / package, tmp_path / package, ignore=shutil.ignore_patterns("results"))
 
-    answer = subprocess.run([sys.executable, str(script), "demo", "--chunks", "many"], capture_output=True, text=True)
+    answer = subprocess.run([sys.executable, str(script), command, "--chunks", "many"], capture_output=True, text=True)
 
     assert answer.returncode == 2
     assert answer.stderr.splitlines() == [
-        "dev.py demo: argument --chunks: 'many' is not a whole number from 1 to 10000"
+        f"dev.py {command}: argument --chunks: 'many' is not a whole number from 1 to 10000"
     ]

@@ -158,6 +158,36 @@ def test_a_failure_of_pip_leaves_the_older_environment_usable(checkout: dev.Chec
     assert calls(checkout) == []
 
 
+@pytest.fixture
+def plots(checkout: dev.Checkout) -> dev.Checkout:
+    """A checkout that is set up, and has requirements of the bench."""
+    dev.install_requirements(checkout, extra=())
+    calls(checkout)
+    (checkout.root / "bench").mkdir()
+    (checkout.root / "bench" / "requirements.txt").write_text("matplotlib==3.10.9\n")
+    return checkout
+
+
+def test_what_plots_need_is_installed_once(plots: dev.Checkout) -> None:
+    dev.install_for_plots(plots)
+    dev.install_for_plots(plots)
+
+    assert calls(plots) == ["pip"]
+
+
+def test_a_plot_that_cannot_be_had_stops_nothing_and_is_tried_again(
+    plots: dev.Checkout, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (plots.root / "pip-fails").touch()
+    dev.install_for_plots(plots)
+    assert "There will be no plot." in capfd.readouterr().err
+
+    (plots.root / "pip-fails").unlink()
+    dev.install_for_plots(plots)
+
+    assert calls(plots) == ["pip", "pip"]
+
+
 def npm(checkout: dev.Checkout, source: str = "") -> list[str]:
     """Plays `npm ci`: it makes node_modules and counts itself."""
     body = (

@@ -1,0 +1,7 @@
+"""Does nothing, and returns when."""
+
+import time
+
+
+def main(chunk: int) -> float:
+    return time.time()

@@ -1,0 +1,124 @@
+"""A caller of an app: starts orchestrations over HTTP and learns from the storage when they have completed.
+
+Rule of this file: learning it must not cost what is measured. The row of the instance is read by the bare client, which
+costs the host nothing and Azurite a point read, and the more rarely the longer an orchestration takes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import aiohttp
+
+from bench.errors import BenchError
+from bench.stack import HUB
+from bench.storage import Storage, connected
+from demo.host import Devhost
+from devhost.azurite import Ports
+
+FINAL = ("Completed", "Failed", "Terminated", "Canceled")
+TIMEOUT_SECONDS = 1800
+
+_INSTANCES = f"{HUB}Instances"
+
+# A completion is seen late by 2 % at most: each pause is so much of the time so far, within these bounds.
+_PAUSE_SHARE = 0.02
+_SHORTEST_PAUSE_SECONDS = 0.001
+_LONGEST_PAUSE_SECONDS = 0.1
+
+
+class Caller:
+    """Somebody with an open connection to the host, and one to its storage."""
+
+    def __init__(self, session: aiohttp.ClientSession, host: Devhost, storage: Storage) -> None:
+        self._session = session
+        self._host = host
+        self._storage = storage
+
+    async def start(self, orchestrator: str, orchestrator_input: object) -> dict[str, str]:
+        """The management URLs of the new instance of an orchestrator of `noop`, and its `id`."""
+        return await self.post(f"start/{orchestrator}", orchestrator_input)
+
+    async def post(self, route: str, body: object) -> dict[str, str]:
+        """The management URLs of the instance that a POST to this route of the app starts, and its `id`."""
+        links: dict[str, str] = await self._post(f"{self._host.url}/api/{route}", body)
+        return links
+
+    async def raise_event(self, links: dict[str, str], name: str) -> None:
+        await self._post(links["sendEventPostUri"].replace("{eventName}", name), {})
+
+    async def output_of(self, instance_id: str) -> Any:
+        """Waits for the completion of an instance."""
+        return json.loads((await self._until(instance_id, "Completed"))["Output"])
+
+    async def until_running(self, instance_id: str) -> None:
+        """Waits until the first turn of an instance is stored."""
+        await self._until(instance_id, "Running")
+
+    async def row_of(self, instance_id: str) -> dict[str, Any]:
+        return await self._storage.read_row(_INSTANCES, instance_id) or {}
+
+    async def get_status(self, links: dict[str, str]) -> None:
+        async with self._session.get(links["statusQueryGetUri"]) as answer:
+            await answer.read()
+
+    async def _until(self, instance_id: str, wanted: str) -> dict[str, Any]:
+        """The row of the instance once it has this status.
+
+        Raises:
+            BenchError: it ended otherwise or not in time, or the host is gone.
+        """
+        began = time.perf_counter()
+        while (elapsed := time.perf_counter() - began) < TIMEOUT_SECONDS:
+            row = await self.row_of(instance_id)
+            if (status := row.get("RuntimeStatus")) == wanted:
+                return row
+            if status in FINAL:
+                raise BenchError(f"The orchestration {instance_id} ended as {status}: {row.get('Output')}")
+            self._host.check_running()
+            await asyncio.sleep(min(max(elapsed * _PAUSE_SHARE, _SHORTEST_PAUSE_SECONDS), _LONGEST_PAUSE_SECONDS))
+        raise BenchError(f"The orchestration {instance_id} has not ended within {TIMEOUT_SECONDS} seconds.")
+
+    async def run(self, orchestrator: str, orchestrator_input: object) -> Any:
+        """The output of an orchestration from its start to its completion."""
+        return await self.output_of((await self.start(orchestrator, orchestrator_input))["id"])
+
+    async def fan_out(self, chunks: int, group_size: int | None) -> float:
+        """The seconds that a fan-out takes from the request to its completion."""
+        began = time.perf_counter()
+        ran = await self.run("fan_out", {"chunks": chunks, "group_size": group_size})
+        seconds = time.perf_counter() - began
+        if ran != chunks:
+            raise BenchError(f"A fan-out over {chunks} chunks says that {ran} of them ran.")
+        return seconds
+
+    async def many_fan_outs(self, orchestrations: int, chunks: int) -> float:
+        """The seconds from the first request to the last completion of so many fan-outs started at once."""
+        began = time.perf_counter()
+        asked = {"chunks": chunks, "group_size": None}
+        started = await asyncio.gather(*(self.start("fan_out", asked) for _ in range(orchestrations)))
+        for links in started:
+            await self.output_of(links["id"])
+        return time.perf_counter() - began
+
+    async def _post(self, url: str, body: object) -> Any:
+        try:
+            async with self._session.post(url, json=body) as answer:
+                content = await answer.read()
+        except aiohttp.ClientError as error:
+            self._host.check_running()
+            raise BenchError(f"The host does not answer: {error}") from error
+        if answer.status != 202:
+            raise BenchError(f"POST {url} answered {answer.status}: {content.decode(errors='replace')[:500]}")
+        return json.loads(content) if content else None
+
+
+@asynccontextmanager
+async def calling(host: Devhost, storage: Ports) -> AsyncIterator[Caller]:
+    async with aiohttp.ClientSession() as session, connected(storage) as client:
+        yield Caller(session, host, client)

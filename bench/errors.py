@@ -1,0 +1,5 @@
+"""The one error of the measurements."""
+
+
+class BenchError(Exception):
+    """A measurement cannot go on; the message is all its reader needs."""

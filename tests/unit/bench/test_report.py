@@ -1,0 +1,73 @@
+"""How figures are shown: Markdown tables, and the lines of the plot."""
+
+from __future__ import annotations
+
+from bench.report import Document, markdown, seconds_by_chunks, table
+
+LIMIT = {"seconds": 2.0, "chunks_per_second": 500.0, "runs": 1}
+FAN_OUT = {
+    "seconds": 4.0,
+    "chunks_per_second": 250.0,
+    "ratio_to_limit": 0.5,
+    "milliseconds_per_chunk": 4.0,
+    "cpu_seconds": {"host": 1.5, "workers": 0.25, "azurite": 2.5},
+    "peak_rss_mb": {"host": 70.4, "workers": 44.0, "azurite": 130.0},
+    "storage_requests_per_chunk": 4.25,
+    "storage_requests": {"queue POST messages": 4250},
+    "most_messages_stored": 1200,
+    "runs": 1,
+}
+PEERS = {
+    "devhost": {"seconds": 1.0, "chunks_per_second": 100.0, "times_devhost": 1.0, "runs": 1},
+    "Prefect": {"seconds": 2.0, "stored_seconds": 9.0, "chunks_per_second": 50.0, "times_devhost": 2.0, "runs": 1},
+    "DBOS": {"missing": "there is no PostgreSQL"},
+}
+
+
+def test_a_table_is_markdown_that_is_aligned() -> None:
+    assert table(["chunks", "s"], [["1", "0.5"], ["1000", "12.25"]]).splitlines() == [
+        "| chunks |     s |",
+        "| ------ | ----: |",
+        "| 1      |   0.5 |",
+        "| 1000   | 12.25 |",
+    ]
+
+
+def test_only_what_was_measured_is_shown_and_in_the_order_of_the_sections() -> None:
+    shown = markdown({"fanout": {"1000": FAN_OUT}, "limit": {"1000": LIMIT}})
+
+    limit, fan_out = ([cells_of(line) for line in part.splitlines()] for part in shown.split("\n\n"))
+    assert limit[0][0] == "limit: chunks"
+    assert fan_out[0][:4] == ["fan-out: chunks", "seconds", "chunks/s", "ratio to the limit"]
+    assert fan_out[2][:4] == ["1000", "4.00", "250", "0.50"]
+
+
+def cells_of(line: str) -> list[str]:
+    return [cell.strip() for cell in line.split("|")[1:-1]]
+
+
+def test_a_fan_out_in_one_orchestration_has_a_row_of_its_own() -> None:
+    shown = markdown({"fanout": {"1000": {**FAN_OUT, "flat": {**FAN_OUT, "ratio_to_limit": 0.25}}}})
+
+    assert [cells_of(line)[3] for line in shown.splitlines()[2:]] == ["0.50", "0.25"]
+
+
+def test_a_peer_that_could_not_be_measured_is_named_with_the_reason() -> None:
+    assert "not measured: there is no PostgreSQL" in markdown({"peers": {"100": PEERS}})
+
+
+def test_the_lines_of_the_plot_are_what_was_measured_over_n() -> None:
+    document: Document = {
+        "limit": {"10": LIMIT, "1000": LIMIT},
+        "fanout": {"10": FAN_OUT, "1000": {**FAN_OUT, "flat": {**FAN_OUT, "seconds": 8.0}}},
+        "peers": {"100": PEERS},
+        "start-up": {"ready": {"seconds": 1.0}},
+    }
+
+    assert seconds_by_chunks(document) == {
+        "limit": {10: 2.0, 1000: 2.0},
+        "fan-out": {10: 4.0, 1000: 4.0},
+        "fan-out in one orchestration": {1000: 8.0},
+        "beside its peers: devhost": {100: 1.0},
+        "Prefect": {100: 2.0},
+    }
