@@ -58,6 +58,9 @@ class Account:
         client = self.tables.get_table_client(f"{self.hub_name}History")
         client.update_entity({"PartitionKey": instance_id, "RowKey": row_key, "EventType": "Novelty"})
 
+    def remove_history_row(self, instance_id: str, row_key: str) -> None:
+        self.tables.get_table_client(f"{self.hub_name}History").delete_entity(instance_id, row_key)
+
     def put(self, queue: str, text: str) -> None:
         self.queues.get_queue_client(f"{self.lower}{queue}").send_message(text, time_to_live=-1)
 
