@@ -70,6 +70,7 @@ class CrashReport:
 
     def render(self) -> str:
         rows = [(case.crash, case.stored, case.next, case.repeats, *self.cases[case.crash].cells) for case in CASES]
+        today, python, cores = datetime.now(timezone.utc).date(), platform.python_version(), os.cpu_count()
         by_call = [(operation, *tally.cells) for operation, tally in sorted(self.calls.items())]
         total = sum(self.calls.values(), Tally())
         return "\n".join(
@@ -81,9 +82,9 @@ class CrashReport:
                 "",
                 *table(("the call at which the host died", *HEADINGS[-3:]), [*by_call, ("**all**", *total.cells)]),
                 "",
-                f"Measured on {datetime.now(timezone.utc):%Y-%m-%d} with Python {platform.python_version()} on {os.cpu_count()} "
-                "cores. *Ran again*: calls of activities beyond one for each chunk, over all crashes of the row. "
-                "*Lost*: runs that did not end with exactly their output, each chunk in it once.",
+                f"Measured on {today} with Python {python} on {cores} cores. *Ran again*: calls of activities beyond "
+                "one for each chunk, over all crashes of the row. *Lost*: runs that did not end with exactly their "
+                "output, each chunk in it once.",
                 "",
             ]
         )
