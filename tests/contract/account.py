@@ -74,6 +74,11 @@ class Account:
         client = self.queues.get_queue_client(f"{self.lower}{queue}")
         return client.get_queue_properties().approximate_message_count or 0
 
+    def delete_queues(self) -> None:
+        """With all that a test has left in them: the emulator's queues slow down with the messages of all hubs."""
+        for queue in list(self.queues.list_queues(name_starts_with=f"{self.lower}-")):
+            self.queues.delete_queue(queue.name)
+
     def blob_names(self, container: str = "-largemessages") -> list[str]:
         return list(self.blobs.get_container_client(f"{self.lower}{container}").list_blob_names())
 

@@ -35,7 +35,7 @@ APP = FunctionApp(
 )
 ACTIVITIES_AT_ONCE = 8
 # Longer than a run on a busy machine waits for messages of a host that is gone.
-END_SECONDS = 120
+END_SECONDS = 240
 
 
 def fan_out(context: df.DurableOrchestrationContext) -> Any:
