@@ -6,10 +6,11 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.contract.conftest import account
 from tests.e2e.conftest import running_host, shared_host
 from tests.faults.crash_report import CrashReport
 
-__all__ = ["running_host", "shared_host"]
+__all__ = ["account", "running_host", "shared_host"]
 
 
 @pytest.fixture(scope="session")

@@ -69,12 +69,14 @@ class Chunks:
 
 
 @asynccontextmanager
-async def engine_on(hub: TaskHub, executor: Chunks, clock: Clock | None = None) -> AsyncIterator[None]:
+async def engine_on(
+    hub: TaskHub, executor: Chunks, clock: Clock | None = None, app: FunctionApp = APP
+) -> AsyncIterator[None]:
     """Dispatchers that are cut off at the end of the block, not drained."""
     engine = Engine(
         hub,
         executor,
-        APP,
+        app,
         clock or SystemClock(),
         max_orchestrations=4,
         max_activities=ACTIVITIES_AT_ONCE,
