@@ -23,6 +23,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--base-url", metavar="URL", help="run the end-to-end tests against a host that is running already"
     )
+    parser.addoption(
+        "--write-crash-table",
+        action="store_true",
+        help="write what the soak tests of crashes measure into docs/durability.md",
+    )
 
 
 @pytest.fixture(scope="session")

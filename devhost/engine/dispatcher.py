@@ -121,6 +121,8 @@ class Dispatcher(Generic[Item]):
                 await self._source.renew(item)
             except StorageError as error:
                 _log.warning("Keeping %s invisible to others failed: %s", self._source.describe(item), error)
+            except Exception:
+                _log.exception("Keeping %s invisible to others failed unexpectedly", self._source.describe(item))
 
 
 class Engine:

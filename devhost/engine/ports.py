@@ -143,7 +143,10 @@ class TaskHub(Protocol):
         """Gives the item up: its messages become visible again after a delay that grows with their `dequeue_count`."""
 
     async def renew_orchestration(self, item: OrchestrationWorkItem) -> None:
-        """Keeps the item's messages invisible for another full visibility timeout."""
+        """Keeps the item's messages invisible for another full visibility timeout.
+
+        Does nothing where the item was given back meanwhile: a renewal that is due can meet its end.
+        """
 
     async def fetch_activity(self) -> ActivityWorkItem:
         """Waits for the next activity request. It must be given back by `complete_activity` or `abandon_activity`."""
@@ -158,7 +161,7 @@ class TaskHub(Protocol):
         """Gives the request up: it becomes visible again after a delay that grows with its `dequeue_count`."""
 
     async def renew_activity(self, item: ActivityWorkItem) -> None:
-        """Keeps the request invisible for another full visibility timeout."""
+        """Keeps the request invisible for another full visibility timeout, unless it was given back meanwhile."""
 
     async def start_instance(self, start: TaskMessage, *, overridable: frozenset[RuntimeStatus]) -> None:
         """Stores a start (an `ExecutionStarted` for a new execution id), then the Pending row that confirms it.

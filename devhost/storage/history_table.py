@@ -19,7 +19,7 @@ from azure.data.tables.aio import TableClient
 from devhost.clock import Clock
 from devhost.core.history import ExecutionCompleted, GenericEvent, HistoryEvent
 from devhost.core.rewind import RewindPlan
-from devhost.errors import StaleCheckpoint
+from devhost.errors import StaleCheckpoint, StorageError
 from devhost.storage.entity_table import (
     MAX_OPERATIONS_PER_TRANSACTION,
     EntityTable,
@@ -75,6 +75,9 @@ class HistoryTable:
 
         Where `execution_id` is given and is not the current one there are no events; the sentinel's ETag is told in
         any case, because a new execution has to overwrite it.
+
+        Raises:
+            StorageError: a row is missing, or cannot be read.
         """
         condition = f"PartitionKey eq {quoted(escape_key(instance_id))}"
         if execution_id:
@@ -87,6 +90,7 @@ class HistoryTable:
         if execution_id and current and execution_id != current:
             return History(execution_id=current, events=(), sentinel_etag=etag)
         own = list(_until_debris(rows, current))
+        _check_complete(instance_id, own)
         events = tuple([event_of_row(await self._with_payloads(row.columns)) for row in own])
         row_etags = tuple(row.etag for row in own)
         return History(execution_id=current, events=events, sentinel_etag=etag, row_etags=row_etags)
@@ -243,6 +247,13 @@ def _until_debris(rows: Sequence[StoredRow], execution_id: str | None) -> Iterat
         if row.columns.get("ExecutionId") != execution_id:
             return
         yield row
+
+
+def _check_complete(instance_id: str, rows: Sequence[StoredRow]) -> None:
+    # With fewer rows than there were, the next event would be written over the last one.
+    for index, row in enumerate(rows):
+        if row.columns["RowKey"] != row_key(index):
+            raise StorageError(f"The history of instance '{instance_id}' lacks its row {row_key(index)}.")
 
 
 def transactions(rows: Sequence[Row]) -> Iterator[list[Row]]:

@@ -136,6 +136,9 @@ class Sessions:
         self._waiting.setdefault(batch.instance_id, deque()).appendleft(batch)
         self._make_ready(batch.instance_id)
 
+    def is_out(self, instance_id: str) -> bool:
+        return instance_id in self._out
+
     def batch_out(self, instance_id: str) -> Batch:
         """The batch of this instance that was taken and neither finished nor put back."""
         return self._out[instance_id]

@@ -296,6 +296,8 @@ class AzureStorageTaskHub:
             self._finish(batch)
 
     async def renew_orchestration(self, item: OrchestrationWorkItem) -> None:
+        if not self._sessions.is_out(item.instance_id):
+            return
         batch = self._sessions.batch_out(item.instance_id)
         seconds = self._options.control_queue_visibility_seconds
         await call_each(lambda held: held.stored.queue.hide(held.stored, seconds), batch.messages)
@@ -320,6 +322,8 @@ class AzureStorageTaskHub:
             self._work_items.finish(item.received.message_id)
 
     async def renew_activity(self, item: ActivityWorkItem) -> None:
+        if not self._work_items.holds(item.received.message_id):
+            return
         held = self._work_items.held(item.received.message_id)
         await held.stored.queue.hide(held.stored, self._options.work_item_visibility_seconds)
 

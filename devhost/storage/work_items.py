@@ -106,6 +106,9 @@ class WorkItemInbox:
         self._batch_size.not_used_up()
         self._spawn(self._release([held.stored]), "give an activity request back")
 
+    def holds(self, message_id: str) -> bool:
+        return message_id in self._held
+
     def held(self, message_id: str) -> HeldMessage:
         """The request that was taken under this id and not finished."""
         return self._held[message_id]

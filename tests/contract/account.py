@@ -58,6 +58,9 @@ class Account:
         client = self.tables.get_table_client(f"{self.hub_name}History")
         client.update_entity({"PartitionKey": instance_id, "RowKey": row_key, "EventType": "Novelty"})
 
+    def remove_history_row(self, instance_id: str, row_key: str) -> None:
+        self.tables.get_table_client(f"{self.hub_name}History").delete_entity(instance_id, row_key)
+
     def put(self, queue: str, text: str) -> None:
         self.queues.get_queue_client(f"{self.lower}{queue}").send_message(text, time_to_live=-1)
 
@@ -70,6 +73,11 @@ class Account:
         """How many messages a queue holds, visible or not."""
         client = self.queues.get_queue_client(f"{self.lower}{queue}")
         return client.get_queue_properties().approximate_message_count or 0
+
+    def delete_queues(self) -> None:
+        """With all that a test has left in them: the emulator's queues slow down with the messages of all hubs."""
+        for queue in list(self.queues.list_queues(name_starts_with=f"{self.lower}-")):
+            self.queues.delete_queue(queue.name)
 
     def blob_names(self, container: str = "-largemessages") -> list[str]:
         return list(self.blobs.get_container_client(f"{self.lower}{container}").list_blob_names())

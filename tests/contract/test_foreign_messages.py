@@ -12,12 +12,15 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
+import pytest
+
 from devhost.clock import SystemClock
 from devhost.core.checkpoint import Checkpoint
 from devhost.core.history import TimerFired
 from devhost.core.messages import TaskMessage
 from devhost.core.status import RuntimeStatus
 from devhost.engine.ports import OrchestrationWorkItem, TaskHub
+from devhost.errors import StorageError
 from devhost.storage.message_json import envelope_to_text
 from devhost.storage.options import StorageOptions
 from devhost.storage.task_hub import open_task_hub
@@ -133,6 +136,27 @@ async def test_an_instance_with_a_damaged_history_waits_and_blocks_no_other(
         await second.send(build.event_raised("parcel-1", "x"))
         assert (await next_item(second)).instance_id == "parcel-1"
         assert await nothing_comes(second)
+    assert account.stored(CONTROL) == 1
+
+
+@pytest.mark.parametrize("row", ["0000000000000000", "0000000000000001"])
+async def test_an_instance_of_whose_history_a_row_was_removed_waits_and_blocks_no_other(
+    options: StorageOptions, hub: TaskHub, account: Account, row: str
+) -> None:
+    item = await begun(hub)
+    await hub.complete_orchestration(item, build.checkpoint(item))
+    await hub.stop()
+    account.remove_history_row("order-42", row)
+    left = account.rows("History")
+    async with open_task_hub(replace(options, worker_id="host-b"), SystemClock()) as second:
+        await second.start()
+        await second.send(build.event_raised("order-42", "x"))
+        await second.send(build.event_raised("parcel-1", "x"))
+        assert (await next_item(second)).instance_id == "parcel-1"
+        assert await nothing_comes(second)
+        with pytest.raises(StorageError, match=f"order-42.*row {row}"):
+            await second.read_history("order-42")
+    assert account.rows("History") == left
     assert account.stored(CONTROL) == 1
 
 

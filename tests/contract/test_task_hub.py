@@ -173,6 +173,18 @@ async def test_an_abandoned_activity_comes_again(hub: TaskHub) -> None:
     assert_redelivered([again.received], [first.received])
 
 
+async def test_a_renewal_that_comes_after_the_end_of_its_item_does_nothing(hub: TaskHub) -> None:
+    item = await started(hub)
+    message = build.task_scheduled(item, 0)
+    await hub.complete_orchestration(item, build.checkpoint(item, message.event, outbox=(message,)))
+    await hub.renew_orchestration(item)
+
+    activity = await next_activity(hub)
+    await hub.complete_activity(activity, build.task_completed("order-42", item.execution_id, 0, "17"))
+    await hub.renew_activity(activity)
+    assert len((await next_orchestration(hub)).messages) == 1
+
+
 async def test_every_activity_request_is_handed_out_once(hub: TaskHub) -> None:
     item = await started(hub)
     messages = tuple(build.task_scheduled(item, number) for number in range(40))

@@ -250,7 +250,7 @@ class MemoryTaskHub:
             self._back_off(stored)
 
     async def renew_orchestration(self, item: OrchestrationWorkItem) -> None:
-        _, messages = self._out[item.instance_id]
+        _, messages = self._out.get(item.instance_id, (0, []))
         for stored in messages:
             self.storage.hide(stored, self._later(VISIBILITY_SECONDS))
 
@@ -271,7 +271,8 @@ class MemoryTaskHub:
         self._back_off(self._activities[item.received.message_id])
 
     async def renew_activity(self, item: ActivityWorkItem) -> None:
-        self.storage.hide(self._activities[item.received.message_id], self._later(VISIBILITY_SECONDS))
+        if stored := self._activities.get(item.received.message_id):
+            self.storage.hide(stored, self._later(VISIBILITY_SECONDS))
 
     async def start_instance(self, start: TaskMessage, *, overridable: frozenset[RuntimeStatus]) -> None:
         event = start.event

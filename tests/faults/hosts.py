@@ -1,0 +1,68 @@
+"""Real hosts that faults are tried on: settings that let them recover soon, and this project's own run on them."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from tests.e2e import expected
+from tests.e2e.host_process import HostProcess
+from tests.e2e.orchestration import Orchestration, start_run
+from tests.eventually import eventually_blocking
+
+AT_ONCE = 4
+SETTINGS = {
+    f"AzureFunctionsJobHost__extensions__durableTask__{name}": value
+    for name, value in {
+        "maxConcurrentActivityFunctions": str(AT_ONCE),
+        "storageProvider__workItemQueueVisibilityTimeout": "00:00:05",
+        "storageProvider__maxQueuePollingInterval": "00:00:01",
+    }.items()
+}
+# The invisibility of a control message, and what a busy machine adds.
+TIMEOUT_SECONDS = 120
+
+START, END = "2025-06-01T00:00:00Z", "2025-06-11T00:00:00Z"
+EXECUTING_CHUNK = "Executing 'Functions.process_chunk_activity'"
+EXECUTED_CHUNK = "Executed 'Functions.process_chunk_activity'"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """A run of this project's own orchestration over ten days of readings."""
+
+    orchestration: Orchestration
+    chunks: int
+
+    def wait_for_chunks(self, count: int) -> None:
+        def has_done() -> bool:
+            status = self.orchestration.status()["customStatus"]
+            return bool(status and status["chunks_done"] >= count)
+
+        eventually_blocking(has_done, timeout_seconds=TIMEOUT_SECONDS)
+        assert self.orchestration.status()["runtimeStatus"] == "Running", "the run ended before it could be disturbed"
+
+    def assert_exact(self, timeout_seconds: float = TIMEOUT_SECONDS) -> None:
+        """Each chunk once, in order, and the summary is that of one pass over the whole window."""
+        output: Any = self.orchestration.output(timeout_seconds)
+        assert (output["status"], output["succeeded"], output["failed"]) == ("completed", self.chunks, 0)
+        assert [result["chunk_id"] for result in output["results"]] == list(range(self.chunks))
+        shown = [(result["start"], result["end"]) for result in output["results"]]
+        assert shown == expected.windows(START, END, self.chunks)
+        assert output["summary"] == expected.summary(expected.synthetic(START, END))
+
+
+def begin_run(host: HostProcess, chunks: int) -> Run:
+    request = {"start": START, "end": END, "total_chunks": chunks}
+    return Run(orchestration=start_run(host.url, request), chunks=chunks)
+
+
+def port_of(host: HostProcess) -> int:
+    return int(host.url.rpartition(":")[2])
+
+
+def let_pass(seconds: float) -> None:
+    """Where the passing of time is what is tried."""
+    began = time.monotonic()
+    eventually_blocking(lambda: time.monotonic() - began > seconds, timeout_seconds=2 * seconds + 10)

@@ -1,0 +1,121 @@
+"""A host dies at every step of a checkpoint and at every storage call, and a second one finishes exactly.
+
+The figures in docs/durability.md are those of `pytest tests/faults/test_crashes.py -m soak --write-crash-table`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
+
+import pytest
+
+pytest.importorskip("anyio")
+
+from devhost.azurite import Azurite
+from tests.faults.crash import AtCall, Outcome, crash_and_finish
+from tests.faults.crash_cases import CASES, CHUNKS, CrashCase
+from tests.faults.crash_report import CrashReport, documented_rows
+
+AT_ONCE = 6
+SAMPLE = 6
+REPETITIONS = 5
+LARGE_LETTERS = 1_000_000
+
+Run = Callable[[str], Awaitable[Outcome]]
+
+
+async def test_every_crash_of_the_table_is_survived(azurite: Azurite, hub_name: str) -> None:
+    runs = {case.crash: partial(case.run, azurite) for case in CASES}
+    outcomes = await survive_each(runs, hub_name)
+    assert all(outcome.has_crashed for outcome in outcomes)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.crash)
+async def test_a_crash_of_the_table_is_survived_again_and_again(
+    azurite: Azurite, hub_name: str, case: CrashCase, crash_report: CrashReport
+) -> None:
+    runs = {f"{case.crash}, {number}": partial(case.run, azurite) for number in range(REPETITIONS)}
+    with crash_report.of_case(case.crash, REPETITIONS) as outcomes:
+        outcomes += await survive_each(runs, hub_name)
+    assert all(outcome.has_crashed for outcome in outcomes)
+
+
+async def test_crashes_all_over_a_run_are_survived(azurite: Azurite, hub_name: str) -> None:
+    undisturbed = await crash_and_finish(azurite, hub_name, chunks=CHUNKS)
+    assert (undisturbed.has_crashed, undisturbed.repeated) == (False, 0)
+    spread = [1 + position * undisturbed.calls // SAMPLE for position in range(SAMPLE)]
+    outcomes = await crash_at_each(azurite, hub_name, spread, CrashReport())
+    assert sum(outcome.has_crashed for outcome in outcomes) >= len(outcomes) - 2
+
+
+@pytest.mark.soak
+async def test_a_crash_at_every_call_of_a_run_is_survived(
+    azurite: Azurite, hub_name: str, crash_report: CrashReport
+) -> None:
+    """Call by call until the runs end before the crash; how many calls a run has is not always the same."""
+    first, has_crashed = 1, True
+    while has_crashed:
+        numbers = range(first, first + 2 * AT_ONCE)
+        outcomes = await crash_at_each(azurite, hub_name, numbers, crash_report)
+        has_crashed = any(outcome.has_crashed for outcome in outcomes)
+        first = numbers.stop
+    assert first > 4 * CHUNKS
+
+
+async def test_large_chunks_survive_crashes(azurite: Azurite, hub_name: str) -> None:
+    """Inputs and results in blobs: the requests, the replies, the history and the output of the instance."""
+    runs: dict[str, Run] = {
+        f"call {number}": partial(
+            crash_and_finish,
+            azurite,
+            rule=AtCall(number=number, is_served=True),
+            chunks=4,
+            letters=LARGE_LETTERS,
+        )
+        for number in (10, 30)
+    }
+    outcomes = await survive_each(runs, hub_name)
+    assert all(outcome.has_crashed for outcome in outcomes)
+
+
+async def crash_at_each(azurite: Azurite, hub_name: str, numbers: Sequence[int], report: CrashReport) -> list[Outcome]:
+    """A run for each of these calls, crashed before the call was served, and one crashed after."""
+    rules = [AtCall(number=number, is_served=is_served) for number in numbers for is_served in (False, True)]
+
+    async def crash(hub_name: str, rule: AtCall) -> Outcome:
+        outcome = None
+        try:
+            outcome = await crash_and_finish(azurite, hub_name, rule, chunks=CHUNKS)
+        finally:
+            if rule.hit is not None:
+                report.add_call(rule.hit.value, outcome)
+        return outcome
+
+    runs: dict[str, Run] = {str(rule): partial(crash, rule=rule) for rule in rules}
+    return await survive_each(runs, f"{hub_name}at{numbers[0]}")
+
+
+async def survive_each(runs: Mapping[str, Run], hub_name: str) -> list[Outcome]:
+    """All of the runs, some at a time, each in a hub of its own; an error says in which."""
+    turns = asyncio.Semaphore(AT_ONCE)
+
+    async def survive(number: int, name: str, run: Run) -> Outcome:
+        async with turns:
+            try:
+                return await run(f"{hub_name}n{number}")
+            except Exception as error:
+                raise AssertionError(f"{name}: {error}") from error
+
+    return await asyncio.gather(*(survive(number, *named) for number, named in enumerate(runs.items())))
+
+
+def test_the_documented_crashes_are_those_that_are_tried_and_none_was_lost() -> None:
+    rows = documented_rows()
+    assert [row[:4] for row in rows] == [(case.crash, case.stored, case.next, case.repeats) for case in CASES]
+    for *_, crashes, repeated, lost in rows:
+        assert int(crashes) >= 1
+        assert int(repeated) >= 0
+        assert int(lost) == 0

@@ -1,0 +1,91 @@
+"""More work than comes at once in practice: it queues, nothing is lost, and the memory of the host stays flat."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from tests.e2e.conftest import RunningHost
+from tests.e2e.features import FEATURES_APP, App
+from tests.e2e.host_process import CHECKOUT, HostProcess
+from tests.faults.figures import Figures
+from tests.faults.hosts import Run, begin_run
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="its process lists are those of POSIX")
+
+CALLERS = 16
+LONG_SECONDS = 1_800
+
+
+def begin_many(host: HostProcess, runs: int, chunks: int) -> Sequence[Run]:
+    """Started by callers side by side; whoever gets no 202 fails the test."""
+    with ThreadPoolExecutor(CALLERS) as callers:
+        return list(callers.map(lambda _: begin_run(host, chunks), range(runs)))
+
+
+def assert_all_exact(runs: Sequence[Run], timeout_seconds: float) -> None:
+    for run in runs:
+        run.assert_exact(timeout_seconds)
+
+
+def memory_megabytes(host: HostProcess) -> int:
+    shown = subprocess.run(["ps", "-o", "rss=", "-p", str(host.pid)], capture_output=True, text=True, check=True)
+    return int(shown.stdout) // 1024
+
+
+def test_twenty_runs_at_once_all_end_exactly(running_host: RunningHost) -> None:
+    with running_host(CHECKOUT) as host:
+        assert_all_exact(begin_many(host, 20, 10), timeout_seconds=120)
+
+
+@pytest.mark.soak
+def test_two_hundred_runs_at_once_all_end_exactly(running_host: RunningHost, soak_figures: Figures) -> None:
+    with running_host(CHECKOUT) as host, soak_figures.of("200 runs of 10 chunks at once") as figures:
+        began = time.monotonic()
+        runs = begin_many(host, 200, 10)
+        assert_all_exact(runs, LONG_SECONDS)
+        figures += [f"{len(runs)} accepted, {len(runs)} exact", f"{time.monotonic() - began:.0f} s"]
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("chunks", [5_000, 10_000])
+def test_a_run_of_thousands_of_chunks_ends_exactly(
+    running_host: RunningHost, soak_figures: Figures, chunks: int
+) -> None:
+    with running_host(CHECKOUT) as host, soak_figures.of(f"1 run of {chunks} chunks, in groups of 250") as figures:
+        began = time.monotonic()
+        begin_run(host, chunks).assert_exact(LONG_SECONDS)
+        figures += ["exact", f"{time.monotonic() - began:.0f} s", f"{memory_megabytes(host)} MB at its end"]
+
+
+@pytest.mark.soak
+def test_two_thousand_instances_that_wait_do_not_hold_up_one_that_runs(
+    running_host: RunningHost, soak_figures: Figures
+) -> None:
+    with running_host(FEATURES_APP) as host, soak_figures.of("1 run beside 2000 waiting instances") as figures:
+        app = App(host.url)
+        with ThreadPoolExecutor(CALLERS) as callers:
+            waiting = list(callers.map(lambda _: app.start("awaited", ["Never"]), range(2_000)))
+        began = time.monotonic()
+        assert app.start("fanned", list(range(50))).output(LONG_SECONDS) == list(range(50))
+        figures += [f"{len(waiting)} waiting", f"50 activities beside them in {time.monotonic() - began:.1f} s"]
+        assert {run.status()["runtimeStatus"] for run in waiting[::200]} <= {"Running", "Pending"}
+
+
+@pytest.mark.soak
+def test_the_memory_of_the_host_stays_flat(running_host: RunningHost, soak_figures: Figures) -> None:
+    """Rounds of runs, each round alike; the second half must not need more than the first has left behind."""
+    with running_host(CHECKOUT) as host, soak_figures.of("15 rounds of 20 runs of 10 chunks") as figures:
+        seen = []
+        for _ in range(15):
+            assert_all_exact(begin_many(host, 20, 10), LONG_SECONDS)
+            seen.append(memory_megabytes(host))
+        figures += [
+            f"memory of the host {seen[0]} MB at the start, {seen[7]} MB in the middle, {seen[-1]} MB at the end"
+        ]
+        assert seen[-1] <= 1.15 * seen[7] + 5, seen
