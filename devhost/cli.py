@@ -134,6 +134,9 @@ def _add_start_options(start: argparse.ArgumentParser) -> None:
     start.add_argument("--cors", metavar="ORIGINS", help="origins that browsers may call from, split by commas, or *")
     start.add_argument("--cors-credentials", action="store_true", help="let such calls carry credentials")
     start.add_argument(
+        "--allowed-hosts", metavar="NAMES", help="host names to answer to beside those of this machine, or * for any"
+    )
+    start.add_argument(
         "--enableAuth",
         dest="checks_keys",
         action="store_true",
@@ -153,6 +156,7 @@ def _options(parsed: argparse.Namespace) -> StartOptions:
         address=parsed.address,
         cors=parsed.cors,
         cors_credentials=parsed.cors_credentials,
+        allowed_hosts=parsed.allowed_hosts,
         functions=tuple(parsed.functions),
         is_verbose=parsed.verbose,
         starts_azurite=not parsed.no_azurite,

@@ -40,13 +40,17 @@ _LEVEL_NUMBERS = {
 
 @dataclass(frozen=True, kw_only=True)
 class HttpSettings:
-    """Where and how the host listens."""
+    """Where and how the host listens.
+
+    `allowed_hosts` are names beside those of this machine under which it answers; `*` stands for any.
+    """
 
     port: int
     address: str
     route_prefix: str
     cors_origins: tuple[str, ...]
     cors_credentials: bool
+    allowed_hosts: tuple[str, ...]
     custom_headers: Mapping[str, str]
     body_limit_bytes: int
     is_homepage_disabled: bool

@@ -381,6 +381,20 @@ class TestHttp:
         http = load(local={"IsEncrypted": False, "Host": section}, options=options).http
         assert (http.port, http.address, http.cors_origins) == (7091, "127.0.0.1", ("https://c",))
 
+    def test_allowed_hosts_come_from_the_host_section_unless_the_command_line_has_some(self, load: Load) -> None:
+        local: JsonValue = {"Host": {"AllowedHosts": "my-laptop, functions"}}
+        assert load(local=local).http.allowed_hosts == ("my-laptop", "functions")
+        assert load(local=local, options={"allowed_hosts": "*"}).http.allowed_hosts == ("*",)
+        assert load(local=local, options={"allowed_hosts": ""}).http.allowed_hosts == ()
+        assert load(local={}).http.allowed_hosts == ()
+
+    @pytest.mark.parametrize("name", ["http://a.test", "a.test:7071", "*.a.test", "[::1]", "a b"])
+    def test_an_allowed_host_must_be_a_name(self, load: Load, name: str) -> None:
+        with pytest.raises(ConfigurationError, match=r"--allowed-hosts has .*host names split by commas"):
+            load(options={"allowed_hosts": f"ok,{name}"})
+        with pytest.raises(ConfigurationError, match=r"local\.settings\.json: Host\.AllowedHosts has"):
+            load(local={"Host": {"AllowedHosts": name}})
+
     @pytest.mark.parametrize("port", [0, 65536, -1])
     def test_port_out_of_range_is_refused(self, load: Load, port: int) -> None:
         with pytest.raises(ConfigurationError, match=f"--port is {port}; it must be a port number"):
