@@ -142,6 +142,12 @@ def _add_start_options(start: argparse.ArgumentParser) -> None:
         action="store_true",
         help="ask callers for a key, as Azure does (kept in .local/keys.json)",
     )
+    start.add_argument(
+        "--allow-anonymous",
+        dest="allows_anonymous",
+        action="store_true",
+        help="let other machines call without a key, where --address lets them reach this one",
+    )
     start.add_argument("--functions", nargs="+", default=[], metavar="NAME", help="run these functions only")
     start.add_argument("--verbose", action="store_true", help="show what the host itself logs")
     start.add_argument(
@@ -161,4 +167,5 @@ def _options(parsed: argparse.Namespace) -> StartOptions:
         is_verbose=parsed.verbose,
         starts_azurite=not parsed.no_azurite,
         checks_keys=parsed.checks_keys,
+        allows_anonymous=parsed.allows_anonymous,
     )

@@ -47,6 +47,7 @@ class StartOptions:
     is_verbose: bool = False
     starts_azurite: bool = True
     checks_keys: bool = False
+    allows_anonymous: bool = False
     hub_name: str | None = None
     connection_name: str | None = None
 
@@ -94,6 +95,7 @@ def load_settings(options: StartOptions, environment: Mapping[str, str]) -> Sett
         has_bundle=bool(configuration.below("extensionBundle")),
         starts_azurite=options.starts_azurite,
         checks_keys=options.checks_keys,
+        allows_anonymous=options.allows_anonymous,
         environment=variables | _debug_switch(levels, seen),
         warnings=tuple(warnings),
     )

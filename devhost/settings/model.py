@@ -119,7 +119,8 @@ class Settings:
     """All settings of one start. `environment` is what worker processes get; `warnings` are for the developer's eyes.
 
     `functions` is the allow list, empty for all. `checks_keys`: callers need a key, unless what they call is open to
-    everybody. `has_bundle`: host.json names an extension bundle.
+    everybody. `allows_anonymous`: other machines may call without one, the developer says. `has_bundle`: host.json
+    names an extension bundle.
     """
 
     script_root: Path
@@ -132,5 +133,6 @@ class Settings:
     has_bundle: bool
     starts_azurite: bool
     checks_keys: bool
+    allows_anonymous: bool
     environment: Mapping[str, str] = field(repr=False)
     warnings: tuple[str, ...]
