@@ -33,7 +33,7 @@ class CorsPolicy:
     def is_active(self) -> bool:
         return bool(self._origins)
 
-    def is_preflight(self, request: web.Request) -> bool:
+    def is_preflight(self, request: web.BaseRequest) -> bool:
         return (
             self.is_active
             and request.method == "OPTIONS"
@@ -41,7 +41,7 @@ class CorsPolicy:
             and "Access-Control-Request-Method" in request.headers
         )
 
-    def preflight_answer(self, request: web.Request) -> web.Response:
+    def preflight_answer(self, request: web.BaseRequest) -> web.Response:
         answer = web.Response(status=204)
         if self.allows(request.headers.get("Origin", "")):
             answer.headers["Access-Control-Allow-Methods"] = request.headers["Access-Control-Request-Method"]
@@ -50,7 +50,7 @@ class CorsPolicy:
                 answer.headers["Access-Control-Allow-Headers"] = wanted
         return answer
 
-    def mark(self, request: web.Request, answer: web.StreamResponse) -> None:
+    def mark(self, request: web.BaseRequest, answer: web.StreamResponse) -> None:
         """Puts the headers on an answer that let a page of an allowed origin read it."""
         if "Origin" not in request.headers or not self.allows(request.headers["Origin"]):
             return

@@ -26,7 +26,7 @@ class EdgeRequest:
     """
 
     def __init__(
-        self, source: web.Request, *, default_origin: str, body_limit: int | None, public_origin: str | None = None
+        self, source: web.BaseRequest, *, default_origin: str, body_limit: int | None, public_origin: str | None = None
     ) -> None:
         self._source = source
         self._body_limit = body_limit
@@ -69,6 +69,8 @@ class EdgeRequest:
         length = self._source.content_length
         if self._body_limit is not None and length is not None and length > self._body_limit:
             raise RequestError(413, f"The request body is larger than {self._body_limit} bytes")
+        if self.header("Expect").lower() == "100-continue":
+            await self._source.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         return await self._source.read()
 
 

@@ -133,7 +133,7 @@ class WebServer:
         await self._public.wait_until_idle()
         await self._admin.wait_for_runs()
 
-    async def _serve_rpc(self, source: web.Request) -> web.StreamResponse:
+    async def _serve_rpc(self, source: web.BaseRequest) -> web.StreamResponse:
         request = EdgeRequest(
             source, default_origin=f"http://{_LOOPBACK}", body_limit=None, public_origin=self._links.origin
         )
@@ -141,7 +141,7 @@ class WebServer:
         rest = _below(RPC_PATH.rstrip("/"), request.raw_path)
         return empty(404) if rest is None else await self._management.handle(request, rest)
 
-    async def _serve_public(self, source: web.Request) -> web.StreamResponse:
+    async def _serve_public(self, source: web.BaseRequest) -> web.StreamResponse:
         request = EdgeRequest(source, default_origin=self._links.origin, body_limit=self._http.body_limit_bytes or None)
         request_id, began_at = str(uuid.uuid4()), time.monotonic()
         _log_request("Executing", {"requestId": request_id, "method": request.method, "uri": request.raw_path})

@@ -266,3 +266,31 @@ async def test_no_bytes_of_a_client_make_a_500(
         answer = await raw_answer(port, request)
         assert answer.startswith(b"HTTP/1."), answer
         assert answer[9:12] != b"500", answer
+
+
+class TestExpect:
+    @pytest.mark.parametrize("value", [b"\x80", b"the impossible", b"100-Continue"])
+    async def test_of_anything_is_answered_as_if_it_were_not_there(self, edge: Edge, value: bytes) -> None:
+        answer = await raw_answer(
+            edge.server.port,
+            b"GET /admin/host/ping HTTP/1.1\r\nHost: localhost\r\nExpect: %s\r\nConnection: close\r\n\r\n" % value,
+        )
+        assert answer.startswith(b"HTTP/1.1 200 "), answer
+
+    async def test_a_body_that_is_wanted_is_asked_for(self, edge: Edge) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", edge.server.port)
+        writer.write(POST_WITH_EXPECT % b"localhost")
+        assert await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        writer.write(b"full")
+        assert (await asyncio.wait_for(reader.read(), 5)).startswith(b"HTTP/1.1 204 ")
+        assert edge.executor.last_request.body == b"full"
+        writer.close()
+
+    async def test_a_body_that_is_refused_is_not_asked_for(self, edge: Edge) -> None:
+        answer = await raw_answer(edge.server.port, POST_WITH_EXPECT % b"evil.test" + b"full")
+        assert answer.startswith(b"HTTP/1.1 403 ")
+
+
+POST_WITH_EXPECT = (
+    b"POST /api/Hello HTTP/1.1\r\nHost: %s\r\nExpect: 100-continue\r\nContent-Length: 4\r\nConnection: close\r\n\r\n"
+)
