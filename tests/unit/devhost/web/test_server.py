@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 
 from devhost.app.model import FunctionError
 from devhost.errors import ConfigurationError
+from devhost.web import request
+from tests.eventually import eventually
 from tests.unit.devhost.web.conftest import Edge, EdgeFactory
 from tests.unit.devhost.web.fakes import make_app, make_function, responds
 
@@ -294,3 +296,48 @@ class TestExpect:
 POST_WITH_EXPECT = (
     b"POST /api/Hello HTTP/1.1\r\nHost: %s\r\nExpect: 100-continue\r\nContent-Length: 4\r\nConnection: close\r\n\r\n"
 )
+
+
+async def test_nobody_is_waited_for_who_has_gone(edge: Edge) -> None:
+    before = len(asyncio.all_tasks())
+    _, writer = await asyncio.open_connection("127.0.0.1", edge.server.port)
+    writer.write(
+        b"POST /runtime/webhooks/durabletask/orchestrators/Orch?timeout=600&pollingInterval=0.01 HTTP/1.1\r\n"
+        b"Host: localhost\r\nContent-Length: 0\r\n\r\n"
+    )
+    await eventually(lambda: edge.hub.records)
+    assert len(asyncio.all_tasks()) > before
+    writer.close()
+    await eventually(lambda: len(asyncio.all_tasks()) == before)
+
+
+async def test_a_body_that_hardly_comes_is_given_up(serve: EdgeFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(request, "PATIENCE_SECONDS", 0.2)
+    edge = await serve()
+    reader, writer = await asyncio.open_connection("127.0.0.1", edge.server.port)
+    writer.write(b"POST /api/Hello HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n\r\n")
+
+    async def dribble() -> None:
+        while True:
+            writer.write(b"x")
+            await asyncio.sleep(0.02)
+
+    dribbling = asyncio.create_task(dribble())
+    answer = await asyncio.wait_for(reader.readuntil(b"\r\n"), 5)
+    dribbling.cancel()
+    writer.close()
+    assert answer.startswith(b"HTTP/1.1 408 ")
+    assert edge.executor.calls == []
+
+
+async def test_a_body_that_comes_in_time_is_waited_for(serve: EdgeFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(request, "PATIENCE_SECONDS", 0.2)
+    edge = await serve()
+    reader, writer = await asyncio.open_connection("127.0.0.1", edge.server.port)
+    writer.write(b"POST /api/Hello HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 20000\r\n\r\n")
+    for _ in range(20):
+        writer.write(b"x" * 1000)
+        await asyncio.sleep(0.03)
+    assert (await asyncio.wait_for(reader.read(), 5)).startswith(b"HTTP/1.1 204 ")
+    assert len(edge.executor.last_request.body) == 20_000
+    writer.close()
