@@ -369,6 +369,21 @@ class TestLocalSettings:
         assert environment["AZURE_FUNCTIONS_ENVIRONMENT"] == "Development"
 
 
+class TestSecrets:
+    SECRET = "AccountName=a;AccountKey=c2VjcmV0"
+
+    @pytest.mark.parametrize("key", ["connectionName", "connectionStringName"])
+    def test_a_connection_string_where_its_name_belongs_is_not_repeated(self, load: Load, key: str) -> None:
+        with pytest.raises(ConfigurationError, match=rf"host\.json: .*{key} must be the name of a setting") as refused:
+            load(provider(**{key: self.SECRET}))
+        assert "c2VjcmV0" not in str(refused.value)
+
+    def test_nor_is_one_in_the_option(self, load: Load) -> None:
+        with pytest.raises(ConfigurationError, match="--connection-string-setting must be the name") as refused:
+            load(options={"connection_name": self.SECRET})
+        assert "c2VjcmV0" not in str(refused.value)
+
+
 class TestHttp:
     def test_port_address_and_cors_come_from_the_host_section(self, load: Load) -> None:
         section: JsonValue = {"LocalHttpPort": "7090", "LocalHttpAddress": "0.0.0.0", "CORS": "https://a,https://b"}
