@@ -282,7 +282,8 @@ def run(command: list[str], failure: str, folder: Path = ROOT) -> None:
 @contextmanager
 def exclusively(lock_file: Path) -> Iterator[None]:
     """Holds a lock that the operating system takes back even from a killed process."""
-    lock_file.parent.mkdir(parents=True, exist_ok=True)
+    # For its owner alone: devhost keeps keys and data there.
+    lock_file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with lock_file.open("a") as lock:
         try:
             acquire(lock.fileno(), wait=False)

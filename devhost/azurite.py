@@ -32,6 +32,14 @@ OWN_FOLDER = Path(__file__).resolve().parent
 
 START_SECONDS = 60
 
+# What Node, and the programs that choose a Node, look for. Nothing of the app's settings is among it.
+_VARIABLES = frozenset(
+    {
+        *("PATH", "HOME", "USER", "LANG", "LC_ALL", "TZ", "TMPDIR", "TEMP", "TMP", "LD_LIBRARY_PATH"),
+        *("USERPROFILE", "APPDATA", "LOCALAPPDATA", "SYSTEMROOT", "SYSTEMDRIVE", "WINDIR", "COMSPEC", "PATHEXT"),
+    }
+)
+_VARIABLE_PREFIXES = ("AZURITE_", "NODE_", "NVM_", "FNM_", "VOLTA_", "ASDF_", "MISE_")
 _ENTRY_POINT = Path("node_modules", "azurite", "dist", "src", "azurite.js")
 _POLL_SECONDS = 0.05
 _LISTENING = "successfully listening"
@@ -273,6 +281,7 @@ def _spawn(command: list[str], location: Path, log_file: Path) -> subprocess.Pop
             return subprocess.Popen(
                 command,
                 cwd=location,
+                env=_environment(),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -281,6 +290,15 @@ def _spawn(command: list[str], location: Path, log_file: Path) -> subprocess.Pop
             )
         except OSError as error:
             raise ConfigurationError(f"Azurite cannot start: {command[0]}: {error.strerror}.") from error
+
+
+def _environment() -> dict[str, str]:
+    """Without what may be secret: Azurite knows its accounts by AZURITE_ACCOUNTS alone."""
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name.upper() in _VARIABLES or name.upper().startswith(_VARIABLE_PREFIXES)
+    }
 
 
 def _creation_flags() -> int:

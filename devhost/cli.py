@@ -134,10 +134,19 @@ def _add_start_options(start: argparse.ArgumentParser) -> None:
     start.add_argument("--cors", metavar="ORIGINS", help="origins that browsers may call from, split by commas, or *")
     start.add_argument("--cors-credentials", action="store_true", help="let such calls carry credentials")
     start.add_argument(
+        "--allowed-hosts", metavar="NAMES", help="host names to answer to beside those of this machine, or * for any"
+    )
+    start.add_argument(
         "--enableAuth",
         dest="checks_keys",
         action="store_true",
         help="ask callers for a key, as Azure does (kept in .local/keys.json)",
+    )
+    start.add_argument(
+        "--allow-anonymous",
+        dest="allows_anonymous",
+        action="store_true",
+        help="let other machines call without a key, where --address lets them reach this one",
     )
     start.add_argument("--functions", nargs="+", default=[], metavar="NAME", help="run these functions only")
     start.add_argument("--verbose", action="store_true", help="show what the host itself logs")
@@ -153,8 +162,10 @@ def _options(parsed: argparse.Namespace) -> StartOptions:
         address=parsed.address,
         cors=parsed.cors,
         cors_credentials=parsed.cors_credentials,
+        allowed_hosts=parsed.allowed_hosts,
         functions=tuple(parsed.functions),
         is_verbose=parsed.verbose,
         starts_azurite=not parsed.no_azurite,
         checks_keys=parsed.checks_keys,
+        allows_anonymous=parsed.allows_anonymous,
     )

@@ -25,6 +25,7 @@ from devhost.console import Console, configure_logging
 from devhost.engine.client import OrchestrationClient
 from devhost.engine.dispatcher import Engine
 from devhost.errors import ConfigurationError, DevHostError
+from devhost.exposure import exposure_warnings
 from devhost.hub_options import hub_options
 from devhost.keys.key_file import key_file, load_keys
 from devhost.keys.ring import KeyRing
@@ -124,19 +125,15 @@ class Host:
 
     def _greet(self) -> None:
         settings = self._settings
+        exposure = exposure_warnings(settings)
         facts = {
             "Python": f"{platform.python_version()} ({sys.executable})",
             "Function app": str(settings.script_root),
             "Task hub": f"{settings.durable.hub_name} (storage: {settings.storage.connection_name})",
         }
         self._console.banner(facts, version=__version__)
-        for warning in settings.warnings:
+        for warning in (*settings.warnings, *exposure):
             self._console.warning(warning)
-        if settings.http.address not in ("127.0.0.1", "::1"):
-            danger = "the keys cross the network unencrypted" if settings.checks_keys else "it checks no keys"
-            self._console.warning(
-                f"Listening on {settings.http.address}: other machines can reach this host, and {danger}."
-            )
 
     def _discover(self) -> FunctionApp:
         settings = self._settings

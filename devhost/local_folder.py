@@ -1,4 +1,7 @@
-"""The folder `.local` below the script root, where devhost keeps what belongs to one machine; git does not see it."""
+"""The folder `.local` below the script root, where devhost keeps what belongs to one machine and one user.
+
+Git does not see it, and neither do other users: the keys and the data of the emulator are in it.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ NAME = ".local"
 
 def make_local_folder(script_root: Path) -> Path:
     folder = script_root / NAME
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     ignore = folder / ".gitignore"
     if not ignore.exists():
         ignore.write_text("*\n", "utf-8")

@@ -154,17 +154,27 @@ def open_source(environment: Mapping[str, str]) -> Source:
     if location.startswith(_AZURE_SCHEME):
         return Source(location=location, connection=_connection(location, environment))
     if "://" in location:
-        raise ReadingsError(
-            f"the app setting {READINGS} must be '{SYNTHETIC}', az://container/path or a path: {location}"
-        )
+        shown = _without_secret(location)
+        raise ReadingsError(f"the app setting {READINGS} must be '{SYNTHETIC}', az://container/path or a path: {shown}")
     return Source(location=location)
+
+
+def _without_secret(url: str) -> str:
+    """A URL without user, password and query, where a key or a signature would be."""
+    scheme, _, rest = url.partition("?")[0].partition("://")
+    return f"{scheme}://{rest.rpartition('@')[2]}"
 
 
 def _connection(location: str, environment: Mapping[str, str]) -> BlobConnection:
     container, _, path = location.removeprefix(_AZURE_SCHEME).partition("/")
     if not container or not path:
         raise ReadingsError(f"the app setting {READINGS} must be az://container/path: {location}")
+    setting = environment.get(READINGS_CONNECTION, "").strip() or DEFAULT_CONNECTION
+    if "=" in setting:
+        raise ReadingsError(
+            f"the app setting {READINGS_CONNECTION} must be the name of a setting, not a connection string"
+        )
     try:
-        return connect(environment.get(READINGS_CONNECTION, "").strip() or DEFAULT_CONNECTION, environment)
+        return connect(setting, environment)
     except ConnectionSettingError as error:
         raise ReadingsError(f"cannot read {location}: {error}") from error

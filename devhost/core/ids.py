@@ -14,6 +14,7 @@ ENTITY_MARK = "@"
 _FNV_OFFSET_BASIS = 2166136261
 _FNV_PRIME = 16777619
 _FORBIDDEN_IN_IDS = frozenset("/\\#?")
+_LONGEST_KEY = 512
 
 
 def fnv1a(data: bytes) -> int:
@@ -43,6 +44,15 @@ def instance_id_problem(instance_id: str) -> str | None:
     if len(instance_id) > MAX_INSTANCE_ID_LENGTH:
         return f"Instance ID lengths must not exceed {MAX_INSTANCE_ID_LENGTH} characters."
     return None
+
+
+def fits_a_key(instance_id: str) -> bool:
+    """Whether an instance of this id, or id prefix, can be: it has to fit the key of a table, 512 units of UTF-16.
+
+    What a key cannot hold is escaped, which takes one unit more.
+    """
+    escaped = sum(c == "^" or _is_forbidden(c) for c in instance_id)
+    return len(instance_id.encode("utf-16-le", "surrogatepass")) // 2 + escaped <= _LONGEST_KEY
 
 
 def is_entity_id(instance_id: str) -> bool:
@@ -78,8 +88,14 @@ class EntityId:
             return "Entity names must not be empty."
         if _has_forbidden_character(self.key):
             return "Entity keys must not contain /, \\, #, ?, or control characters."
+        if not fits_a_key(self.instance_id):
+            return f"Entity ids (@name@key) must not exceed {_LONGEST_KEY} characters."
         return None
 
 
 def _has_forbidden_character(text: str) -> bool:
-    return any(c in _FORBIDDEN_IN_IDS or ord(c) <= 0x1F or 0x7F <= ord(c) <= 0x9F for c in text)
+    return any(map(_is_forbidden, text))
+
+
+def _is_forbidden(character: str) -> bool:
+    return character in _FORBIDDEN_IN_IDS or ord(character) <= 0x1F or 0x7F <= ord(character) <= 0x9F

@@ -79,8 +79,7 @@ def read_storage(
     configuration: Configuration, environment: Environment, *, connection_name: str | None = None
 ) -> StorageSettings:
     """`connection_name` wins over that of host.json."""
-    name = configuration.text(f"{_PROVIDER}.connectionName", f"{_PROVIDER}.connectionStringName")
-    connection_name = connection_name or name or DEFAULT_CONNECTION_NAME
+    connection_name = _connection_name(configuration, connection_name)
     return StorageSettings(
         connection_name=connection_name,
         connection=_connection(connection_name, environment),
@@ -96,6 +95,18 @@ def read_storage(
         ),
         store_inputs=configuration.flag(f"{_ROOT}.storeInputsInOrchestrationHistory", default=False),
     )
+
+
+def _connection_name(configuration: Configuration, given: str | None) -> str:
+    where, name = "--connection-string-setting", given
+    if not name:
+        keys = (f"{_PROVIDER}.connectionName", f"{_PROVIDER}.connectionStringName")
+        entry, name = configuration.entry(*keys), configuration.text(*keys)
+        where = f"{entry.source}: {entry.key}" if entry else ""
+    if "=" in (name or ""):
+        # Not repeated here: it may hold a key.
+        raise ConfigurationError(f"{where} must be the name of a setting, not a connection string itself.")
+    return name or DEFAULT_CONNECTION_NAME
 
 
 def _refuse_unsupported(configuration: Configuration) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ _MOST_PROCESSES = 10
 _DEFAULT_THREADS = 1000
 _MOST_THREADS = 10_000
 _LARGEST_PORT = 65535
+_HOST_NAME = re.compile(r"[A-Za-z0-9._-]{1,253}|\*")
 _ROOT_MARKS = (host_json.FILE_NAME, local_settings.FILE_NAME)
 _RUNTIME = "python"
 _DEBUG_SWITCH = "PYTHON_ENABLE_DEBUG_LOGGING"
@@ -40,10 +42,12 @@ class StartOptions:
     address: str | None = None
     cors: str | None = None
     cors_credentials: bool = False
+    allowed_hosts: str | None = None
     functions: tuple[str, ...] = ()
     is_verbose: bool = False
     starts_azurite: bool = True
     checks_keys: bool = False
+    allows_anonymous: bool = False
     hub_name: str | None = None
     connection_name: str | None = None
 
@@ -91,6 +95,7 @@ def load_settings(options: StartOptions, environment: Mapping[str, str]) -> Sett
         has_bundle=bool(configuration.below("extensionBundle")),
         starts_azurite=options.starts_azurite,
         checks_keys=options.checks_keys,
+        allows_anonymous=options.allows_anonymous,
         environment=variables | _debug_switch(levels, seen),
         warnings=tuple(warnings),
     )
@@ -150,10 +155,24 @@ def _http(
         route_prefix="api" if prefix is None else prefix.strip("/"),
         cors_origins=tuple(origin for origin in origins.split(",") if origin),
         cors_credentials=credentials,
+        allowed_hosts=_allowed_hosts(options, local),
         custom_headers={entry.key.split(".", 3)[3]: str(entry.value) for entry in headers.values()},
         body_limit_bytes=_number(environment, "FUNCTIONS_REQUEST_BODY_SIZE_LIMIT", _DEFAULT_BODY_LIMIT_BYTES, 2**40),
         is_homepage_disabled=(environment.find("AzureWebJobsDisableHomepage") or "").lower() == "true",
     )
+
+
+def _allowed_hosts(options: StartOptions, local: LocalSettings) -> tuple[str, ...]:
+    where, text = "--allowed-hosts", options.allowed_hosts
+    if text is None:
+        where, text = f"{local.path}: Host.AllowedHosts", local.host.get("allowedhosts", "")
+    names = tuple(filter(None, (name.strip() for name in text.split(","))))
+    for name in names:
+        if not _HOST_NAME.fullmatch(name):
+            raise ConfigurationError(
+                f'{where} has "{name}"; it must be host names split by commas, such as my-laptop,functions, or *.'
+            )
+    return names
 
 
 def _worker(configuration: Configuration, environment: Environment) -> WorkerSettings:

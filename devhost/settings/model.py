@@ -40,13 +40,17 @@ _LEVEL_NUMBERS = {
 
 @dataclass(frozen=True, kw_only=True)
 class HttpSettings:
-    """Where and how the host listens."""
+    """Where and how the host listens.
+
+    `allowed_hosts` are names beside those of this machine under which it answers; `*` stands for any.
+    """
 
     port: int
     address: str
     route_prefix: str
     cors_origins: tuple[str, ...]
     cors_credentials: bool
+    allowed_hosts: tuple[str, ...]
     custom_headers: Mapping[str, str]
     body_limit_bytes: int
     is_homepage_disabled: bool
@@ -115,7 +119,8 @@ class Settings:
     """All settings of one start. `environment` is what worker processes get; `warnings` are for the developer's eyes.
 
     `functions` is the allow list, empty for all. `checks_keys`: callers need a key, unless what they call is open to
-    everybody. `has_bundle`: host.json names an extension bundle.
+    everybody. `allows_anonymous`: other machines may call without one, the developer says. `has_bundle`: host.json
+    names an extension bundle.
     """
 
     script_root: Path
@@ -128,5 +133,6 @@ class Settings:
     has_bundle: bool
     starts_azurite: bool
     checks_keys: bool
+    allows_anonymous: bool
     environment: Mapping[str, str] = field(repr=False)
     warnings: tuple[str, ...]

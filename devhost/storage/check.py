@@ -20,9 +20,14 @@ async def check_connection(options: StorageOptions) -> None:
     """
     async with open_services(options.connection) as services:
         endpoints = services.endpoints
-        await _check(f"Queue service at {endpoints.queue}", services.queues.get_service_properties())
-        await _check(f"Table service at {endpoints.table}", services.tables.get_service_properties())
-        await _check(f"Blob service at {endpoints.blob}", services.blobs.get_service_properties())
+        await _check(f"Queue service at {_shown(endpoints.queue)}", services.queues.get_service_properties())
+        await _check(f"Table service at {_shown(endpoints.table)}", services.tables.get_service_properties())
+        await _check(f"Blob service at {_shown(endpoints.blob)}", services.blobs.get_service_properties())
+
+
+def _shown(endpoint: str) -> str:
+    """Without its query, where a signature would be."""
+    return endpoint.partition("?")[0]
 
 
 async def _check(service: str, request: Awaitable[object]) -> None:

@@ -19,6 +19,7 @@ from azure.data.tables.aio import TableClient
 from devhost.clock import Clock
 from devhost.core.checkpoint import InstanceUpdate
 from devhost.core.history import ExecutionStarted
+from devhost.core.ids import fits_a_key
 from devhost.core.status import RuntimeStatus
 from devhost.engine.ports import InstancePage, InstanceQuery, InstanceRecord
 from devhost.errors import PoisonMessage, RequestError
@@ -58,6 +59,8 @@ class InstanceTable:
 
     async def find(self, instance_id: str) -> StoredInstance | None:
         """The row of an instance, its payloads not fetched."""
+        if not fits_a_key(instance_id):
+            return None
         try:
             return stored_instance(await self._table.get(escape_key(instance_id), ""))
         except Missing:
@@ -140,6 +143,8 @@ class InstanceTable:
         Raises:
             RequestError: 400, for a token that no page has given.
         """
+        if not fits_a_key(query.id_prefix or ""):
+            return InstancePage(records=())
         token: Any = _token_from_text(continuation_token)  # the SDK says text, but takes and gives a dict
         pages: Any = self._query(query, page_size, with_input).by_page(token)
         found: list[StoredInstance] = []

@@ -65,7 +65,7 @@ def error_answer(error: Exception) -> web.Response:
 
 
 def _request_error(error: RequestError) -> web.Response:
-    if error.status in (401, 403, 404, 410, 413):
+    if error.status in (401, 403, 404, 408, 410, 413) and error.detail is None:
         return empty(error.status)
     if error.status == 412:
         return json_answer(error.message, status=412)

@@ -1,7 +1,7 @@
 """Cross-origin rules of the public listener.
 
 Mirrors the CORS policy that the Functions command line builds: any header, any method, the origins that are configured.
-An origin that is not allowed gets no CORS headers, but a simple request of it is answered all the same.
+An origin that is not allowed gets no CORS headers; that its requests are refused as a whole is the rule of `pages`.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class CorsPolicy:
     def is_active(self) -> bool:
         return bool(self._origins)
 
-    def is_preflight(self, request: web.Request) -> bool:
+    def is_preflight(self, request: web.BaseRequest) -> bool:
         return (
             self.is_active
             and request.method == "OPTIONS"
@@ -41,18 +41,18 @@ class CorsPolicy:
             and "Access-Control-Request-Method" in request.headers
         )
 
-    def preflight_answer(self, request: web.Request) -> web.Response:
+    def preflight_answer(self, request: web.BaseRequest) -> web.Response:
         answer = web.Response(status=204)
-        if self._allows(request):
+        if self.allows(request.headers.get("Origin", "")):
             answer.headers["Access-Control-Allow-Methods"] = request.headers["Access-Control-Request-Method"]
             wanted = request.headers.get("Access-Control-Request-Headers")
             if wanted:
                 answer.headers["Access-Control-Allow-Headers"] = wanted
         return answer
 
-    def mark(self, request: web.Request, answer: web.StreamResponse) -> None:
+    def mark(self, request: web.BaseRequest, answer: web.StreamResponse) -> None:
         """Puts the headers on an answer that let a page of an allowed origin read it."""
-        if not self._allows(request):
+        if "Origin" not in request.headers or not self.allows(request.headers["Origin"]):
             return
         if self._allows_any:
             answer.headers["Access-Control-Allow-Origin"] = _ANY
@@ -62,6 +62,6 @@ class CorsPolicy:
         if self._allows_credentials:
             answer.headers["Access-Control-Allow-Credentials"] = "true"
 
-    def _allows(self, request: web.Request) -> bool:
-        origin = request.headers.get("Origin")
-        return origin is not None and (self._allows_any or origin.lower() in self._origins)
+    def allows(self, origin: str) -> bool:
+        """Whether pages of this origin may call; empty: one that the browser does not tell."""
+        return self._allows_any or origin.lower() in self._origins

@@ -1,6 +1,7 @@
 """One listening socket: every request goes through one handler, and every error through the status table.
 
-aiohttp's own router stays empty: routes of function apps follow other rules than its.
+Built on aiohttp's server without its applications: routes of function apps follow other rules, and an application
+answers some requests before it asks anybody.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import errno
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
 
 from aiohttp import web
 from aiohttp.http import HttpProcessingError
@@ -18,7 +19,7 @@ from aiohttp.http import HttpProcessingError
 from devhost.errors import ConfigurationError
 from devhost.web.answer import error_answer
 
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 _UNAVAILABLE = frozenset({errno.EADDRINUSE, errno.EACCES, 10013, 10048})  # the last two are those of Windows
 _BACKLOG = 512
@@ -44,18 +45,20 @@ class Listener:
         self._running = 0
         self._idle = asyncio.Event()
         self._idle.set()
-        application = web.Application(middlewares=[self._answer], client_max_size=limits.body_bytes)
-        self._runner = web.AppRunner(
-            application,
+        server = web.Server(
+            self._answer,
+            request_factory=partial(
+                web.BaseRequest, loop=asyncio.get_running_loop(), client_max_size=limits.body_bytes
+            ),
             access_log=None,
             logger=_connection_logger(),
             auto_decompress=False,  # a function gets the bytes that were sent
             keepalive_timeout=_KEEP_ALIVE_SECONDS,
-            shutdown_timeout=_CANCEL_AFTER_SECONDS,
             max_line_size=limits.line_bytes,
             max_field_size=limits.header_bytes,
             max_headers=limits.header_count,
         )
+        self._runner = web.ServerRunner(server, shutdown_timeout=_CANCEL_AFTER_SECONDS)
 
     @property
     def port(self) -> int:
@@ -87,9 +90,7 @@ class Listener:
         """Closes the socket and every connection; requests that still run are cancelled after a moment."""
         await self._runner.cleanup()
 
-    @web.middleware
-    async def _answer(self, request: web.Request, handler: Any) -> web.StreamResponse:
-        # `handler` is the one of the empty router: 404 for everything.
+    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         self._running += 1
         self._idle.clear()
         try:

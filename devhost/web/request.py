@@ -5,6 +5,7 @@ Rule of this file: whatever bytes a client sends, the texts handed on are valid 
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Mapping
 from urllib.parse import unquote
@@ -15,6 +16,9 @@ from devhost.errors import RequestError
 from devhost.web.query import Query
 
 _HOST = re.compile(r"[A-Za-z0-9._~%\[\]:-]{1,255}")
+# The slowest body that Kestrel takes; here it is asked less often, and of a client that a debugger stops, too.
+_SLOWEST_BYTES_PER_SECOND = 240
+PATIENCE_SECONDS = 30.0
 _ENCODED_SLASH = re.compile("%2f", re.IGNORECASE)
 
 
@@ -26,7 +30,7 @@ class EdgeRequest:
     """
 
     def __init__(
-        self, source: web.Request, *, default_origin: str, body_limit: int | None, public_origin: str | None = None
+        self, source: web.BaseRequest, *, default_origin: str, body_limit: int | None, public_origin: str | None = None
     ) -> None:
         self._source = source
         self._body_limit = body_limit
@@ -38,6 +42,11 @@ class EdgeRequest:
         # A name that cannot stand in a URL would come back in the links of the answer.
         self.origin = f"{source.scheme}://{host}" if _HOST.fullmatch(host) else default_origin
         self.link_origin = public_origin or self.origin
+
+    @property
+    def is_abandoned(self) -> bool:
+        """Whether nobody is left to read the answer."""
+        return self._source.transport is None or self._source.transport.is_closing()
 
     @property
     def path(self) -> str:
@@ -64,12 +73,27 @@ class EdgeRequest:
         """The whole body, chunked or not.
 
         Raises:
-            RequestError: 413, where it is larger than the limit.
+            RequestError: 413, where it is larger than the limit; 408, where it hardly comes.
         """
         length = self._source.content_length
         if self._body_limit is not None and length is not None and length > self._body_limit:
             raise RequestError(413, f"The request body is larger than {self._body_limit} bytes")
-        return await self._source.read()
+        if self.header("Expect").lower() == "100-continue":
+            await self._source.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        return await self._source.read() if self._source.content.is_eof() else await self._read_patiently()
+
+    async def _read_patiently(self) -> bytes:
+        reading = asyncio.ensure_future(self._source.read())
+        try:
+            while not reading.done():
+                before = self._source.content.total_bytes
+                await asyncio.wait({reading}, timeout=PATIENCE_SECONDS)
+                came = self._source.content.total_bytes - before
+                if not reading.done() and came < PATIENCE_SECONDS * _SLOWEST_BYTES_PER_SECOND:
+                    raise RequestError(408, "The request body comes too slowly")
+            return reading.result()
+        finally:
+            reading.cancel()
 
 
 def clean(text: str) -> str:

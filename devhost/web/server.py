@@ -30,6 +30,7 @@ from devhost.web.home import home_page
 from devhost.web.links import RPC_PATH, WEBHOOK_PATH, Links
 from devhost.web.listener import Limits, Listener
 from devhost.web.management import ManagementApi
+from devhost.web.pages import PageGuard, refuse_pages
 from devhost.web.request import EdgeRequest
 from devhost.web.router import Router
 from devhost.web.start import Starter
@@ -66,6 +67,7 @@ class WebServer:
         self._guard = None if keys is None else KeyGuard(keys)
         self._stopping = asyncio.Event()
         self._cors = CorsPolicy(http.cors_origins, allows_credentials=http.cors_credentials)
+        self._pages = PageGuard(self._cors, http.allowed_hosts)
         self._router = Router(app.functions, prefix=http.route_prefix)
         self._caller = FunctionCaller(executor)
         self._admin = AdminApi(app, self._caller, host_status, prefix=http.route_prefix)
@@ -131,14 +133,15 @@ class WebServer:
         await self._public.wait_until_idle()
         await self._admin.wait_for_runs()
 
-    async def _serve_rpc(self, source: web.Request) -> web.StreamResponse:
+    async def _serve_rpc(self, source: web.BaseRequest) -> web.StreamResponse:
         request = EdgeRequest(
             source, default_origin=f"http://{_LOOPBACK}", body_limit=None, public_origin=self._links.origin
         )
+        refuse_pages(request)
         rest = _below(RPC_PATH.rstrip("/"), request.raw_path)
         return empty(404) if rest is None else await self._management.handle(request, rest)
 
-    async def _serve_public(self, source: web.Request) -> web.StreamResponse:
+    async def _serve_public(self, source: web.BaseRequest) -> web.StreamResponse:
         request = EdgeRequest(source, default_origin=self._links.origin, body_limit=self._http.body_limit_bytes or None)
         request_id, began_at = str(uuid.uuid4()), time.monotonic()
         _log_request("Executing", {"requestId": request_id, "method": request.method, "uri": request.raw_path})
@@ -160,6 +163,7 @@ class WebServer:
             return error_answer(error)
 
     async def _route(self, request: EdgeRequest) -> web.StreamResponse:
+        self._pages.check(request)
         rest = _below("/admin", request.raw_path)
         if rest is not None:
             if self._guard is not None and not is_ping(rest):

@@ -52,15 +52,17 @@ class Starter:
         timeout = request.query.seconds("timeout")
         interval = request.query.seconds("pollingInterval")
         if timeout is not None and interval is not None:
-            finished = await self._wait(instance_id, timeout, interval)
+            finished = await self._wait(request, instance_id, timeout, interval)
             if finished is not None:
                 return _outcome(finished)
         payload = self._links.start_payload(instance_id, origin=request.link_origin)
         headers = {"Location": str(payload["statusQueryGetUri"]), "Retry-After": _RETRY_SECONDS}
         return json_answer(payload, status=202, headers=headers)
 
-    async def _wait(self, instance_id: str, timeout_seconds: float, interval_seconds: float) -> InstanceRecord | None:
-        """The record once the instance is finished; None where the time is over first."""
+    async def _wait(
+        self, request: EdgeRequest, instance_id: str, timeout_seconds: float, interval_seconds: float
+    ) -> InstanceRecord | None:
+        """The record once the instance is finished; None where the time is over first, or nobody waits any more."""
         if interval_seconds > timeout_seconds:
             raise RequestError(
                 400,
@@ -72,7 +74,7 @@ class Starter:
             if record is not None and record.runtime_status.is_terminal:
                 return record
             remaining = deadline - time.monotonic()
-            if remaining <= 0 or self._stopping.is_set():
+            if remaining <= 0 or self._stopping.is_set() or request.is_abandoned:
                 return None
             await self._pause(min(max(interval_seconds, _SHORTEST_INTERVAL_SECONDS), remaining))
 

@@ -476,6 +476,21 @@ async def test_an_instance_id_of_any_characters_is_kept_as_it_is(hub: TaskHub, i
     assert await hub.purge_instance(instance_id)
 
 
+@pytest.mark.parametrize(
+    "instance_id", ["x" * 513, "x" * 10_000, "\U0001f9e8" * 257, "/" * 257, "^" * 257, "\0" * 10_000]
+)
+async def test_an_id_that_no_instance_can_have_is_unknown(hub: TaskHub, instance_id: str) -> None:
+    assert await hub.get_instance(instance_id) is None
+    page = await hub.list_instances(InstanceQuery(id_prefix=instance_id), page_size=10)
+    assert (page.records, page.continuation_token) == ((), None)
+
+
+@pytest.mark.parametrize("instance_id", ["x" * 512, "\U0001f9e8" * 256, "/" * 256])
+async def test_the_longest_ids_are_ids(hub: TaskHub, instance_id: str) -> None:
+    await finished(hub, instance_id)
+    assert (await record_of(hub, instance_id)).instance_id == instance_id
+
+
 async def listed(hub: TaskHub, query: InstanceQuery, page_size: int = 100) -> list[list[str]]:
     """All pages, as the ids on them."""
     pages = []

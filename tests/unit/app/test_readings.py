@@ -107,6 +107,26 @@ def test_a_missing_connection_setting_is_named() -> None:
     )
 
 
+def test_a_connection_string_where_its_name_belongs_is_not_repeated() -> None:
+    message = failure(READINGS="az://readings/*.parquet", READINGS_CONNECTION=CONNECTION)
+
+    assert message.endswith(
+        "the app setting READINGS_CONNECTION must be the name of a setting, not a connection string"
+    )
+
+
+@pytest.mark.parametrize(
+    "location",
+    ["https://user:secret@acct.test/readings/x.parquet", "https://acct.test/readings/x.parquet?sv=1&sig=secret"],
+)
+def test_a_location_with_a_credential_is_refused_without_it(location: str) -> None:
+    message = failure(READINGS=location)
+
+    assert message.startswith("the app setting READINGS must be")
+    assert "acct.test/readings/x.parquet" in message
+    assert "secret" not in message
+
+
 @pytest.mark.parametrize("key", ["c2VjcmV0", "not base64 at all"])
 def test_an_unreachable_account_is_told_without_its_key(key: str) -> None:
     message = failure(READINGS="az://readings/x.parquet", AzureWebJobsStorage=CONNECTION.replace("c2VjcmV0", key))

@@ -148,6 +148,19 @@ def test_an_emulator_gets_its_folder_and_no_telemetry(tmp_path: Path) -> None:
     assert "--disableTelemetry" in options
 
 
+def test_an_emulator_gets_no_secret_of_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AzureWebJobsStorage", "AccountName=a;AccountKey=c2VjcmV0")
+    monkeypatch.setenv("AZURITE_ACCOUNTS", "a:c2VjcmV0")
+    program = LISTENING_EMULATOR.replace('" ".join(sys.argv[1:])', '" ".join(__import__("os").environ)')
+    command = [write_program(tmp_path / "azurite", program)]
+
+    with emulator.launch(command, location=tmp_path / "data", ports=emulator.free_ports()) as running:
+        names = running.log_file.read_text("utf-8").split()
+
+    assert {"PATH", "AZURITE_ACCOUNTS"} <= set(names)
+    assert "AzureWebJobsStorage" not in names
+
+
 def test_an_emulator_that_ignores_the_request_to_end_is_killed(tmp_path: Path) -> None:
     deaf = "import signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n" + LISTENING_EMULATOR
     command = [write_program(tmp_path / "azurite", deaf)]

@@ -101,7 +101,8 @@ class TestStart:
         assert "--port" in message
 
     async def test_is_refused_on_an_address_of_another_machine(self, settings: Settings) -> None:
-        message = await self.refusal(replace(settings, http=replace(settings.http, address="192.0.2.1")))
+        http = replace(settings.http, address="192.0.2.1")
+        message = await self.refusal(replace(settings, http=http, allows_anonymous=True))
         assert "192.0.2.1 is not an address of this machine" in message
 
     async def test_is_refused_without_functions(self, settings: Settings) -> None:
@@ -124,6 +125,7 @@ class TestStart:
         [
             ("127.0.0.1", False, None),
             ("127.0.0.1", True, None),
+            ("127.8.9.1", False, None),
             ("0.0.0.0", False, "it checks no keys."),
             ("0.0.0.0", True, "the keys cross the network unencrypted."),
         ],
@@ -133,11 +135,37 @@ class TestStart:
     ) -> None:
         out = io.StringIO()
         http = replace(settings.http, address=address)
+        changed = replace(settings, http=http, checks_keys=checks_keys, allows_anonymous=True)
         with pytest.raises(ConfigurationError):
-            await Host(replace(settings, http=http, checks_keys=checks_keys), Console(out, out)).run()
+            await Host(changed, Console(out, out)).run()
         warnings = [line for line in out.getvalue().splitlines() if line.startswith("Listening on")]
         expected = f"Listening on {address}: other machines can reach this host, and {danger}"
         assert warnings == ([expected] if danger else [])
+
+    @pytest.mark.parametrize("address", ["0.0.0.0", "::", "192.168.1.20"])
+    async def test_is_refused_where_other_machines_could_call_without_a_key(
+        self, settings: Settings, address: str
+    ) -> None:
+        out = io.StringIO()
+        http = replace(settings.http, address=address)
+        with pytest.raises(ConfigurationError) as refused:
+            await Host(replace(settings, http=http), Console(out, out)).run()
+        message = str(refused.value)
+        assert all(part in message for part in (address, "--enableAuth", "--allow-anonymous"))
+        assert "\n" not in message
+        assert out.getvalue() == ""
+
+    @pytest.mark.parametrize(
+        ("origins", "checks_keys", "count"), [("*", False, 1), ("*", True, 0), ("http://a", False, 0)]
+    )
+    async def test_warns_where_every_page_may_call(
+        self, settings: Settings, origins: str, checks_keys: bool, count: int
+    ) -> None:
+        out = io.StringIO()
+        http = replace(settings.http, cors_origins=(origins,))
+        with pytest.raises(ConfigurationError):
+            await Host(replace(settings, http=http, checks_keys=checks_keys), Console(out, out)).run()
+        assert out.getvalue().count("CORS is *") == count
 
     async def test_makes_the_key_file_before_the_storage_is_asked_and_names_it(self, settings: Settings) -> None:
         write_activity(settings.script_root)

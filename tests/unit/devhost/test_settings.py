@@ -369,6 +369,21 @@ class TestLocalSettings:
         assert environment["AZURE_FUNCTIONS_ENVIRONMENT"] == "Development"
 
 
+class TestSecrets:
+    SECRET = "AccountName=a;AccountKey=c2VjcmV0"
+
+    @pytest.mark.parametrize("key", ["connectionName", "connectionStringName"])
+    def test_a_connection_string_where_its_name_belongs_is_not_repeated(self, load: Load, key: str) -> None:
+        with pytest.raises(ConfigurationError, match=rf"host\.json: .*{key} must be the name of a setting") as refused:
+            load(provider(**{key: self.SECRET}))
+        assert "c2VjcmV0" not in str(refused.value)
+
+    def test_nor_is_one_in_the_option(self, load: Load) -> None:
+        with pytest.raises(ConfigurationError, match="--connection-string-setting must be the name") as refused:
+            load(options={"connection_name": self.SECRET})
+        assert "c2VjcmV0" not in str(refused.value)
+
+
 class TestHttp:
     def test_port_address_and_cors_come_from_the_host_section(self, load: Load) -> None:
         section: JsonValue = {"LocalHttpPort": "7090", "LocalHttpAddress": "0.0.0.0", "CORS": "https://a,https://b"}
@@ -380,6 +395,20 @@ class TestHttp:
         options = {"port": 7091, "address": "127.0.0.1", "cors": "https://c"}
         http = load(local={"IsEncrypted": False, "Host": section}, options=options).http
         assert (http.port, http.address, http.cors_origins) == (7091, "127.0.0.1", ("https://c",))
+
+    def test_allowed_hosts_come_from_the_host_section_unless_the_command_line_has_some(self, load: Load) -> None:
+        local: JsonValue = {"Host": {"AllowedHosts": "my-laptop, functions"}}
+        assert load(local=local).http.allowed_hosts == ("my-laptop", "functions")
+        assert load(local=local, options={"allowed_hosts": "*"}).http.allowed_hosts == ("*",)
+        assert load(local=local, options={"allowed_hosts": ""}).http.allowed_hosts == ()
+        assert load(local={}).http.allowed_hosts == ()
+
+    @pytest.mark.parametrize("name", ["http://a.test", "a.test:7071", "*.a.test", "[::1]", "a b"])
+    def test_an_allowed_host_must_be_a_name(self, load: Load, name: str) -> None:
+        with pytest.raises(ConfigurationError, match=r"--allowed-hosts has .*host names split by commas"):
+            load(options={"allowed_hosts": f"ok,{name}"})
+        with pytest.raises(ConfigurationError, match=r"local\.settings\.json: Host\.AllowedHosts has"):
+            load(local={"Host": {"AllowedHosts": name}})
 
     @pytest.mark.parametrize("port", [0, 65536, -1])
     def test_port_out_of_range_is_refused(self, load: Load, port: int) -> None:

@@ -62,6 +62,7 @@ def make_settings(**changes: Any) -> HttpSettings:
         route_prefix="api",
         cors_origins=(),
         cors_credentials=False,
+        allowed_hosts=(),
         custom_headers={},
         body_limit_bytes=100 * 1024 * 1024,
         is_homepage_disabled=False,

@@ -97,7 +97,7 @@ async def test_a_delete_is_a_signal(edge: Edge) -> None:
 
 
 @pytest.mark.parametrize("method", ["POST", "DELETE"])
-@pytest.mark.parametrize("path", ["Nobody/c", "Counter/a%2Fb", "Counter/a%23b", "Counter/%01"])
+@pytest.mark.parametrize("path", ["Nobody/c", "Counter/a%2Fb", "Counter/a%23b", "Counter/%01", f"Counter/{'x' * 600}"])
 async def test_wrong_arguments_are_told_in_short(edge: Edge, method: str, path: str) -> None:
     status, answer = await answer_of(edge, method, f"/entities/{path}?op=add")
     assert (status, list(answer)) == (400, ["Message"])

@@ -191,7 +191,7 @@ async def test_a_client_that_goes_away_does_not_cancel_the_function(edge: Edge) 
 
     edge.executor.answers["Hello"] = slow
     _, writer = await asyncio.open_connection("127.0.0.1", edge.server.port)
-    writer.write(b"GET /api/Hello HTTP/1.1\r\nHost: x\r\n\r\n")
+    writer.write(b"GET /api/Hello HTTP/1.1\r\nHost: localhost\r\n\r\n")
     await asyncio.wait_for(entered.wait(), 5)
 
     writer.close()

@@ -56,7 +56,8 @@ async def test_a_start_through_the_rpc_base_links_to_the_public_origin(edge: Edg
     assert location == f"http://localhost:{edge.server.port}/runtime/webhooks/durabletask/instances/x?{QUERY}"
 
 
-async def test_links_have_the_origin_that_the_caller_used(edge: Edge) -> None:
+async def test_links_have_the_origin_that_the_caller_used(serve: EdgeFactory) -> None:
+    edge = await serve(allowed_hosts=("*",))
     async with edge.manage("POST", "/orchestrators/Orch/x", headers={"Host": "devbox:9000"}) as answer:
         assert answer.headers["Location"].startswith("http://devbox:9000/runtime/")
     edge.hub.records.clear()

@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 
 from devhost.app.model import FunctionError
 from devhost.errors import ConfigurationError
+from devhost.web import request
+from tests.eventually import eventually
 from tests.unit.devhost.web.conftest import Edge, EdgeFactory
 from tests.unit.devhost.web.fakes import make_app, make_function, responds
 
@@ -143,19 +145,19 @@ async def test_every_origin_is_allowed_by_a_star(serve: EdgeFactory) -> None:
         assert found == {"Access-Control-Allow-Origin": "*"}
 
 
-async def test_an_origin_that_is_not_allowed_gets_no_headers_but_its_answer(serve: EdgeFactory) -> None:
+async def test_an_origin_that_is_not_allowed_gets_neither_headers_nor_an_answer(serve: EdgeFactory) -> None:
     edge = await serve(cors_origins=("http://localhost:3000",))
     stranger = {**PREFLIGHT, "Origin": "http://localhost:3000.evil.test"}
 
     assert await cors_headers(edge, "OPTIONS", "/api/Hello", stranger) == (204, {})
-    assert await cors_headers(edge, "GET", "/api/Hello", {"Origin": stranger["Origin"]}) == (204, {})
-    assert len(edge.executor.calls) == 1
+    assert await cors_headers(edge, "GET", "/api/Hello", {"Origin": stranger["Origin"]}) == (403, {})
+    assert edge.executor.calls == []
 
 
 async def test_without_cors_options_is_a_method_like_any_other(edge: Edge) -> None:
     edge.executor.answers["Hello"] = responds(b"options")
 
-    async with edge.request("OPTIONS", "/api/Hello", headers=PREFLIGHT) as answer:
+    async with edge.request("OPTIONS", "/api/Hello", headers={**PREFLIGHT, "Origin": edge.url}) as answer:
         assert (answer.status, await answer.read()) == (200, b"options")
         assert "Access-Control-Allow-Origin" not in answer.headers
 
@@ -201,11 +203,11 @@ async def raw_answer(port: int, data: bytes) -> bytes:
     "data",
     [
         b"nonsense\r\n\r\n",
-        b"GET /api/Hello HTTP/1.1\r\nHost: x\r\nBad Header: 1\r\n\r\n",
-        b"GET /" + b"x" * 10_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n",
-        b"GET /api/Hello HTTP/1.1\r\nHost: x\r\nX: " + b"y" * 40_000 + b"\r\n\r\n",
-        b"GET /api/Hello HTTP/1.1\r\nHost: x\r\n" + b"X: y\r\n" * 200 + b"\r\n",
-        b"POST /api/Hello HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+        b"GET /api/Hello HTTP/1.1\r\nHost: localhost\r\nBad Header: 1\r\n\r\n",
+        b"GET /" + b"x" * 10_000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        b"GET /api/Hello HTTP/1.1\r\nHost: localhost\r\nX: " + b"y" * 40_000 + b"\r\n\r\n",
+        b"GET /api/Hello HTTP/1.1\r\nHost: localhost\r\n" + b"X: y\r\n" * 200 + b"\r\n",
+        b"POST /api/Hello HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
     ],
 )
 async def test_bytes_that_are_no_request_get_400_and_no_log_line(
@@ -219,7 +221,7 @@ async def test_bytes_that_are_no_request_get_400_and_no_log_line(
 
 async def test_a_body_that_breaks_off_reaches_no_function(edge: Edge, caplog: pytest.LogCaptureFixture) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", edge.server.port)
-    writer.write(b"POST /api/Hello HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nhalf")
+    writer.write(b"POST /api/Hello HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\nhalf")
     writer.write_eof()
 
     await asyncio.wait_for(reader.read(), 5)
@@ -266,3 +268,76 @@ async def test_no_bytes_of_a_client_make_a_500(
         answer = await raw_answer(port, request)
         assert answer.startswith(b"HTTP/1."), answer
         assert answer[9:12] != b"500", answer
+
+
+class TestExpect:
+    @pytest.mark.parametrize("value", [b"\x80", b"the impossible", b"100-Continue"])
+    async def test_of_anything_is_answered_as_if_it_were_not_there(self, edge: Edge, value: bytes) -> None:
+        answer = await raw_answer(
+            edge.server.port,
+            b"GET /admin/host/ping HTTP/1.1\r\nHost: localhost\r\nExpect: %s\r\nConnection: close\r\n\r\n" % value,
+        )
+        assert answer.startswith(b"HTTP/1.1 200 "), answer
+
+    async def test_a_body_that_is_wanted_is_asked_for(self, edge: Edge) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", edge.server.port)
+        writer.write(POST_WITH_EXPECT % b"localhost")
+        assert await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        writer.write(b"full")
+        assert (await asyncio.wait_for(reader.read(), 5)).startswith(b"HTTP/1.1 204 ")
+        assert edge.executor.last_request.body == b"full"
+        writer.close()
+
+    async def test_a_body_that_is_refused_is_not_asked_for(self, edge: Edge) -> None:
+        answer = await raw_answer(edge.server.port, POST_WITH_EXPECT % b"evil.test" + b"full")
+        assert answer.startswith(b"HTTP/1.1 403 ")
+
+
+POST_WITH_EXPECT = (
+    b"POST /api/Hello HTTP/1.1\r\nHost: %s\r\nExpect: 100-continue\r\nContent-Length: 4\r\nConnection: close\r\n\r\n"
+)
+
+
+async def test_nobody_is_waited_for_who_has_gone(edge: Edge) -> None:
+    before = len(asyncio.all_tasks())
+    _, writer = await asyncio.open_connection("127.0.0.1", edge.server.port)
+    writer.write(
+        b"POST /runtime/webhooks/durabletask/orchestrators/Orch?timeout=600&pollingInterval=0.01 HTTP/1.1\r\n"
+        b"Host: localhost\r\nContent-Length: 0\r\n\r\n"
+    )
+    await eventually(lambda: edge.hub.records)
+    assert len(asyncio.all_tasks()) > before
+    writer.close()
+    await eventually(lambda: len(asyncio.all_tasks()) == before)
+
+
+async def test_a_body_that_hardly_comes_is_given_up(serve: EdgeFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(request, "PATIENCE_SECONDS", 0.2)
+    edge = await serve()
+    reader, writer = await asyncio.open_connection("127.0.0.1", edge.server.port)
+    writer.write(b"POST /api/Hello HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n\r\n")
+
+    async def dribble() -> None:
+        while True:
+            writer.write(b"x")
+            await asyncio.sleep(0.02)
+
+    dribbling = asyncio.create_task(dribble())
+    answer = await asyncio.wait_for(reader.readuntil(b"\r\n"), 5)
+    dribbling.cancel()
+    writer.close()
+    assert answer.startswith(b"HTTP/1.1 408 ")
+    assert edge.executor.calls == []
+
+
+async def test_a_body_that_comes_in_time_is_waited_for(serve: EdgeFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(request, "PATIENCE_SECONDS", 0.2)
+    edge = await serve()
+    reader, writer = await asyncio.open_connection("127.0.0.1", edge.server.port)
+    writer.write(b"POST /api/Hello HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 20000\r\n\r\n")
+    for _ in range(20):
+        writer.write(b"x" * 1000)
+        await asyncio.sleep(0.03)
+    assert (await asyncio.wait_for(reader.read(), 5)).startswith(b"HTTP/1.1 204 ")
+    assert len(edge.executor.last_request.body) == 20_000
+    writer.close()

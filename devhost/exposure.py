@@ -1,0 +1,34 @@
+"""Who can reach the host, and what a developer has to know or to decide about it before it listens."""
+
+from __future__ import annotations
+
+import ipaddress
+
+from devhost.errors import ConfigurationError
+from devhost.settings import Settings
+
+_ANY_ORIGIN = "*"
+
+
+def exposure_warnings(settings: Settings) -> list[str]:
+    """What to tell at the start.
+
+    Raises:
+        ConfigurationError: other machines could call the host without a key, and nobody has said that they may.
+    """
+    http, warnings = settings.http, []
+    if not ipaddress.ip_address(http.address).is_loopback:
+        if not (settings.checks_keys or settings.allows_anonymous):
+            raise ConfigurationError(
+                f"--address: other machines can reach {http.address}, and this host asks for no keys. Add "
+                "--enableAuth, or --allow-anonymous if they may call everything, or leave out --address "
+                "(Host.LocalHttpAddress)."
+            )
+        danger = "the keys cross the network unencrypted" if settings.checks_keys else "it checks no keys"
+        warnings.append(f"Listening on {http.address}: other machines can reach this host, and {danger}.")
+    if _ANY_ORIGIN in http.cors_origins and not settings.checks_keys:
+        warnings.append(
+            "CORS is *: any page that is open in a browser on this machine may call this host and read its answers. "
+            "Name the origins of your pages in Host.CORS of local.settings.json or with --cors."
+        )
+    return warnings
