@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine
-from contextlib import suppress
-from typing import Any, Generic, Protocol, TypeVar
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from typing import Generic, Protocol, TypeVar
 
 import anyio
 
@@ -49,7 +50,8 @@ class WorkSource(Protocol[Item]):
 class Dispatcher(Generic[Item]):
     """Takes work from one source and processes up to `limit` items at a time.
 
-    Each of its lanes waits for work by itself, so that the source knows how much is wanted and fetches it at once.
+    Each of its lanes waits for work by itself, so that the source knows how much is wanted and fetches it at once. An
+    item in hand is renewed before `renew_seconds` have passed, and again and again.
     """
 
     def __init__(self, source: WorkSource[Item], *, limit: int, renew_seconds: float) -> None:
@@ -57,29 +59,50 @@ class Dispatcher(Generic[Item]):
         self._renew_seconds = renew_seconds
         self._limit = limit
         self._is_failing = False
+        # Of the lanes that wait for work.
+        self._waits: set[anyio.CancelScope] = set()
+        # By lane, with the time at which each was taken or renewed.
+        self._in_hand: dict[int, tuple[Item, float]] = {}
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Runs until `stopping` is set, then returns as soon as the items in hand are done."""
-        async with anyio.create_task_group() as tasks:
-            for lane in range(self._limit):
-                tasks.start_soon(self._lane, stopping, name=f"{self._source.name} {lane}")
+        async with anyio.create_task_group() as beside:
+            beside.start_soon(self._renew_in_hand, name=f"renew {self._source.name}")
+            async with anyio.create_task_group() as lanes:
+                for lane in range(self._limit):
+                    lanes.start_soon(self._run_lane, lane, stopping, name=f"{self._source.name} {lane}")
+                await stopping.wait()
+                for wait in tuple(self._waits):
+                    wait.cancel()
+            beside.cancel_scope.cancel()
 
-    async def _lane(self, stopping: asyncio.Event) -> None:
+    async def _run_lane(self, lane: int, stopping: asyncio.Event) -> None:
         failures = 0
         while not stopping.is_set():
-            try:
-                item = await _unless(stopping, self._source.fetch(), name=f"fetch {self._source.name}")
-            except StorageError as error:
-                failures += 1
-                self._notice_failure(error)
-                await _unless(
-                    stopping, asyncio.sleep(back_off_seconds(failures)), name=f"back off from {self._source.name}"
-                )
-                continue
-            failures = 0
-            if item is not None:
+            with self._wait():
+                try:
+                    item = await self._source.fetch()
+                except StorageError as error:
+                    failures += 1
+                    self._notice_failure(error)
+                    await asyncio.sleep(back_off_seconds(failures))
+                    continue
+                failures = 0
+                self._in_hand[lane] = (item, time.monotonic())
+            if lane in self._in_hand:
                 self._notice_success()
-                await self._handle(item)
+                await self._process(item)
+                del self._in_hand[lane]
+
+    @contextmanager
+    def _wait(self) -> Iterator[None]:
+        """A wait that ends when the dispatcher is told to stop. What has been fetched by then is in hand."""
+        with anyio.CancelScope() as scope:
+            self._waits.add(scope)
+            try:
+                yield
+            finally:
+                self._waits.discard(scope)
 
     def _notice_failure(self, error: StorageError) -> None:
         if not self._is_failing:
@@ -91,38 +114,41 @@ class Dispatcher(Generic[Item]):
             self._is_failing = False
             _log.warning("Fetching %s succeeds again", self._source.name)
 
-    async def _handle(self, item: Item) -> None:
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self._renew, item, name=f"renew {self._source.name}")
-            await self._process(item)
-            tasks.cancel_scope.cancel()
-
     async def _process(self, item: Item) -> None:
         if not await self._succeeds(self._source.process, item, "Work on"):
             await self._succeeds(self._source.abandon, item, "Giving back")
 
     async def _succeeds(self, step: Callable[[Item], Awaitable[None]], item: Item, doing: str) -> bool:
-        subject = self._source.describe(item)
         try:
             await step(item)
             return True
         except StaleCheckpoint as error:
+            subject = self._source.describe(item)
             _log.warning("Another host has advanced %s; this host drops its own attempt: %s", subject, error)
         except (StorageError, WorkerError) as error:
-            _log.warning("%s %s failed; it comes again: %s", doing, subject, error)
+            _log.warning("%s %s failed; it comes again: %s", doing, self._source.describe(item), error)
         except Exception:
-            _log.exception("%s %s failed unexpectedly; it comes again", doing, subject)
+            _log.exception("%s %s failed unexpectedly; it comes again", doing, self._source.describe(item))
         return False
 
-    async def _renew(self, item: Item) -> None:
+    async def _renew_in_hand(self) -> None:
+        # One loop for all: most items are done long before they have to be renewed.
         while True:
-            await asyncio.sleep(self._renew_seconds)
-            try:
-                await self._source.renew(item)
-            except StorageError as error:
-                _log.warning("Keeping %s invisible to others failed: %s", self._source.describe(item), error)
-            except Exception:
-                _log.exception("Keeping %s invisible to others failed unexpectedly", self._source.describe(item))
+            await asyncio.sleep(self._renew_seconds / 2)
+            now = time.monotonic()
+            async with anyio.create_task_group() as tasks:
+                for lane, (item, since) in tuple(self._in_hand.items()):
+                    if now - since >= self._renew_seconds / 2:
+                        self._in_hand[lane] = (item, now)
+                        tasks.start_soon(self._renew, item)
+
+    async def _renew(self, item: Item) -> None:
+        try:
+            await self._source.renew(item)
+        except StorageError as error:
+            _log.warning("Keeping %s invisible to others failed: %s", self._source.describe(item), error)
+        except Exception:
+            _log.exception("Keeping %s invisible to others failed unexpectedly", self._source.describe(item))
 
 
 class Engine:
@@ -180,19 +206,3 @@ def back_off_seconds(failures: int) -> float:
     """How long to wait after so many failures in a row."""
     # Bounded before it is multiplied: an outage of hours has more failures than a float has powers of two.
     return min(FIRST_BACK_OFF_SECONDS * 2.0 ** min(failures, _DOUBLINGS), MAX_BACK_OFF_SECONDS)
-
-
-async def _unless(stopping: asyncio.Event, work: Coroutine[Any, Any, Item], *, name: str) -> Item | None:
-    """The result of `work`, or None where `stopping` was set first. A result that is there already is never lost."""
-    running = asyncio.create_task(work, name=name)
-    stopped = asyncio.create_task(stopping.wait(), name=f"{name}: stopping")
-    try:
-        await asyncio.wait({running, stopped}, return_when=asyncio.FIRST_COMPLETED)
-        if not running.done():
-            running.cancel()
-        with suppress(asyncio.CancelledError):
-            return await running
-        return None
-    finally:
-        for task in (running, stopped):
-            task.cancel()
