@@ -56,10 +56,8 @@ _MOMENT = re.compile(
 
 def format_time(at: datetime) -> str:
     """ISO 8601 in UTC with `Z`; trailing zeros of the fraction, and the dot, are left out."""
-    utc = at.astimezone(timezone.utc)
-    whole = f"{utc.year:04}-{utc.month:02}-{utc.day:02}T{utc.hour:02}:{utc.minute:02}:{utc.second:02}"
-    fraction = f".{utc.microsecond:06}".rstrip("0").rstrip(".")
-    return f"{whole}{fraction}Z"
+    text = at.astimezone(timezone.utc).isoformat()[: -len("+00:00")]
+    return f"{text.rstrip('0') if at.microsecond else text}Z"
 
 
 def parse_time(text: str) -> datetime:

@@ -152,9 +152,11 @@ class TaskHub(Protocol):
         """Waits for the next activity request. It must be given back by `complete_activity` or `abandon_activity`."""
 
     async def complete_activity(self, item: ActivityWorkItem, reply: TaskMessage) -> None:
-        """Stores the reply in the control queue of its target, then deletes the request.
+        """Hands the reply to its target; the request is deleted only after the reply, or its effect, is stored.
 
-        A crash in between leaves both: the activity runs again and its second reply is dropped by its task id.
+        A reply that took long to come by is stored on return. One that did not, and whose target takes its turns in
+        this process, may have no message of its own: the turn that takes it in stores it, in a moment. A crash before
+        the request is deleted makes the activity run again; its second reply is dropped by its task id.
         """
 
     async def abandon_activity(self, item: ActivityWorkItem) -> None:

@@ -55,10 +55,10 @@ class HubQueues:
         if listener := self._listeners.get(queue.name):
             listener.notify(delay_seconds)
 
-    def listener_that_takes_over(self, queue: MessageQueue) -> QueueListener | None:
-        """The listener to hand a message over to that is about to be sent; None where it has to go by the queue."""
-        listener = self._listeners.get(queue.name)
-        return listener if listener and listener.takes_over else None
+    def listener_that_takes_over(self, message: TaskMessage) -> QueueListener | None:
+        """The listener to hand a message over to that is about to be sent; None where it has to go by its queue."""
+        listener = self._listeners.get(self.queue_for(message).name)
+        return listener if listener and listener.takes_over(message) else None
 
     def notice_room(self, queue: MessageQueue) -> None:
         if listener := self._listeners.get(queue.name):

@@ -12,6 +12,7 @@ import logging
 import random
 from typing import Protocol
 
+from devhost.core.messages import TaskMessage, answered_task_id
 from devhost.errors import StorageError
 from devhost.storage.queues import MAX_MESSAGES_PER_GET, MessageQueue, StoredMessage
 from devhost.storage.sessions import HeldMessage
@@ -60,14 +61,23 @@ class QueueListener:
         self._longest_wait_seconds = longest_wait_seconds
         self._woken = asyncio.Event()
         self._timers: set[asyncio.TimerHandle] = set()
-        # Nothing is known to wait in the queue. Messages that are handed over while something does would overtake it.
+        # The last answer had all that was visible when it was asked for.
+        self._has_drained = False
+        # And nothing is known to have been sent since.
         self._is_caught_up = False
         self._is_stopping = False
 
-    @property
-    def takes_over(self) -> bool:
-        """Whether a message that is sent now may be handed over instead of waiting in the queue."""
-        return self._is_caught_up and not self._is_stopping and self._inbox.has_room
+    def takes_over(self, message: TaskMessage) -> bool:
+        """Whether a message that is sent now may be handed over instead of waiting in the queue.
+
+        Handed over, it overtakes what waits there. Answers may: an instance takes them in any order. Requests may not
+        for long, or those that wait would starve; and events of a client are to come in the order of their sending.
+        """
+        if self._is_stopping or not self._inbox.has_room:
+            return False
+        if message.is_activity_request:
+            return self._has_drained
+        return self._is_caught_up or answered_task_id(message.event) is not None
 
     def hand_over(self, held: HeldMessage) -> bool:
         """Hands over a message that was stored out of sight; False where the listener has been stopped meanwhile."""
@@ -77,7 +87,7 @@ class QueueListener:
 
     def notice_room(self) -> None:
         """More is wanted: asks, if something is known to wait in the queue."""
-        if not self._is_caught_up:
+        if not self._has_drained:
             self._woken.set()
 
     def notify(self, delay_seconds: float = 0) -> None:
@@ -88,7 +98,7 @@ class QueueListener:
             self._notify_later(delay_seconds)
 
     def _notify(self) -> None:
-        self._is_caught_up = False
+        self._has_drained = self._is_caught_up = False
         self._woken.set()
 
     def _notify_later(self, delay_seconds: float) -> None:
@@ -130,7 +140,8 @@ class QueueListener:
         except StorageError as error:
             _log.warning("The queue '%s' cannot be read: %s", self.queue.name, error)
             return False
-        self._is_caught_up = len(messages) < count and not self._woken.is_set()
+        self._has_drained = len(messages) < count
+        self._is_caught_up = self._has_drained and not self._woken.is_set()
         if messages:
             await self._inbox.receive(messages)
         return bool(messages)

@@ -28,6 +28,8 @@ class StorageOptions:
 
     `partition_count` must not change while work of the hub is in flight. `is_abandoned_owner` says of a worker id that
     its process is known to be gone, so that its partitions are taken at once instead of after their lease has expired.
+    An activity that took no longer than `longest_repeatable_seconds` may be done again after a crash, although it had
+    ended: its result is not stored by itself, but by the turn that takes it in.
     """
 
     hub_name: str
@@ -38,5 +40,6 @@ class StorageOptions:
     control_queue_visibility_seconds: int = 300
     work_item_visibility_seconds: int = 300
     max_polling_interval_seconds: float = 30
+    longest_repeatable_seconds: float = 1.0
     worker_id: str = field(default_factory=default_worker_id)
     is_abandoned_owner: Callable[[str], bool] = _no_owner_is_abandoned

@@ -33,15 +33,18 @@ class Outbox:
         self._pace = pace
         self._sequence_numbers = itertools.count(1)
 
-    async def send(self, message: TaskMessage) -> str | None:
-        """Stores a message; returns the name of its blob where it was too large for the queue."""
-        return await self._send((next(self._sequence_numbers), message))
+    async def send(self, message: TaskMessage, *, delay_seconds: int = 0) -> str | None:
+        """Stores a message; returns the name of its blob where it was too large for the queue.
+
+        It comes when it is due, and not before the delay is over.
+        """
+        return await self._send((next(self._sequence_numbers), message), delay_seconds)
 
     async def send_all(self, messages: Sequence[TaskMessage]) -> None:
         """Stores messages in parallel. Their numbers tell their order to whoever receives them together."""
         await call_each(self._send, [(next(self._sequence_numbers), message) for message in messages])
 
-    async def _send(self, numbered: tuple[int, TaskMessage]) -> str | None:
+    async def _send(self, numbered: tuple[int, TaskMessage], delay_seconds: int = 0) -> str | None:
         sequence_number, message = numbered
         activity_id = str(uuid.uuid4())
         text = envelope_to_text(message, activity_id=activity_id, sequence_number=sequence_number)
@@ -50,14 +53,13 @@ class Outbox:
             blob = message_blob(message.target.instance_id, activity_id, message.event.type_name)
             await self._payloads.upload(blob, text)
             text = wrapper_to_text(blob)
-        await self._store(text, message, sequence_number)
+        await self._store(text, message, sequence_number, max(delay_seconds, self._delay_seconds(message)))
         return blob
 
-    async def _store(self, text: str, message: TaskMessage, sequence_number: int) -> None:
+    async def _store(self, text: str, message: TaskMessage, sequence_number: int, delay_seconds: int) -> None:
         self._pace.sent(message)
         queue = self._queues.queue_for(message)
-        delay_seconds = self._delay_seconds(message)
-        listener = None if delay_seconds else self._queues.listener_that_takes_over(queue)
+        listener = None if delay_seconds else self._queues.listener_that_takes_over(message)
         if listener is None:
             await queue.put(text, delay_seconds=delay_seconds)
             self._queues.notify(queue, delay_seconds)
@@ -66,7 +68,7 @@ class Outbox:
         stored = await queue.put(text, delay_seconds=listener.visibility_seconds)
         held = HeldMessage(stored=stored, message=message, sequence_number=sequence_number)
         if not listener.hand_over(held):
-            await self._queues.release([stored])
+            await self._queues.hide(stored, 0)
 
     def _delay_seconds(self, message: TaskMessage) -> int:
         if message.due_at is None:

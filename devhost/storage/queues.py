@@ -10,6 +10,7 @@ import math
 from dataclasses import dataclass
 from datetime import datetime
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from urllib.parse import quote
 from xml.etree import ElementTree
 from xml.sax.saxutils import escape
@@ -147,5 +148,7 @@ class MessageQueue:
         return Request(method=method, path=path, query={"popreceipt": receipt, **query})
 
 
+@lru_cache(maxsize=16)
 def _time(text: str | None) -> datetime | None:
+    # Most messages are of the same second as the one before.
     return parsedate_to_datetime(text) if text else None

@@ -15,6 +15,7 @@ from devhost.storage.inbox import ControlInbox
 from devhost.storage.listening import QueueListener
 from devhost.storage.options import StorageOptions
 from devhost.storage.sessions import Sessions
+from devhost.storage.settling import Settler
 from devhost.storage.work_items import WorkItemInbox
 
 
@@ -31,6 +32,7 @@ class Receiver:
         sessions: Sessions,
         control: ControlInbox,
         work_items: WorkItemInbox,
+        settler: Settler,
         tasks: TaskOwner,
         on_hand_over: Callable[[], None],
     ) -> None:
@@ -39,6 +41,7 @@ class Receiver:
         self._sessions = sessions
         self._control = control
         self._work_items = work_items
+        self._settler = settler
         self._tasks = tasks
         self._on_hand_over = on_hand_over
         self._running: dict[str, tuple[QueueListener, asyncio.Task[None]]] = {}
@@ -61,7 +64,7 @@ class Receiver:
         await self._end(partition)
         self._on_hand_over()
         given_back = self._sessions.remove_waiting(partition) + self._control.remove_early(partition)
-        await self._queues.release(held.stored for held in given_back)
+        await self._settler.release(given_back)
 
     async def cease_all(self) -> None:
         """Ceases to listen to all partitions."""
@@ -89,7 +92,7 @@ class Receiver:
 
     async def cease_work_items(self) -> None:
         await self._end(self._queues.work_items.name)
-        await self._queues.release(held.stored for held in self._work_items.remove_waiting())
+        await self._settler.release(self._work_items.remove_waiting())
 
     def _run(self, listener: QueueListener) -> None:
         name = listener.queue.name

@@ -17,11 +17,21 @@ from devhost.storage.queues import StoredMessage
 
 @dataclass(kw_only=True, eq=False)
 class HeldMessage:
-    """A message in memory with the stored message that it came in."""
+    """A message in memory with the stored message that it came in.
+
+    An answer may have none of its own: with `answers_at`, the name of the control queue it would be in, what is stored
+    is the request it answers. After a crash that is done again.
+    """
 
     stored: StoredMessage
     message: TaskMessage
     sequence_number: int = 0
+    answers_at: str | None = None
+
+    @property
+    def queue_name(self) -> str:
+        """The queue whose listener is responsible for the message."""
+        return self.answers_at or self.stored.queue.name
 
     @property
     def key(self) -> tuple[str, str]:
@@ -48,14 +58,10 @@ class Batch:
     sentinel_etag: str | None = None
 
     @property
-    def begins_execution(self) -> bool:
-        return any(isinstance(held.message.event, ExecutionStarted) for held in self.messages)
-
-    @property
-    def is_child(self) -> bool:
-        return any(
-            isinstance(e := held.message.event, ExecutionStarted) and e.parent_instance for held in self.messages
-        )
+    def start(self) -> ExecutionStarted | None:
+        """What begins a new execution; None where the messages continue one."""
+        events = (held.message.event for held in self.messages)
+        return next((event for event in events if isinstance(event, ExecutionStarted)), None)
 
     def takes(self, message: TaskMessage) -> bool:
         if isinstance(message.event, ExecutionStarted):
@@ -95,7 +101,7 @@ class Sessions:
         batches = self._waiting.setdefault(instance_id, deque())
         batch = next((batch for batch in reversed(batches) if batch.takes(held.message)), None)
         if batch is None:
-            batch = Batch(instance_id=instance_id, execution_id=None, queue_name=held.stored.queue.name)
+            batch = Batch(instance_id=instance_id, execution_id=None, queue_name=held.queue_name)
             batches.append(batch)
         batch.add(held)
         self._make_ready(instance_id)
@@ -125,7 +131,7 @@ class Sessions:
     def absorb(self, batch: Batch) -> None:
         """Adds to a batch that is out what has come since for the same execution."""
         batches = self._waiting.get(batch.instance_id)
-        while batches and not batches[0].begins_execution and batches[0].execution_id in (None, batch.execution_id):
+        while batches and batches[0].start is None and batches[0].execution_id in (None, batch.execution_id):
             for held in batches.popleft().messages:
                 batch.add(held)
         self._drop_if_empty(batch.instance_id)
@@ -173,7 +179,7 @@ class Sessions:
         removed: list[HeldMessage] = []
         for instance_id in tuple(self._kept):
             # All messages of an instance come from one queue.
-            if self._kept[instance_id][0].stored.queue.name == queue_name:
+            if self._kept[instance_id][0].queue_name == queue_name:
                 removed += self._kept.pop(instance_id)
         return removed
 

@@ -7,7 +7,6 @@ reference: the queue service signs every part of a request, the table service fo
 from __future__ import annotations
 
 import base64
-import hashlib
 import hmac
 import time
 from dataclasses import dataclass, field
@@ -53,7 +52,7 @@ class KeySigner:
 
     async def sign(self, request: Request) -> None:
         request.headers["x-ms-date"] = formatdate(usegmt=True)
-        digest = hmac.new(self._key, self.string_to_sign(request).encode(), hashlib.sha256).digest()
+        digest = hmac.digest(self._key, self.string_to_sign(request).encode(), "sha256")
         request.headers["Authorization"] = f"SharedKey {self._account}:{base64.b64encode(digest).decode()}"
 
     def string_to_sign(self, request: Request) -> str:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from devhost.clock import Clock
@@ -47,6 +47,7 @@ from devhost.storage.resources import create_resources
 from devhost.storage.rewinding import Rewinder
 from devhost.storage.services import Services, open_services
 from devhost.storage.sessions import Batch, HeldMessage, Sessions
+from devhost.storage.settling import Settler
 from devhost.storage.work_items import WorkItemInbox
 
 _log = logging.getLogger("Host.TaskHub")
@@ -107,8 +108,16 @@ class AzureStorageTaskHub:
             options,
         )
         self._work_items = WorkItemInbox(reader, self._queues.release, self._tasks.spawn)
+        self._settler = Settler(self._queues, self._outbox, self._work_items)
         self._receiver = Receiver(
-            options, self._queues, self._sessions, self._control, self._work_items, self._tasks, self._cache.clear
+            options,
+            self._queues,
+            self._sessions,
+            self._control,
+            self._work_items,
+            self._settler,
+            self._tasks,
+            self._cache.clear,
         )
         self._keeper = PartitionKeeper(
             self._leases,
@@ -169,7 +178,7 @@ class AzureStorageTaskHub:
     def _take_due(self) -> Batch | None:
         batch = self._sessions.take(self._is_due)
         if batch is not None:
-            self._pace.begin(batch.instance_id)
+            self._pace.begin(batch)
         return batch
 
     def _is_due(self, batch: Batch, ready_at: float) -> bool:
@@ -205,7 +214,7 @@ class AzureStorageTaskHub:
             raise
         except StorageError as error:
             _log.error("The history of instance '%s' cannot be read; it waits: %s", batch.instance_id, error)
-            await call_each(self._queues.try_to_abandon, [held.stored for held in batch.messages])
+            await call_each(self._settler.try_to_abandon, batch.messages)
             self._finish(batch)
             return None
         except BaseException:
@@ -238,9 +247,8 @@ class AzureStorageTaskHub:
         blobs = await self._append_history(batch, item, checkpoint)
         if checkpoint.update:
             await self._instances.merge(item.instance_id, checkpoint.update, blobs)
-        held_ids = frozenset(each.message_id for each in held)
-        await self._settle(batch, frozenset(each.message_id for each in deferred), held_ids)
-        self._finish(batch, held_ids, is_over=_is_over(checkpoint))
+        kept_ids = await self._settle(batch, frozenset(_ids(deferred)), frozenset(_ids(held)))
+        self._finish(batch, kept_ids, is_over=_is_over(checkpoint))
 
     async def _append_history(
         self, batch: Batch, item: OrchestrationWorkItem, checkpoint: Checkpoint
@@ -272,17 +280,22 @@ class AzureStorageTaskHub:
         history = History(execution_id=execution_id, events=events, sentinel_etag=batch.sentinel_etag)
         self._cache.put(batch.instance_id, history)
 
-    async def _settle(self, batch: Batch, deferred_ids: frozenset[str], held_ids: frozenset[str]) -> None:
+    async def _settle(self, batch: Batch, deferred_ids: frozenset[str], held_ids: frozenset[str]) -> frozenset[str]:
+        """Does with every message what the turn has decided; returns the ids of those that stay in hand."""
+
         async def settle(held: HeldMessage) -> None:
             if held.stored.message_id in deferred_ids:
-                await self._queues.abandon(held.stored)
+                await self._settler.abandon(held)
             elif held.stored.message_id not in held_ids:
-                await held.stored.queue.delete(held.stored)
+                await self._settler.take_in(held)
+            elif held.answers_at:
+                await self._settler.store(held)
 
         await call_each(settle, batch.messages)
+        return held_ids - {held.stored.message_id for held in batch.messages if held.answers_at}
 
-    def _finish(self, batch: Batch, held_ids: frozenset[str] = frozenset(), *, is_over: bool = False) -> None:
-        self._sessions.finish(batch, held_ids)
+    def _finish(self, batch: Batch, kept_ids: frozenset[str] = frozenset(), *, is_over: bool = False) -> None:
+        self._sessions.finish(batch, kept_ids)
         self._pace.end(batch.instance_id, is_over=is_over)
         self._offer()
         self._receiver.notice_room()
@@ -291,7 +304,7 @@ class AzureStorageTaskHub:
         batch = self._sessions.batch_out(item.instance_id)
         self._cache.drop(item.instance_id)
         try:
-            await call_each(self._queues.abandon, [held.stored for held in batch.messages])
+            await call_each(self._settler.abandon, batch.messages)
         finally:
             self._finish(batch)
 
@@ -310,9 +323,15 @@ class AzureStorageTaskHub:
 
     async def complete_activity(self, item: ActivityWorkItem, reply: TaskMessage) -> None:
         held = self._work_items.held(item.received.message_id)
-        await self._outbox.send(reply)
-        await held.stored.queue.delete(held.stored)
-        self._work_items.finish(item.received.message_id)
+        answer = HeldMessage(stored=held.stored, message=reply, answers_at=self._queues.queue_for(reply).name)
+        listener = self._queues.listener_that_takes_over(reply)
+        if listener and self._is_repeatable(held):
+            listener.hand_over(answer)
+        else:
+            await self._settler.store(answer)
+
+    def _is_repeatable(self, held: HeldMessage) -> bool:
+        return self._work_items.seconds_out(held.stored.message_id) <= self._options.longest_repeatable_seconds
 
     async def abandon_activity(self, item: ActivityWorkItem) -> None:
         held = self._work_items.held(item.received.message_id)
@@ -381,3 +400,7 @@ class AzureStorageTaskHub:
 def _is_over(checkpoint: Checkpoint) -> bool:
     status = checkpoint.update.runtime_status if checkpoint.update else None
     return status is not None and status.is_terminal
+
+
+def _ids(messages: Sequence[ReceivedMessage]) -> Iterator[str]:
+    return (each.message_id for each in messages)

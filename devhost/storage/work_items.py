@@ -7,6 +7,7 @@ grows while it is used up quickly; what was received and is not begun soon goes 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -63,6 +64,7 @@ class WorkItemInbox:
         # In the order in which they came; keyed by message id.
         self._buffer: dict[str, HeldMessage] = {}
         self._held: dict[str, HeldMessage] = {}
+        self._taken_at: dict[str, float] = {}
 
     @property
     def wanted(self) -> int:
@@ -76,6 +78,11 @@ class WorkItemInbox:
 
     async def take(self) -> HeldMessage:
         """Waits for the next request."""
+        held = await self._next()
+        self._taken_at[held.stored.message_id] = time.monotonic()
+        return held
+
+    async def _next(self) -> HeldMessage:
         if self._buffer:
             return self._buffer.pop(next(iter(self._buffer)))
         if self._received_at is not None:
@@ -113,9 +120,14 @@ class WorkItemInbox:
         """The request that was taken under this id and not finished."""
         return self._held[message_id]
 
+    def seconds_out(self, message_id: str) -> float:
+        """How long ago the request was taken."""
+        return time.monotonic() - self._taken_at[message_id]
+
     def finish(self, message_id: str) -> None:
-        """Forgets a request that was taken."""
+        """Forgets a request."""
         self._held.pop(message_id, None)
+        self._taken_at.pop(message_id, None)
 
     def fail(self, error: BaseException) -> None:
         """Tells all callers that nothing will come any more."""

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import cast
 
 import pytest
 
+from devhost.core.history import OrchestrationInstance, TaskScheduled
+from devhost.core.messages import TaskMessage
 from devhost.errors import StorageUnavailable
 from devhost.storage.listening import QueueListener, poll_wait_seconds
 from devhost.storage.queues import MAX_DELAY_SECONDS, MessageQueue, StoredMessage, back_off_seconds, whole_delay
 from devhost.storage.sessions import HeldMessage
 from tests.eventually import eventually
+from tests.hubs import build
 
 
 def test_a_message_given_up_stays_away_longer_each_time_up_to_ten_minutes() -> None:
@@ -40,9 +43,13 @@ class ScriptedQueue:
     def __init__(self, *answers: object) -> None:
         self._answers = list(answers)
         self.asked = 0
+        self.on_get: Callable[[], None] | None = None
 
     async def get(self, count: int, *, visibility_seconds: int) -> object:
         self.asked += 1
+        await asyncio.sleep(0)
+        if self.on_get:
+            self.on_get()
         answer = self._answers.pop(0) if self._answers else []
         if isinstance(answer, Exception):
             raise answer
@@ -105,32 +112,53 @@ async def test_a_listener_asks_for_nothing_while_nothing_is_wanted() -> None:
 
 
 HELD = cast(HeldMessage, object())
+EVENT = build.event_raised("a", "Go")
+ANSWER = build.task_completed("a", "e", 0)
+REQUEST = TaskMessage(
+    event=TaskScheduled(timestamp=build.AT, name="Say"),
+    target=OrchestrationInstance(instance_id="a", execution_id="e"),
+)
 
 
 async def test_a_message_is_handed_over_once_the_queue_is_known_to_be_empty() -> None:
     inbox = Collecting()
     running = listener(ScriptedQueue(), inbox)
-    assert not running.takes_over
+    assert not running.takes_over(EVENT)
+    assert not running.takes_over(REQUEST)
     async with listening(ScriptedQueue(["a"]), inbox) as running:
-        assert await eventually(lambda: running.takes_over)
+        assert await eventually(lambda: running.takes_over(EVENT))
+        assert running.takes_over(REQUEST)
         assert running.hand_over(HELD)
     assert inbox.received == ["a", HELD]
 
 
-async def test_a_message_does_not_overtake_one_that_waits_in_the_queue() -> None:
+async def test_no_event_and_no_request_overtakes_what_waits_in_the_queue_but_an_answer_does() -> None:
     queue = ScriptedQueue([], ["a"])
     async with listening(queue, inbox := Collecting()) as running:
-        assert await eventually(lambda: running.takes_over)
+        assert await eventually(lambda: running.takes_over(EVENT))
         running.notify()
-        assert not running.takes_over
-        assert await eventually(lambda: running.takes_over)
+        assert not running.takes_over(EVENT)
+        assert not running.takes_over(REQUEST)
+        assert running.takes_over(ANSWER)
+        assert await eventually(lambda: running.takes_over(EVENT))
     assert inbox.received == ["a"]
+
+
+async def test_what_is_sent_while_the_queue_answers_is_not_overtaken_by_an_event() -> None:
+    queue = ScriptedQueue()
+    async with listening(queue, Collecting()) as running:
+        assert await eventually(lambda: running.takes_over(EVENT))
+        queue.on_get = running.notify
+        running.notify()
+        assert await eventually(lambda: running.takes_over(REQUEST))
+        assert not running.takes_over(EVENT)
+        queue.on_get = None
 
 
 async def test_a_full_answer_leaves_it_open_whether_more_waits() -> None:
     queue = ScriptedQueue(["a"] * 32)
     async with listening(queue, inbox := Collecting()) as running:
-        assert await eventually(lambda: running.takes_over)
+        assert await eventually(lambda: running.takes_over(EVENT))
         assert queue.asked >= 2
     assert len(inbox.received) == 32
 
@@ -138,10 +166,10 @@ async def test_a_full_answer_leaves_it_open_whether_more_waits() -> None:
 async def test_a_message_is_not_handed_over_without_room_or_after_the_end() -> None:
     inbox = Collecting()
     async with listening(ScriptedQueue(), inbox) as running:
-        assert await eventually(lambda: running.takes_over)
+        assert await eventually(lambda: running.takes_over(EVENT))
         inbox.has_room = False
-        assert not running.takes_over
+        assert not running.takes_over(ANSWER)
         inbox.has_room = True
-    assert not running.takes_over
+    assert not running.takes_over(ANSWER)
     assert not running.hand_over(HELD)
     assert inbox.received == []

@@ -10,7 +10,7 @@ from devhost.core.messages import TaskMessage
 from devhost.storage.pacing import (
     LONGEST_REST_SECONDS,
     LONGEST_WAIT_OF_CHILDREN_SECONDS,
-    LONGEST_WAIT_OF_CLIENTS_SECONDS,
+    LONGEST_WAIT_SECONDS,
     MANY_MESSAGES,
     MANY_REQUESTS,
     QUIET_SECONDS,
@@ -59,7 +59,7 @@ def batch(*messages: TaskMessage) -> Batch:
 
 
 def busy(pace: Pace, time: Time, seconds: float, instance_id: str = "a") -> None:
-    pace.begin(instance_id)
+    pace.begin(batch(reply(0, instance_id)))
     time.now += seconds
     pace.end(instance_id, is_over=False)
 
@@ -115,7 +115,7 @@ def test_an_instance_that_is_over_has_nothing_under_way() -> None:
     time = Time()
     pace = Pace(time)
     pace.sent(request(0))
-    pace.begin("a")
+    pace.begin(batch(reply(0)))
     time.now += 10
     pace.end("a", is_over=True)
     assert pace.wait_seconds(batch(reply(0)), time.now) == 0
@@ -167,5 +167,37 @@ def test_children_wait_longer_to_begin_than_what_a_client_starts_and_none_for_ev
         return pace.wait_seconds(start, ready_at) > 0, pace.wait_seconds(child, ready_at) > 0
 
     assert waits(0) == (True, True)
-    assert waits(LONGEST_WAIT_OF_CLIENTS_SECONDS) == (False, True)
+    assert waits(LONGEST_WAIT_SECONDS) == (False, True)
     assert waits(LONGEST_WAIT_OF_CHILDREN_SECONDS) == (False, False)
+
+
+def begin_and_ask(pace: Pace, start: TaskMessage, count: int) -> None:
+    pace.begin(batch(start))
+    for task_id in range(count):
+        pace.sent(request(task_id, start.target.instance_id))
+
+
+def test_what_first_turns_are_about_to_ask_for_counts_too() -> None:
+    time = Time()
+    pace = Pace(time)
+    begin_and_ask(pace, build.start("first"), MANY_REQUESTS // 2)
+    pace.end("first", is_over=True)
+
+    pace.begin(batch(build.start("second")))
+    assert pace.wait_seconds(batch(build.start("third")), time.now) == 0
+    pace.begin(batch(build.start("third")))
+    assert pace.wait_seconds(batch(build.start("fourth")), time.now) > 0
+    pace.end("second", is_over=True)
+    assert pace.wait_seconds(batch(build.start("fourth")), time.now) == 0
+
+
+def test_a_parent_tells_nothing_of_what_its_children_ask_for() -> None:
+    time = Time()
+    pace = Pace(time)
+    begin_and_ask(pace, child_start("child"), MANY_REQUESTS - 1)
+    pace.end("child", is_over=True)
+    begin_and_ask(pace, build.start("parent"), 1)
+    pace.end("parent", is_over=False)
+
+    pace.begin(batch(child_start("second")))
+    assert pace.wait_seconds(batch(child_start("third")), time.now) > 0

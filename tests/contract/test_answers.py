@@ -1,0 +1,138 @@
+"""Answers of activities without a message of their own: the request stands for them until a turn takes them in."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+import pytest
+
+from devhost.clock import SystemClock
+from devhost.core.checkpoint import Checkpoint
+from devhost.core.history import TaskCompleted, TaskScheduled
+from devhost.core.messages import TaskMessage
+from devhost.engine.ports import OrchestrationWorkItem, TaskHub
+from devhost.storage.options import StorageOptions
+from devhost.storage.task_hub import open_task_hub
+from tests.contract.account import CONTROL, Account, begun, next_item, nothing_comes
+from tests.eventually import eventually
+from tests.hubs import build
+
+WORK_ITEMS = "-workitems"
+SECONDS = 2
+
+
+@asynccontextmanager
+async def host(options: StorageOptions, worker_id: str = "host-a") -> AsyncIterator[TaskHub]:
+    short = replace(
+        options,
+        worker_id=worker_id,
+        control_queue_visibility_seconds=SECONDS,
+        work_item_visibility_seconds=SECONDS,
+        is_abandoned_owner=lambda owner: owner == "host-a",
+    )
+    async with open_task_hub(short, SystemClock()) as hub:
+        await hub.create()
+        await hub.start()
+        yield hub
+
+
+async def answered(hub: TaskHub, account: Account) -> TaskMessage:
+    """An instance that has asked for one activity, and the answer to it, which its hub holds."""
+    item = await begun(hub)
+    request = build.task_scheduled(item, 0)
+    assert isinstance(request.event, TaskScheduled)
+    await hub.complete_orchestration(item, build.checkpoint(item, request.event, outbox=(request,)))
+    activity = await asyncio.wait_for(hub.fetch_activity(), 10)
+    await eventually(lambda: account.stored(CONTROL) == 0)
+    reply = build.task_completed("order-42", item.execution_id, 0, '"done"')
+    await hub.complete_activity(activity, reply)
+    return reply
+
+
+def results(item: OrchestrationWorkItem) -> list[str | None]:
+    return [each.message.event.result for each in item.messages if isinstance(each.message.event, TaskCompleted)]
+
+
+async def test_a_quick_answer_is_stored_by_the_turn_that_takes_it_in(options: StorageOptions, account: Account) -> None:
+    async with host(options) as hub:
+        await answered(hub, account)
+        assert (account.stored(CONTROL), account.stored(WORK_ITEMS)) == (0, 1)
+
+        item = await next_item(hub)
+        assert results(item) == ['"done"']
+        await hub.complete_orchestration(item, build.checkpoint(item))
+        assert account.stored(WORK_ITEMS) == 0
+        assert any(isinstance(event, TaskCompleted) for event in await hub.read_history("order-42"))
+
+
+async def test_a_costly_answer_is_stored_at_once(options: StorageOptions, account: Account) -> None:
+    async with host(replace(options, longest_repeatable_seconds=-1)) as hub:
+        await answered(hub, account)
+        assert (account.stored(CONTROL), account.stored(WORK_ITEMS)) == (1, 0)
+        assert results(await next_item(hub)) == ['"done"']
+
+
+async def test_a_crash_before_that_turn_makes_the_request_come_again(options: StorageOptions, account: Account) -> None:
+    async with host(options) as first:
+        reply = await answered(first, account)
+        # Nothing more is heard of the first host from here on.
+        async with host(options, "host-b") as second:
+            again = await asyncio.wait_for(second.fetch_activity(), SECONDS * 5)
+            assert isinstance(again.received.message.event, TaskScheduled)
+            assert again.received.message.event.event_id == 0
+            await second.complete_activity(again, reply)
+
+
+async def test_a_host_that_ends_stores_the_answers_it_holds(options: StorageOptions, account: Account) -> None:
+    async with host(options) as first:
+        await answered(first, account)
+    assert account.stored(WORK_ITEMS) == 0
+    assert len(account.texts(CONTROL)) == 1
+    async with host(options, "host-b") as second:
+        assert results(await next_item(second)) == ['"done"']
+
+
+async def test_an_answer_whose_turn_is_given_up_comes_again_without_its_activity(
+    options: StorageOptions, account: Account
+) -> None:
+    async with host(options) as hub:
+        await answered(hub, account)
+        await hub.abandon_orchestration(await next_item(hub))
+        assert (account.stored(CONTROL), account.stored(WORK_ITEMS)) == (1, 0)
+        assert results(await next_item(hub)) == ['"done"']
+
+
+@pytest.mark.parametrize("kind", ["held", "deferred"])
+async def test_an_answer_that_has_to_wait_is_stored_and_waits(
+    options: StorageOptions, account: Account, kind: str
+) -> None:
+    async with host(options) as hub:
+        await answered(hub, account)
+        item = await next_item(hub)
+        await hub.complete_orchestration(item, Checkpoint(), **{kind: item.messages})
+        assert (account.stored(CONTROL), account.stored(WORK_ITEMS)) == (1, 0)
+
+        again = await next_item(hub)
+        assert results(again) == ['"done"']
+        await hub.complete_orchestration(again, Checkpoint(), held=again.messages)
+        assert await nothing_comes(hub)
+    assert len(account.texts(CONTROL)) == 1
+
+
+async def test_an_answer_that_waits_for_its_turn_keeps_its_request_from_coming_again(
+    options: StorageOptions, account: Account
+) -> None:
+    async with host(options) as hub:
+        await answered(hub, account)
+        loop = asyncio.get_running_loop()
+        came: asyncio.Task[object] = loop.create_task(hub.fetch_activity())
+        done, _ = await asyncio.wait({came}, timeout=SECONDS * 2)
+        assert not done
+        came.cancel()
+        await asyncio.gather(came, return_exceptions=True)
+        item = await next_item(hub)
+        await hub.complete_orchestration(item, build.checkpoint(item))
+        assert account.stored(WORK_ITEMS) == 0
