@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from devhost.core.actions import OrchestratorResult
+from devhost.core.actions import CallSubOrchestrator, OrchestratorResult
 from devhost.core.checkpoint import Checkpoint, InstanceUpdate
 from devhost.core.entity_messages import sent_request
 from devhost.core.history import (
@@ -28,6 +28,7 @@ from devhost.core.history import (
     SubOrchestrationInstanceFailed,
     TimerFired,
 )
+from devhost.core.ids import child_id_problem
 from devhost.core.messages import TaskMessage
 from devhost.core.replay import Replay
 from devhost.core.rewind import rewound_count
@@ -112,7 +113,7 @@ class Episode:
         Raises:
             NonDeterminismError: the function asks for other work than the history records.
         """
-        if problem := self._over_limit(result):
+        if problem := self._over_limit(result) or self._child_problem(result):
             return self.end(failed(self.started.name, problem))
         replay = Replay(result.work)
         replay.follow(self.events)
@@ -243,6 +244,19 @@ class Episode:
         if len(result.actions) > self.max_actions:
             return f"Maximum amount of orchestration actions ({self.max_actions}) has been reached."
         return None
+
+    def _child_problem(self, result: OrchestratorResult) -> str | None:
+        ids = [
+            each.instance_id for each in result.actions if isinstance(each, CallSubOrchestrator) and each.instance_id
+        ]
+        problems = (child_id_problem(each, self._ancestors()) for each in ids)
+        return next((problem for problem in problems if problem), None)
+
+    def _ancestors(self) -> list[str]:
+        """This instance and its parent: what lies further back is not known here."""
+        parent = self.started.parent_instance
+        known = [self.started.orchestration_instance, *([parent.orchestration_instance] if parent else [])]
+        return [instance.instance_id for instance in known]
 
 
 def failed(name: str, error: str) -> End:
