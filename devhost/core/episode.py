@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from devhost.core.actions import CallSubOrchestrator, OrchestratorResult
+from devhost.core.actions import Action, CallActivity, CallSubOrchestrator, OrchestratorResult
 from devhost.core.checkpoint import Checkpoint, InstanceUpdate
 from devhost.core.entity_messages import sent_request
 from devhost.core.history import (
@@ -113,7 +113,7 @@ class Episode:
         Raises:
             NonDeterminismError: the function asks for other work than the history records.
         """
-        if problem := self._over_limit(result) or self._child_problem(result):
+        if problem := self._over_limit(result) or self._call_problem(result):
             return self.end(failed(self.started.name, problem))
         replay = Replay(result.work)
         replay.follow(self.events)
@@ -245,12 +245,18 @@ class Episode:
             return f"Maximum amount of orchestration actions ({self.max_actions}) has been reached."
         return None
 
-    def _child_problem(self, result: OrchestratorResult) -> str | None:
-        ids = [
-            each.instance_id for each in result.actions if isinstance(each, CallSubOrchestrator) and each.instance_id
-        ]
-        problems = (child_id_problem(each, self._ancestors()) for each in ids)
+    def _call_problem(self, result: OrchestratorResult) -> str | None:
+        """What the extension finds wrong with a call before it makes it."""
+        problems = map(self._problem_of, result.actions)
         return next((problem for problem in problems if problem), None)
+
+    def _problem_of(self, action: Action) -> str | None:
+        if not isinstance(action, (CallActivity, CallSubOrchestrator)):
+            return None
+        if action.retry is not None and action.retry.is_longer_than_a_message_may_wait:
+            return "The Azure Storage provider supports a maximum of 6 days for time-based delays"
+        child_id = action.instance_id if isinstance(action, CallSubOrchestrator) else None
+        return child_id_problem(child_id, self._ancestors()) if child_id else None
 
     def _ancestors(self) -> list[str]:
         """This instance and its parent: what lies further back is not known here."""
