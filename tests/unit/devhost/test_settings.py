@@ -318,6 +318,11 @@ class TestDurableTask:
         with pytest.raises(ConfigurationError, match=rf"storageProvider\.{key} = {value} is not supported by devhost"):
             load(provider(**{key: value}))
 
+    def test_matching_versions_is_refused_by_name(self, load: Load) -> None:
+        with pytest.raises(ConfigurationError, match=r"versionMatchStrategy = Strict is not supported by devhost"):
+            load(durable(versionMatchStrategy="Strict"))
+        assert load(durable(versionMatchStrategy="None")).durable.default_version == ""
+
 
 class TestStorageConnection:
     def test_is_the_setting_named_by_default(self, load: Load) -> None:
