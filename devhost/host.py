@@ -27,8 +27,8 @@ from devhost.engine.dispatcher import Engine
 from devhost.errors import ConfigurationError, DevHostError
 from devhost.exposure import exposure_warnings
 from devhost.hub_options import hub_options
-from devhost.keys.key_file import key_file, load_keys
-from devhost.keys.ring import KeyRing
+from devhost.keys.key_file import key_file
+from devhost.keys.key_store import KeyStore
 from devhost.local_storage import ensure_storage
 from devhost.port import check_port
 from devhost.running import RunningInvocations
@@ -159,7 +159,7 @@ class Host:
         links = Links(
             hub_name=settings.durable.hub_name,
             connection_name=_short(settings.storage.connection_name),
-            system_key=None if keys is None else keys.durable,
+            find_system_key=None if keys is None else lambda: keys.current.durable,
         )
         pool = await self._start_workers(app, links, resources)
         running = RunningInvocations(await resources.enter_async_context(with_http(pool)))
@@ -193,9 +193,9 @@ class Host:
         self._say_ready(app)
         return _Parts(web=web, engine=engine, running=running)
 
-    def _load_keys(self, app: FunctionApp) -> KeyRing:
+    def _load_keys(self, app: FunctionApp) -> KeyStore:
         warnings: list[str] = []
-        keys = load_keys(app.root, [function.name for function in app.functions], warnings)
+        keys = KeyStore(app.root, [function.name for function in app.functions], warnings)
         for warning in warnings:
             self._console.warning(warning)
         self._console.line(f"Callers need a key (--enableAuth). The keys are in {key_file(app.root)}")

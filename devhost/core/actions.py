@@ -37,6 +37,11 @@ class RetryOptions:
     backoff_coefficient: float = 1
     max_interval_seconds: float = _MAX_RETRY_INTERVAL_MILLISECONDS / 1000
 
+    @property
+    def is_longer_than_a_message_may_wait(self) -> bool:
+        longest = max(self.first_interval_seconds, self.max_interval_seconds)
+        return longest > _MAX_RETRY_INTERVAL_MILLISECONDS / 1000
+
     def delay_seconds(self, attempt: int) -> float:
         """How long to wait after an attempt, counted from 1. After the last one too the SDK waits for a timer."""
         if attempt >= self.max_attempts:

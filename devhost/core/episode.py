@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from devhost.core.actions import OrchestratorResult
+from devhost.core.actions import Action, CallActivity, CallSubOrchestrator, OrchestratorResult
 from devhost.core.checkpoint import Checkpoint, InstanceUpdate
 from devhost.core.entity_messages import sent_request
 from devhost.core.history import (
@@ -28,6 +28,7 @@ from devhost.core.history import (
     SubOrchestrationInstanceFailed,
     TimerFired,
 )
+from devhost.core.ids import child_id_problem
 from devhost.core.messages import TaskMessage
 from devhost.core.replay import Replay
 from devhost.core.rewind import rewound_count
@@ -112,7 +113,7 @@ class Episode:
         Raises:
             NonDeterminismError: the function asks for other work than the history records.
         """
-        if problem := self._over_limit(result):
+        if problem := self._over_limit(result) or self._call_problem(result):
             return self.end(failed(self.started.name, problem))
         replay = Replay(result.work)
         replay.follow(self.events)
@@ -243,6 +244,25 @@ class Episode:
         if len(result.actions) > self.max_actions:
             return f"Maximum amount of orchestration actions ({self.max_actions}) has been reached."
         return None
+
+    def _call_problem(self, result: OrchestratorResult) -> str | None:
+        """What the extension finds wrong with a call before it makes it."""
+        problems = map(self._problem_of, result.actions)
+        return next((problem for problem in problems if problem), None)
+
+    def _problem_of(self, action: Action) -> str | None:
+        if not isinstance(action, (CallActivity, CallSubOrchestrator)):
+            return None
+        if action.retry is not None and action.retry.is_longer_than_a_message_may_wait:
+            return "The Azure Storage provider supports a maximum of 6 days for time-based delays"
+        child_id = action.instance_id if isinstance(action, CallSubOrchestrator) else None
+        return child_id_problem(child_id, self._ancestors()) if child_id else None
+
+    def _ancestors(self) -> list[str]:
+        """This instance and its parent: what lies further back is not known here."""
+        parent = self.started.parent_instance
+        known = [self.started.orchestration_instance, *([parent.orchestration_instance] if parent else [])]
+        return [instance.instance_id for instance in known]
 
 
 def failed(name: str, error: str) -> End:

@@ -6,6 +6,7 @@ Making new ids needs randomness and is not done here.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 MAX_INSTANCE_ID_LENGTH = 256
@@ -53,6 +54,20 @@ def fits_a_key(instance_id: str) -> bool:
     """
     escaped = sum(c == "^" or _is_forbidden(c) for c in instance_id)
     return len(instance_id.encode("utf-16-le", "surrogatepass")) // 2 + escaped <= _LONGEST_KEY
+
+
+def child_id_problem(child_id: str, ancestors: Iterable[str]) -> str | None:
+    """Why an orchestration may not start a child under this id, or `None` where it may. Upstream asks no more.
+
+    A child that takes the place of its parent would be waited for for ever.
+    """
+    if is_entity_id(child_id):
+        return "Orchestration instance ids must not start with @"
+    if child_id.lower() in (ancestor.lower() for ancestor in ancestors):
+        return (
+            "The instance ID of a sub-orchestration must be different than the instance ID of a parent orchestration."
+        )
+    return None
 
 
 def is_entity_id(instance_id: str) -> bool:

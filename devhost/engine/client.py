@@ -193,14 +193,11 @@ class OrchestrationClient:
         """The record of an instance that has not ended.
 
         Raises:
-            RequestError: 404 where it is unknown, 410 where it has ended already, 400 where it is an entity's, which
-                knows nothing but its operations.
+            RequestError: 404 where it is unknown, 410 where it has ended already.
         """
         record = await self._hub.get_instance(instance_id)
         if record is None:
             raise RequestError(404, f"No instance with ID '{instance_id}' was found.")
-        if is_entity_id(instance_id):
-            raise RequestError(400, f"'{instance_id}' is an entity: it can be signalled, deleted and purged only.")
         if record.runtime_status.is_terminal:
             raise RequestError(410, f"The instance '{instance_id}' is {record.runtime_status.value} already.")
         return record

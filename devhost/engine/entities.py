@@ -18,7 +18,10 @@ from devhost.core.entities import REORDER_WINDOW_SECONDS, EntityTurn
 from devhost.core.entity_messages import Request
 from devhost.core.entity_result import BatchResult, parse_batch_result
 from devhost.core.history import EventRaised, OrchestrationInstance
+from devhost.core.state import OrchestrationState, fold
+from devhost.core.status import RuntimeStatus
 from devhost.engine.activities import MAX_CRASHED_DELIVERIES
+from devhost.engine.entity_control import repair, status_checkpoint, wanted_status
 from devhost.engine.ports import Executor, OrchestrationWorkItem, TaskHub
 from devhost.errors import FunctionTimeout, PoisonMessage, UserCodeError, WorkerCrashed
 
@@ -49,10 +52,35 @@ class Entities:
 
     async def process(self, item: OrchestrationWorkItem) -> None:
         """Stores the checkpoint that the item's messages lead to. Raises what the two seams raise."""
+        state = fold(item.history)
         events = [each.message.event for each in item.messages]
         raised = [event for event in events if isinstance(event, EventRaised)]
-        checkpoint = await self._turn(item, raised) if raised else Checkpoint()
-        await self._hub.complete_orchestration(item, checkpoint)
+        wanted = wanted_status(state, events)
+        if raised and wanted in (RuntimeStatus.PENDING, RuntimeStatus.RUNNING):
+            # A new execution: whatever the one before was, this one runs.
+            checkpoint = await self._turn(item, raised)
+        else:
+            checkpoint = await self._control(item, state, wanted)
+        is_waiting = wanted is RuntimeStatus.SUSPENDED
+        await self._hub.complete_orchestration(
+            item,
+            checkpoint,
+            held=[each for each in item.messages if is_waiting and isinstance(each.message.event, EventRaised)],
+        )
+
+    async def _control(
+        self, item: OrchestrationWorkItem, state: OrchestrationState, wanted: RuntimeStatus
+    ) -> Checkpoint:
+        """Records the end, the suspension or the resumption of an entity, or what of them a crash left undone."""
+        events = [each.message.event for each in item.messages]
+        if state.started is not None and wanted is not state.status:
+            return status_checkpoint(item, state.started, events, self._clock.now())
+        if wanted.is_terminal and any(isinstance(event, EventRaised) for event in events):
+            _log.warning(
+                "The entity '%s' has been terminated: what is asked of it is dropped until it is purged",
+                item.instance_id,
+            )
+        return repair(await self._hub.get_instance(item.instance_id), state, item.history)
 
     async def _turn(self, item: OrchestrationWorkItem, events: Sequence[EventRaised]) -> Checkpoint:
         turn = EntityTurn(

@@ -97,7 +97,7 @@ class Orchestrations:
             return Checkpoint(update=self._ended_before_start(record, termination)) if termination else Checkpoint()
         if record.execution_id != state.execution_id or record.runtime_status is state.status:
             return Checkpoint()
-        return Checkpoint(update=_restated(state.started, state.status, item.history))
+        return Checkpoint(update=restated(state.started, state.status, item.history))
 
     def _ended_before_start(self, record: InstanceRecord, termination: ExecutionTerminated) -> InstanceUpdate:
         return InstanceUpdate(
@@ -166,7 +166,8 @@ def _events(item: OrchestrationWorkItem) -> list[HistoryEvent]:
     return [received.message.event for received in item.messages]
 
 
-def _restated(started: ExecutionStarted, status: RuntimeStatus, history: tuple[HistoryEvent, ...]) -> InstanceUpdate:
+def restated(started: ExecutionStarted, status: RuntimeStatus, history: tuple[HistoryEvent, ...]) -> InstanceUpdate:
+    """What the record of an instance should say, from its history alone."""
     completed = next((event for event in reversed(history) if isinstance(event, ExecutionCompleted)), None)
     return InstanceUpdate(
         execution_id=started.orchestration_instance.execution_id or "",

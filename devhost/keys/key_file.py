@@ -1,7 +1,7 @@
 """The file with the keys of an app: `.local/keys.json` below the script root.
 
-Rule of this file: what is there stays, what is missing is made. A key is replaced by removing it, or the whole file,
-and starting again. Mirrors the secrets folder of the Functions host (`AzureWebJobsSecretStorageType=files`).
+Rule of this file: what is there stays, what is missing is made. Mirrors the secrets folder of the Functions host
+(`AzureWebJobsSecretStorageType=files`).
 """
 
 from __future__ import annotations
@@ -35,8 +35,7 @@ def load_keys(script_root: Path, function_names: Iterable[str], warnings: list[s
         stored = _object(json.loads(text or "{}"))
         keys = _completed(stored, function_names)
         if _document(keys) != stored:
-            local_folder.make_local_folder(script_root)
-            write_private(file, json.dumps(_document(keys), indent=2) + "\n")
+            _write(script_root, keys)
     except OSError as error:
         raise ConfigurationError(f"The key file {file} cannot be used: {error.strerror or error}.") from error
     except (ValueError, RecursionError):
@@ -45,6 +44,24 @@ def load_keys(script_root: Path, function_names: Iterable[str], warnings: list[s
             f"The key file {file} is not as devhost writes it: correct it, or remove it for new keys."
         ) from None
     return keys
+
+
+def save_keys(script_root: Path, keys: KeyRing) -> None:
+    """Writes the file anew; on return it holds these keys and no others.
+
+    Raises:
+        ConfigurationError: it cannot be written; what was there before is still there.
+    """
+    try:
+        _write(script_root, keys)
+    except OSError as error:
+        file = key_file(script_root)
+        raise ConfigurationError(f"The key file {file} cannot be written: {error.strerror or error}.") from error
+
+
+def _write(script_root: Path, keys: KeyRing) -> None:
+    local_folder.make_local_folder(script_root)
+    write_private(key_file(script_root), json.dumps(_document(keys), indent=2) + "\n")
 
 
 def _completed(stored: JsonObject, function_names: Iterable[str]) -> KeyRing:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from devhost.core.status import RuntimeStatus
 from devhost.errors import ConfigurationError
@@ -47,6 +47,12 @@ _ONLY_VALUES: Mapping[str, str | None] = {
     f"{_ROOT}.versionMatchStrategy": "none",
 }
 
+# Keys that change nothing here, and why.
+_WITHOUT_EFFECT = {
+    "maxConcurrentEntityFunctions": "for Python, entities count as orchestrators, in Azure too: "
+    "maxConcurrentOrchestratorFunctions limits both",
+    "notifications": "devhost publishes nothing to Event Grid",
+}
 
 # Upstream takes five minutes and half a minute. What a killed host had in hand comes back after the first, and is seen
 # after the second: on a developer's machine the next start follows at once, and polling an emulator costs nobody money.
@@ -107,6 +113,16 @@ def _connection_name(configuration: Configuration, given: str | None) -> str:
         # Not repeated here: it may hold a key.
         raise ConfigurationError(f"{where} must be the name of a setting, not a connection string itself.")
     return name or DEFAULT_CONNECTION_NAME
+
+
+def without_effect(configuration: Configuration) -> Iterator[str]:
+    """A warning for each key that the app may count on and that changes nothing."""
+    _count(configuration, "maxConcurrentEntityFunctions", 1)
+    for key, reason in _WITHOUT_EFFECT.items():
+        inner = configuration.below(f"{_ROOT}.{key}").values()
+        entry = configuration.entry(f"{_ROOT}.{key}") or next(iter(inner), None)
+        if entry is not None:
+            yield f"{entry.source}: {_ROOT}.{key} has no effect: {reason}."
 
 
 def _refuse_unsupported(configuration: Configuration) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from devhost.errors import ConfigurationError
 from devhost.settings import host_json, local_settings
 from devhost.settings.configuration import Configuration
-from devhost.settings.durable import read_durable, read_storage
+from devhost.settings.durable import read_durable, read_storage, without_effect
 from devhost.settings.environment import Environment
 from devhost.settings.local_settings import LocalSettings
 from devhost.settings.model import HttpSettings, LogLevel, LogSettings, Settings, WorkerSettings
@@ -97,7 +97,7 @@ def load_settings(options: StartOptions, environment: Mapping[str, str]) -> Sett
         checks_keys=options.checks_keys,
         allows_anonymous=options.allows_anonymous,
         environment=variables | _debug_switch(levels, seen),
-        warnings=tuple(warnings),
+        warnings=(*warnings, *without_effect(configuration)),
     )
 
 

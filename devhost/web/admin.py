@@ -21,6 +21,7 @@ from devhost.errors import RequestError
 from devhost.types import JsonValue
 from devhost.web.answer import empty, json_answer
 from devhost.web.functions import FunctionCaller
+from devhost.web.keys import KeysApi
 from devhost.web.request import EdgeRequest
 from devhost.web.router import full_template
 
@@ -39,21 +40,30 @@ class HostStatus:
 
 
 class AdminApi:
-    """Answers what is below `/admin`. It owns the runs it starts: `close` ends them."""
+    """Answers what is below `/admin`. It owns the runs it starts: `close` ends them. `keys` None: there are no keys."""
 
     def __init__(
-        self, app: FunctionApp, caller: FunctionCaller, host_status: Callable[[], HostStatus], *, prefix: str
+        self,
+        app: FunctionApp,
+        caller: FunctionCaller,
+        host_status: Callable[[], HostStatus],
+        *,
+        prefix: str,
+        keys: KeysApi | None = None,
     ) -> None:
         self._functions = {function.name.lower(): function for function in app.functions}
         self._errors = {error.name.lower(): error.message for error in app.errors}
         self._caller = caller
         self._host_status = host_status
         self._prefix = prefix
+        self._keys = keys
         self._runs: set[asyncio.Task[None]] = set()
 
     async def handle(self, request: EdgeRequest, rest: str) -> web.Response:
         """`rest` is the raw path below `/admin`."""
         parts = [unquote(part, errors="replace") for part in rest.strip("/").split("/")]
+        if self._keys is not None and (answer := await self._keys.handle(request, parts)) is not None:
+            return answer
         match request.method, [parts[0].lower(), *parts[1:]]:
             case "GET", ["host", name] if name.lower() == "status":
                 return self._status()

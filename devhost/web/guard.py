@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 
 from devhost.app.model import Function
 from devhost.errors import RequestError
+from devhost.keys.key_store import KeyStore
 from devhost.keys.ring import KeyRing
 from devhost.web.request import EdgeRequest
 
@@ -21,8 +22,12 @@ _QUERY = "code"
 class KeyGuard:
     """Raises `RequestError` where a key does not open what is asked for: 401, or 403 for a key of something else."""
 
-    def __init__(self, keys: KeyRing) -> None:
-        self._keys = keys
+    def __init__(self, store: KeyStore) -> None:
+        self._store = store
+
+    @property
+    def _keys(self) -> KeyRing:
+        return self._store.current
 
     def check_function(self, request: EdgeRequest, function: Function) -> None:
         level = function.http.auth_level if function.http else "admin"

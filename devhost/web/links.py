@@ -6,6 +6,7 @@ keys, every URL carries the one that opens it, as `code`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from urllib.parse import quote
 
 from devhost.app.model import Binding
@@ -32,16 +33,26 @@ _SUFFIXES = {
 class Links:
     """Makes every link of one host. The origins are known once the web server listens: it calls `listens_at`.
 
-    `system_key` None: no keys are checked.
+    `find_system_key` tells the key of the management API as it is now; None: no keys are checked.
     """
 
-    def __init__(self, *, hub_name: str, connection_name: str = "Storage", system_key: str | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        hub_name: str,
+        connection_name: str = "Storage",
+        find_system_key: Callable[[], str] | None = None,
+    ) -> None:
         self.hub_name = hub_name
         self.connection_name = connection_name
         self.origin = "http://localhost:7071"
         self.rpc_base_url: str | None = None
+        self._find_system_key = find_system_key
+
+    @property
+    def _required_query(self) -> str:
         # The padding of a key stands in a query as it is.
-        self._required_query = "" if system_key is None else f"code={quote(system_key, safe='=')}"
+        return "" if self._find_system_key is None else f"code={quote(self._find_system_key(), safe='=')}"
 
     def listens_at(self, *, origin: str, rpc_base_url: str) -> None:
         self.origin = origin

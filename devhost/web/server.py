@@ -19,7 +19,7 @@ from devhost.app.model import FunctionApp
 from devhost.engine.client import OrchestrationClient
 from devhost.engine.ports import Executor
 from devhost.errors import ConfigurationError
-from devhost.keys.ring import KeyRing
+from devhost.keys.key_store import KeyStore
 from devhost.settings.model import HttpSettings
 from devhost.web.admin import AdminApi, HostStatus, is_ping
 from devhost.web.answer import empty, error_answer
@@ -27,6 +27,7 @@ from devhost.web.cors import CorsPolicy
 from devhost.web.functions import FunctionCaller
 from devhost.web.guard import KeyGuard
 from devhost.web.home import home_page
+from devhost.web.keys import KeysApi
 from devhost.web.links import RPC_PATH, WEBHOOK_PATH, Links
 from devhost.web.listener import Limits, Listener
 from devhost.web.management import ManagementApi
@@ -57,7 +58,7 @@ class WebServer:
         http: HttpSettings,
         host_status: Callable[[], HostStatus],
         *,
-        keys: KeyRing | None = None,
+        keys: KeyStore | None = None,
         rpc_port: int = RPC_PORT,
     ) -> None:
         self._app = app
@@ -70,7 +71,13 @@ class WebServer:
         self._pages = PageGuard(self._cors, http.allowed_hosts)
         self._router = Router(app.functions, prefix=http.route_prefix)
         self._caller = FunctionCaller(executor)
-        self._admin = AdminApi(app, self._caller, host_status, prefix=http.route_prefix)
+        self._admin = AdminApi(
+            app,
+            self._caller,
+            host_status,
+            prefix=http.route_prefix,
+            keys=None if keys is None else KeysApi(keys, app),
+        )
         self._management = ManagementApi(client, links, Starter(client, links, self._stopping))
         self._public = Listener(self._serve_public, Limits(body_bytes=http.body_limit_bytes))
         self._rpc = Listener(self._serve_rpc, _RPC_LIMITS)

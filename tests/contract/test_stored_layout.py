@@ -312,6 +312,9 @@ async def test_a_held_partition_names_its_owner_and_a_released_one_nobody(
         }
         assert row["ExpiresAt"] - row["LastRenewal"] == timedelta(minutes=1)
         assert row["IsDraining"] is False
+        # Under a foreign id the lease of the app would keep a real host waiting: it is left alone.
+        info = account.blobs.get_blob_client(f"{account.lower}-applease", f"{account.lower}-appleaseinfo")
+        assert info.get_blob_properties().lease.state == "available"
     assert all("CurrentOwner" not in row for row in account.rows("Partitions"))
 
 

@@ -156,14 +156,23 @@ class TestTheHttpApi:
             answer = call("POST", f"{host.url}{MANAGEMENT}/entities/{path}")
             assert (answer.status, list(answer.document)) == (400, ["Message"])
 
-    def test_shows_an_entity_as_an_instance_that_can_only_be_purged(self, counter: Counter) -> None:
+    def test_shows_an_entity_as_an_instance(self, counter: Counter) -> None:
         counter.ask(("call", "add", 1)).output()
         instance = f"{counter.url}{MANAGEMENT}/instances/{counter.instance_id}"
         status = call("GET", instance)
         assert (status.status, status.document["runtimeStatus"]) == (202, "Running")
         assert status.document["customStatus"] == {"entityExists": True}
         assert counter.instance_id in [each["instanceId"] for each in instances(counter.url)]
-        assert call("POST", f"{instance}/terminate?reason=x").status == 400
+        assert call("POST", f"{instance}/suspend?reason=lunch").status == 202
+        eventually_blocking(lambda: call("GET", instance).document["runtimeStatus"] == "Suspended")
+        counter.signal("add", "1")
+        assert call("POST", f"{instance}/resume?reason=back").status == 202
+        assert counter.becomes(2)
+        assert call("POST", f"{instance}/terminate?reason=enough").status == 202
+        eventually_blocking(lambda: call("GET", instance).status == 200)
+        ended = call("GET", instance).document
+        assert (ended["runtimeStatus"], ended["output"]) == ("Terminated", "enough")
+        assert call("POST", f"{instance}/terminate?reason=again").status == 410
         assert call("DELETE", instance).document == {"instancesDeleted": 1}
         assert counter.read().status == 404
         assert counter.ask(("call", "add", 1)).output() == [1]

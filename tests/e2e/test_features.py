@@ -268,6 +268,8 @@ class TestSuspension:
         assert run.status()["output"] == "lunch"
         assert run.suspend("again").status == 500
         run.raise_event("go", 1)
+        # Time enough to take the event, for a host that would.
+        assert app.start("chained", "-").output() == "-abc"
         assert run.resume("back").status == 202
         assert run.output() == [1]
 

@@ -100,6 +100,17 @@ def test_monitor_waits_while_there_are_few_issues(running_host: RunningHost, tmp
         assert run.status()["runtimeStatus"] == "Running"
 
 
+def test_counter_entity(running_host: RunningHost) -> None:
+    with running_host(Path(SAMPLES) / "counter_entity") as host:
+        entity = f"{host.url}/api/entity/Counter/myCounter"
+        before = call("GET", entity)
+        assert (before.status, before.body) == (404, b"Entity not found")
+        for state in (3, 6):
+            run = accepted(call("POST", f"{host.url}/api/orchestrators/DurableOrchestration"))
+            assert run.output() == state
+        assert call("GET", entity).document == {"entity": "Counter", "key": "myCounter", "state": 6}
+
+
 def test_serialize_arguments(start: Start) -> None:
     assert start("serialize_arguments", "DurableOrchestration").output() == 5
 

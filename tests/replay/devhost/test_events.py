@@ -89,6 +89,23 @@ def test_a_timer_longer_than_a_message_may_wait_fires_when_it_is_due(days: int) 
     assert run(orchestrate) == (RuntimeStatus.COMPLETED, ["then", True])
 
 
+def test_a_long_timer_that_was_cancelled_keeps_its_instance_until_its_first_part_is_over() -> None:
+    """As upstream: what the SDK returns does not tell that a timer it has split is cancelled."""
+
+    def orchestrate(context: Context) -> Generator[Any, Any, Any]:
+        timer = context.create_timer(context.current_utc_datetime + timedelta(days=10))
+        event = context.wait_for_external_event("Go")
+        winner = yield context.task_any([event, timer])
+        timer.cancel()
+        return winner == event and event.result
+
+    simulation = Simulation({"run": orchestrate})
+    began_at = simulation.at
+    outcome = asyncio.run(simulation.run("run", events=[raised("Go", "go")]))
+    assert outcome == (RuntimeStatus.COMPLETED, "go")
+    assert timedelta(days=3) <= simulation.at - began_at < timedelta(days=3, seconds=1)
+
+
 def test_the_name_of_an_event_is_matched_in_any_case() -> None:
     def orchestrate(context: Context) -> Generator[Any, Any, Any]:
         return (yield context.wait_for_external_event("Approval"))
@@ -142,6 +159,25 @@ def test_a_new_execution_has_a_history_of_its_own() -> None:
         "OrchestratorCompleted",
     ]
     assert fold(history).execution_id != "e" * 32
+
+
+def test_executions_that_wait_for_nothing_follow_one_another_in_one_turn() -> None:
+    def orchestrate(context: Context) -> Generator[Any, Any, Any]:
+        n = context.get_input()
+        if n < 20:
+            context.continue_as_new(n + 1)
+            return None
+        return (yield context.call_activity("echo", n))
+
+    simulation = Simulation({"run": orchestrate}, {"echo": echo})
+    assert asyncio.run(simulation.run("run", 0)) == (RuntimeStatus.COMPLETED, 20)
+    # 21 executions in the first turn, of which the last is stored, and the turn of the result.
+    assert simulation.executor.runs == 22
+    assert [type(event).__name__ for event in simulation.hub.histories[ROOT]][:3] == [
+        "OrchestratorStarted",
+        "ExecutionStarted",
+        "TaskScheduled",
+    ]
 
 
 @settings(max_examples=30, deadline=None)

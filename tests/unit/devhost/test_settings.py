@@ -263,6 +263,29 @@ class TestDurableTask:
         assert settings.storage.max_polling_interval_seconds == 1.5
 
     @pytest.mark.parametrize(
+        ("members", "key", "says"),
+        [
+            (
+                {"maxConcurrentEntityFunctions": 5},
+                "maxConcurrentEntityFunctions",
+                "maxConcurrentOrchestratorFunctions limits both",
+            ),
+            ({"notifications": {"eventGrid": {"topicEndpoint": "https://t"}}}, "notifications", "Event Grid"),
+        ],
+    )
+    def test_what_has_no_effect_is_told_by_name(
+        self, load: Load, members: dict[str, JsonValue], key: str, says: str
+    ) -> None:
+        (warning,) = load(durable(**members)).warnings
+        assert f"host.json: extensions.durableTask.{key}" in warning
+        assert "has no effect" in warning
+        assert says in warning
+
+    def test_limit_of_entities_must_be_a_number_all_the_same(self, load: Load) -> None:
+        with pytest.raises(ConfigurationError, match="maxConcurrentEntityFunctions is 0; it must be a whole number"):
+            load(durable(maxConcurrentEntityFunctions=0))
+
+    @pytest.mark.parametrize(
         ("key", "value"),
         [
             ("partitionCount", 0),
@@ -294,6 +317,11 @@ class TestDurableTask:
     def test_what_devhost_does_not_have_is_refused_by_name(self, load: Load, key: str, value: JsonValue) -> None:
         with pytest.raises(ConfigurationError, match=rf"storageProvider\.{key} = {value} is not supported by devhost"):
             load(provider(**{key: value}))
+
+    def test_matching_versions_is_refused_by_name(self, load: Load) -> None:
+        with pytest.raises(ConfigurationError, match=r"versionMatchStrategy = Strict is not supported by devhost"):
+            load(durable(versionMatchStrategy="Strict"))
+        assert load(durable(versionMatchStrategy="None")).durable.default_version == ""
 
 
 class TestStorageConnection:

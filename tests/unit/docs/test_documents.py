@@ -7,6 +7,7 @@ better sentence.
 from __future__ import annotations
 
 import argparse
+import ast
 import contextlib
 import io
 import json
@@ -30,6 +31,9 @@ FENCE = re.compile(r"^```(?P<language>[^\n`]*)\n(?P<body>.*?)^```$", re.MULTILIN
 LINK = re.compile(r"\[[^\]]*\]\((?P<target>[^)\s]+)\)")
 HEADING = re.compile(r"^#+ (?P<text>.+)$", re.MULTILINE)
 DEV_COMMAND = re.compile(r"\b(?:py|python[\d.]*) dev\.py (?P<command>[a-z]+)|`dev\.py (?P<short>[a-z]+)`")
+# A test by its path below `tests/`, and a class or a function in it.
+TEST = re.compile(r"`(?P<file>(?:\w+/)+test_\w+\.py)(?:::(?P<name>\w+(?:::\w+)?))?`")
+HELD = re.compile(r"^\|.*\| held by \|\n\|[-|]+\|\n(?P<rows>(?:\|.*\n)+)", re.MULTILINE)
 # UTF-8 that was read as Windows-1252 and written again, or could not be read.
 MOJIBAKE = re.compile("[\u00c2\u00c3\u00e2][\u0080-\u00bf\u20ac\u2122\u0153\u201a-\u201e]|\ufffd")
 
@@ -57,6 +61,18 @@ def anchors(document: Path) -> set[str]:
     """The fragments that a repository host makes of the headings."""
     texts = (match["text"].lower() for match in HEADING.finditer(prose(document)))
     return {re.sub(r"[^\w\- ]", "", text).replace(" ", "-") for text in texts}
+
+
+def names_in(file: Path) -> set[str]:
+    """The classes and functions of a test file, by the names that pytest knows them by."""
+    named = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+    names = set()
+    for node in ast.parse(file.read_text("utf-8")).body:
+        if isinstance(node, named):
+            names.add(node.name)
+        if isinstance(node, ast.ClassDef):
+            names |= {f"{node.name}::{each.name}" for each in node.body if isinstance(each, named)}
+    return names
 
 
 def fenced(document: Path, language: str) -> list[str]:
@@ -104,6 +120,24 @@ def test_the_text_is_utf_8_and_was_never_anything_else(document: Path) -> None:
 def test_every_command_of_dev_py_exists(document: Path) -> None:
     named = {match["command"] or match["short"] for match in DEV_COMMAND.finditer(read(document))}
     assert named <= set(dev.COMMANDS)
+
+
+@every_document
+def test_every_test_that_is_named_exists(document: Path) -> None:
+    missing = []
+    for match in TEST.finditer(read(document)):
+        file = ROOT / "tests" / match["file"]
+        if not file.is_file() or (match["name"] and match["name"] not in names_in(file)):
+            missing.append(match[0])
+    assert missing == []
+
+
+@pytest.mark.parametrize(("document", "fewest"), [("features.md", 90), ("management-api.md", 20)])
+def test_every_row_that_promises_a_test_names_one(document: str, fewest: int) -> None:
+    tables = HELD.findall(read(Path("docs", document)))
+    rows = [row for rows in tables for row in rows.splitlines()]
+    assert len(rows) >= fewest
+    assert [row for row in rows if not TEST.search(row.rpartition(" | ")[2])] == []
 
 
 def test_the_layout_names_what_is_there() -> None:

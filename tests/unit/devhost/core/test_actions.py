@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import datetime, timezone
+from typing import Any
 
 import pytest
 
@@ -86,15 +87,19 @@ def test_calls_and_signals_of_entities_are_work() -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "feature"),
+    ("action", "feature"),
     [
-        (10, "scheduled signals to entities"),
-        (99, "action type 99"),
+        (
+            {"actionType": 8, "httpRequest": {"method": "GET", "uri": "u", "tokenSource": {"resource": "r"}}},
+            "call_http with a token source",
+        ),
+        ({"actionType": 10}, "scheduled signals to entities"),
+        ({"actionType": 99}, "action type 99"),
     ],
 )
-def test_what_devhost_does_not_have_is_refused_by_name(kind: int, feature: str) -> None:
+def test_what_devhost_does_not_have_is_refused_by_name(action: dict[str, Any], feature: str) -> None:
     with pytest.raises(UnsupportedFeatureError, match=f"uses {feature}, which devhost does not support yet"):
-        parse_result(state({"actionType": kind}))
+        parse_result(state(action))
 
 
 def test_the_output_and_the_custom_status_are_json_text() -> None:

@@ -7,8 +7,8 @@ from datetime import timedelta
 
 import pytest
 
-from devhost.core.actions import CallActivity, CallSubOrchestrator, CreateTimer, OrchestratorResult
-from devhost.core.episode import Episode, failed, terminated
+from devhost.core.actions import CallActivity, CallSubOrchestrator, CreateTimer, OrchestratorResult, RetryOptions
+from devhost.core.episode import Episode, Turn, failed, terminated
 from devhost.core.history import (
     ExecutionCompleted,
     ExecutionStarted,
@@ -258,6 +258,45 @@ def test_too_many_actions_fail_the_execution() -> None:
     checkpoint = episode(started()).complete(waits(*["A"] * 101)).checkpoint
     assert checkpoint.update is not None
     assert "Maximum amount of orchestration actions (100) has been reached" in (checkpoint.update.output or "")
+
+
+@pytest.mark.parametrize(
+    ("child_id", "message"),
+    [
+        (
+            "ME",
+            "The instance ID of a sub-orchestration must be different than the instance ID of a parent orchestration.",
+        ),
+        (
+            "Parent",
+            "The instance ID of a sub-orchestration must be different than the instance ID of a parent orchestration.",
+        ),
+        ("@counter@one", "Orchestration instance ids must not start with @"),
+    ],
+)
+def test_a_child_under_the_id_of_its_parents_or_of_an_entity_fails_the_execution(child_id: str, message: str) -> None:
+    call = CallSubOrchestrator(name="Child", input=None, instance_id=child_id)
+    me = started(parent_instance=PARENT)
+    turn = episode(me, start=me).complete(OrchestratorResult(is_done=False, actions=(call,)))
+    assert turn.has_ended
+    assert turn.checkpoint.update is not None
+    assert turn.checkpoint.update.output == f"Orchestrator function 'Orch' failed: {message}"
+    # Nothing but the answer to its own parent: the child is not started.
+    assert [type(each.event) for each in turn.checkpoint.outbox] == [SubOrchestrationInstanceFailed]
+
+
+def test_an_interval_of_retries_that_the_storage_cannot_keep_fails_the_execution() -> None:
+    def outcome(days: float) -> Turn:
+        retry = RetryOptions(first_interval_seconds=days * 24 * 3600, max_attempts=3)
+        return episode(started()).complete(waits("A", retry=retry))
+
+    assert not outcome(6).has_ended
+    update = outcome(6.01).checkpoint.update
+    assert update is not None
+    assert update.output == (
+        "Orchestrator function 'Orch' failed: The Azure Storage provider supports a maximum of 6 days for time-based "
+        "delays"
+    )
 
 
 def test_a_custom_status_that_is_not_set_is_the_text_null() -> None:

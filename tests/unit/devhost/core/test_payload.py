@@ -67,3 +67,8 @@ def test_the_payload_has_what_the_sdk_needs() -> None:
     assert (payload["upperSchemaVersion"], payload["upperSchemaVersionNew"]) == (1, 3)
     assert [event["EventType"] for event in payload["history"]] == [12, 0]
     assert payload["history"][1]["Version"] == ""
+    # By these the SDK splits a timer that is longer than a message can wait.
+    assert (payload["maximumShortTimerDuration"], payload["longRunningTimerIntervalDuration"]) == (
+        "6.00:00:00",
+        "3.00:00:00",
+    )

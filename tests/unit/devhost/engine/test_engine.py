@@ -159,6 +159,18 @@ async def test_an_error_of_the_orchestrator_fails_the_instance(host: Host, execu
     assert record.output == "Orchestrator function 'Chain' failed: TypeError: bad payload"
 
 
+async def test_code_that_was_changed_under_a_running_instance_fails_it(host: Host, executor: ScriptedExecutor) -> None:
+    executor.answer("Chain", orchestrator_state(call("Say")), orchestrator_state(call("Sing")))
+    async with host.running():
+        record = await host.end_of(await host.client.start("Chain"))
+    assert record.runtime_status is RuntimeStatus.FAILED
+    assert record.output == (
+        "Orchestrator function 'Chain' failed: Non-Deterministic workflow detected: the history has TaskScheduled of "
+        "'Say' as task 0, but the orchestrator now asks for the activity 'Sing' there. Was its code changed while the "
+        "instance was running?"
+    )
+
+
 async def test_a_feature_that_devhost_does_not_have_fails_the_instance_by_name(
     host: Host, executor: ScriptedExecutor
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -14,6 +15,7 @@ from devhost.core.entity_messages import Request, request_to_text, scheduled_nam
 from devhost.core.history import EventRaised, ExecutionTerminated, HistoryEvent, OrchestrationInstance
 from devhost.core.ids import EntityId
 from devhost.core.messages import TaskMessage
+from devhost.core.status import RuntimeStatus
 from devhost.engine.client import OrchestrationClient
 from devhost.engine.entities import Entities
 from devhost.engine.entity_client import EntityQuery
@@ -50,6 +52,9 @@ class World:
         request = Request(**{"id": "id", "operation": "add", "parent": "order", "parent_execution": "e1", **members})
         await self.send(EventRaised(timestamp=self.clock.now(), name=name, input=request_to_text(request)))
 
+    async def signal(self, operation: str) -> None:
+        await self.client.entities.signal(ONE, operation, None)
+
     async def turn(self) -> None:
         await self.entities.process(await self.hub.fetch_orchestration())
 
@@ -62,6 +67,12 @@ class World:
     def answers(self) -> list[Any]:
         events = [each.message.event for each in self.hub.storage.control if each.message.is_from_entity]
         return [json.loads(event.input or "") for event in events if isinstance(event, EventRaised)]
+
+
+async def status_of(world: World) -> tuple[RuntimeStatus, str | None]:
+    record = await world.hub.get_instance("@counter@one")
+    assert isinstance(record, InstanceRecord)
+    return record.runtime_status, record.output
 
 
 @pytest.fixture
@@ -150,11 +161,85 @@ async def test_what_is_no_request_is_dropped_and_told(world: World, caplog: pyte
     assert "A message to the entity '@counter@one' cannot be read and is dropped" in caplog.text
 
 
-async def test_a_termination_changes_nothing(world: World) -> None:
+async def test_a_termination_of_what_does_not_exist_changes_nothing(world: World) -> None:
     await world.send(ExecutionTerminated(timestamp=world.clock.now(), input="enough"))
     await world.turn()
     assert world.hub.storage.control == []
     assert await world.hub.get_instance("@counter@one") is None
+
+
+async def test_a_terminated_entity_keeps_its_state_and_takes_nothing_until_it_is_purged(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    world.executor.answer("Counter", ran("1", state="1"))
+    await world.signal("add")
+    await world.turn()
+    await world.client.terminate("@counter@one", "enough")
+    await world.turn()
+    assert await status_of(world) == (RuntimeStatus.TERMINATED, "enough")
+    await world.signal("late")
+    await world.turn()
+    assert world.batches == [["add"]]
+    assert "'@counter@one' has been terminated: what is asked of it is dropped until it is purged" in caplog.text
+    assert await world.client.entities.state(ONE) == "1"
+    assert await world.client.purge("@counter@one")
+    await world.signal("again")
+    await world.turn()
+    assert world.batches == [["add"], ["again"]]
+    assert await status_of(world) == (RuntimeStatus.RUNNING, None)
+
+
+async def test_a_suspended_entity_runs_nothing_until_it_is_resumed(world: World) -> None:
+    world.executor.answer("Counter", ran("1"))
+    await world.signal("add")
+    await world.turn()
+    await world.client.suspend("@counter@one", "lunch")
+    await world.turn()
+    assert await status_of(world) == (RuntimeStatus.SUSPENDED, "lunch")
+    await world.signal("early")
+    await world.turn()
+    assert world.batches == [["add"]]
+    await world.client.resume("@counter@one", "back")
+    await world.turn()
+    assert world.batches == [["add"], ["early"]]
+    assert (await status_of(world))[0] is RuntimeStatus.RUNNING
+
+
+async def test_a_suspended_entity_is_resumed_without_anything_to_do(world: World) -> None:
+    world.executor.answer("Counter", ran("1"))
+    await world.signal("add")
+    await world.turn()
+    await world.client.suspend("@counter@one", "lunch")
+    await world.turn()
+    await world.client.resume("@counter@one", "back")
+    await world.turn()
+    assert await status_of(world) == (RuntimeStatus.RUNNING, "back")
+    assert world.batches == [["add"]]
+
+
+async def test_a_record_that_lags_behind_the_end_of_an_entity_is_repaired_when_a_message_comes_again(
+    world: World,
+) -> None:
+    world.executor.answer("Counter", ran("1"))
+    await world.signal("add")
+    await world.turn()
+    await world.client.terminate("@counter@one", "enough")
+    await world.turn()
+    record = world.hub.storage.records["@counter@one"]
+    world.hub.storage.records["@counter@one"] = replace(record, runtime_status=RuntimeStatus.RUNNING, output=None)
+    await world.send(ExecutionTerminated(timestamp=world.clock.now(), input="enough"))
+    await world.turn()
+    assert await status_of(world) == (RuntimeStatus.TERMINATED, "enough")
+
+
+async def test_an_event_of_a_client_is_a_request_by_its_name_and_else_only_wakes(world: World) -> None:
+    world.executor.answer("Counter", ran("null"))
+    await world.ask(is_signal=True)
+    await world.turn()
+    await world.client.raise_event("@counter@one", "nothing", "1")
+    await world.client.raise_event("@counter@one", "op", request_to_text(Request(id="x", operation="sub")))
+    await world.turn()
+    assert world.batches == [["add"], ["sub"]]
 
 
 async def test_a_scheduled_signal_waits_for_its_time(world: World) -> None:
@@ -188,14 +273,11 @@ class TestClient:
         (first,) = (await world.client.entities.list(EntityQuery(name="COUNTER"), page_size=1)).records
         assert (first.entity.key, first.state) == ("a", None)
 
-    async def test_purges_entities_and_lets_nothing_else_be_done_with_them(self, world: World) -> None:
+    async def test_purges_entities_and_restarts_none(self, world: World) -> None:
         world.executor.answer("Counter", ran("null"))
         await world.client.entities.signal(ONE, "add", None)
         await world.turn()
         client = world.client
-        for operation in (client.terminate, client.suspend, client.resume):
-            with pytest.raises(RequestError, match="is an entity"):
-                await operation("@counter@one", "why")
         with pytest.raises(RequestError, match="does not match a valid orchestration instance"):
             await client.restart("@counter@one", with_new_id=True)
         assert await client.purge("@counter@one")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -11,6 +12,8 @@ import pytest
 
 from devhost.app.model import FunctionApp, TriggerKind
 from devhost.engine.client import OrchestrationClient
+from devhost.keys.key_file import save_keys
+from devhost.keys.key_store import KeyStore
 from devhost.keys.ring import KeyRing
 from devhost.web.links import Links
 from devhost.web.server import WebServer
@@ -54,7 +57,8 @@ class Edge:
 class EdgeFactory:
     """Starts servers and ends them with the test."""
 
-    def __init__(self) -> None:
+    def __init__(self, root: Path) -> None:
+        self.root = root
         self.edges: list[Edge] = []
         self.rpc_port = 0
 
@@ -65,7 +69,8 @@ class EdgeFactory:
             make_function("Counter", "entityTrigger"),
         )
         hub, executor = FakeHub(), ScriptedExecutor()
-        links = Links(hub_name="TestHub", system_key=None if keys is None else keys.durable)
+        store = None if keys is None else self._store(keys)
+        links = Links(hub_name="TestHub", find_system_key=None if store is None else lambda: store.current.durable)
         client = OrchestrationClient(
             hub.port,
             app.of_kind(TriggerKind.ORCHESTRATION),
@@ -79,7 +84,7 @@ class EdgeFactory:
             links,
             make_settings(**settings),
             host_status,
-            keys=keys,
+            keys=store,
             rpc_port=self.rpc_port,
         )
         await server.start()
@@ -87,10 +92,14 @@ class EdgeFactory:
         self.edges.append(edge)
         return edge
 
+    def _store(self, keys: KeyRing) -> KeyStore:
+        save_keys(self.root, keys)
+        return KeyStore(self.root, [], [])
+
 
 @pytest.fixture
-async def serve() -> AsyncIterator[EdgeFactory]:
-    factory = EdgeFactory()
+async def serve(tmp_path: Path) -> AsyncIterator[EdgeFactory]:
+    factory = EdgeFactory(tmp_path)
     yield factory
     for edge in factory.edges:
         await edge.session.close()

@@ -197,7 +197,7 @@ async def test_the_urls_that_the_sdk_makes_work(edge: Edge, client: Any) -> None
 
 
 def test_the_client_input_names_the_query_that_calls_need() -> None:
-    document = json.loads(Links(hub_name="Hub", system_key="a+b/c==").client_input(CLIENT))
+    document = json.loads(Links(hub_name="Hub", find_system_key=lambda: "a+b/c==").client_input(CLIENT))
 
     assert document["requiredQueryStringParameters"] == "code=a%2Bb%2Fc=="
     assert document["creationUrls"]["createNewInstancePostUri"].endswith("[/{instanceId}]?code=a%2Bb%2Fc==")

@@ -238,6 +238,15 @@ async def test_check_status_response_has_all_nine_urls_at_the_origin_of_the_requ
     }
 
 
+async def test_the_urls_of_a_payload_are_the_same_at_the_origin_of_the_host(client: Any, edge: Edge) -> None:
+    body = json.loads(client.create_check_status_response(REQUEST, "abc").get_body())
+    assert client.get_client_response_links(REQUEST, "abc") == body
+    assert client.create_http_management_payload("abc") == {
+        name: value.replace("https://example.test", f"http://localhost:{edge.server.port}")
+        for name, value in body.items()
+    }
+
+
 async def test_the_urls_of_a_check_status_response_work(client: Any, edge: Edge) -> None:
     edge.hub.add("x")
     request = func.HttpRequest("POST", f"{edge.url}/api/start", body=b"")
