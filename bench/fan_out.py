@@ -16,7 +16,7 @@ from bench.pair import Pair, count_requests, measure_pair, pair_figures
 from bench.stack import running_azurite
 
 # As the app of this repository groups its chunks.
-GROUP_SIZE = 250
+GROUP_SIZE = 100
 # Of many orchestrations at once.
 MANY = 100
 CHUNKS_OF_EACH = 10

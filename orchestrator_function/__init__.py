@@ -20,8 +20,9 @@ from shared_code.results import ChunkFailure, ChunkResult, FoldedChunks
 
 from .fan_out import Progress, settle
 
-# What one history holds: replay costs grow with the square of it. More chunks become sub-orchestrations of this size.
-GROUP_SIZE: Final = 250
+# What one history holds. Replay costs grow with the square of it, and what the queues cost with all that waits in them:
+# more chunks become sub-orchestrations of this size.
+GROUP_SIZE: Final = 100
 # The SDK retries every exception alike, also those that cannot pass, so the attempts are few.
 RETRY_OPTIONS: Final = df.RetryOptions(first_retry_interval_in_milliseconds=1_000, max_number_of_attempts=3)
 

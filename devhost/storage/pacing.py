@@ -108,6 +108,7 @@ class Pace:
         self._began_at[batch.instance_id] = self._now()
         if start := batch.start:
             self._first_turns[batch.instance_id] = _FirstTurn(_kind_of(start))
+            self._moved_at = self._now()
 
     def end(self, instance_id: str, *, is_over: bool) -> None:
         """A turn has ended; `is_over` where the execution has, too."""

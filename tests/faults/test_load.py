@@ -57,7 +57,7 @@ def test_two_hundred_runs_at_once_all_end_exactly(running_host: RunningHost, soa
 def test_a_run_of_thousands_of_chunks_ends_exactly(
     running_host: RunningHost, soak_figures: Figures, chunks: int
 ) -> None:
-    with running_host(CHECKOUT) as host, soak_figures.of(f"1 run of {chunks} chunks, in groups of 250") as figures:
+    with running_host(CHECKOUT) as host, soak_figures.of(f"1 run of {chunks} chunks, in groups of 100") as figures:
         began = time.monotonic()
         begin_run(host, chunks).assert_exact(LONG_SECONDS)
         figures += ["exact", f"{time.monotonic() - began:.0f} s", f"{memory_megabytes(host)} MB at its end"]

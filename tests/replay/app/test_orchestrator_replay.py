@@ -167,10 +167,10 @@ def test_a_large_run_is_made_of_sub_orchestrations_with_the_same_output() -> Non
     run = run_of(total)
 
     assert [task.action["functionName"] for task in run.open.values()] == ["orchestrator_function"] * 3
-    output = run.run(failing({0, 260}), together=100, order=shuffled(3)).output
+    output = run.run(failing({0, 160}), together=100, order=shuffled(3)).output
 
     assert [result["chunk_id"] for result in output["results"]] == list(range(total))
-    assert [result["chunk_id"] for result in output["results"] if result["status"] == "failed"] == [0, 260]
+    assert [result["chunk_id"] for result in output["results"] if result["status"] == "failed"] == [0, 160]
     assert output["summary"]["a"]["count"] == 2 * (total - 2)
     assert (output["summary"]["a"]["min"], output["summary"]["a"]["max"]) == (0.5, total - 0.5)
     assert run.custom_statuses[-1]["chunks_done"] == total

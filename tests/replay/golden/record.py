@@ -40,7 +40,7 @@ WHOLE = {"start": JANUARY, "end": APRIL, "total_chunks": 12, "time": APRIL}
 # Ten days each; only the last of the four meets February.
 FOUR = {"start": "2013-01-02T00:00:00Z", "end": "2013-02-11T00:00:00Z", "total_chunks": 4, "time": APRIL}
 # Two more than one history holds.
-GROUPS = {"start": JANUARY, "end": "2013-01-02T00:00:00Z", "total_chunks": 252, "time": APRIL}
+GROUPS = {"start": JANUARY, "end": "2013-01-02T00:00:00Z", "total_chunks": 102, "time": APRIL}
 
 
 def main() -> None:

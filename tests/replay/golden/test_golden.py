@@ -68,8 +68,8 @@ def test_the_recordings_hold_what_they_are_for() -> None:
     assert count("partial", TaskFailed) == count("partial", TimerCreated) == 3
     assert [each["chunk_id"] for each in outputs["partial"]["results"] if each["status"] == "failed"] == [3]
     assert count("groups", SubOrchestrationInstanceCreated) == 2
-    assert len(outputs["groups"]["results"]) == 252
-    assert [each["chunk_id"] for each in outputs["group"]["results"]] == [250, 251]
+    assert len(outputs["groups"]["results"]) == 102
+    assert [each["chunk_id"] for each in outputs["group"]["results"]] == [100, 101]
 
 
 def other_activity(event: HistoryEvent) -> HistoryEvent:

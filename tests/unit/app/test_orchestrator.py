@@ -102,7 +102,7 @@ def test_more_chunks_than_a_history_should_hold_become_sub_orchestrations() -> N
 
     calls = [call.args for call in context.call_sub_orchestrator.call_args_list]
     assert [name for name, _ in calls] == ["orchestrator_function"] * 3
-    assert [(group["first_chunk"], group["chunk_count"]) for _, group in calls] == [(0, 250), (250, 250), (500, 1)]
+    assert [(group["first_chunk"], group["chunk_count"]) for _, group in calls] == [(0, 100), (100, 100), (200, 1)]
     context.call_activity_with_retry.assert_not_called()
 
 

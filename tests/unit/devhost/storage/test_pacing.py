@@ -15,6 +15,7 @@ from devhost.storage.pacing import (
     MANY_REQUESTS,
     QUIET_SECONDS,
     RESTS_PER_TURN,
+    UNKNOWN_REQUESTS,
     Pace,
 )
 from devhost.storage.queues import StoredMessage
@@ -201,3 +202,13 @@ def test_a_parent_tells_nothing_of_what_its_children_ask_for() -> None:
 
     pace.begin(batch(child_start("second")))
     assert pace.wait_seconds(batch(child_start("third")), time.now) > 0
+
+
+def test_the_first_of_many_executions_begin_before_it_is_known_what_they_ask_for() -> None:
+    time = Time()
+    pace = Pace(time)
+    begun = 0
+    while pace.wait_seconds(batch(child_start(f"child-{begun}")), time.now) == 0:
+        pace.begin(batch(child_start(f"child-{begun}")))
+        begun += 1
+    assert begun == MANY_REQUESTS // UNKNOWN_REQUESTS
