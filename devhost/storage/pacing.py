@@ -25,8 +25,9 @@ MANY_REQUESTS = 64
 QUIET_SECONDS = 0.25
 # What the first turn of an orchestrator is taken to ask for while none has been seen.
 UNKNOWN_REQUESTS = 32
-LONGEST_WAIT_SECONDS = 1.0
-LONGEST_WAIT_OF_CHILDREN_SECONDS = 10.0
+# However much is under way, one execution begins in so long a time.
+BEGIN_SECONDS = 0.25
+BEGIN_CHILD_SECONDS = 1.0
 
 
 class Requests:
@@ -81,6 +82,7 @@ class Pace:
         self._began_at: dict[str, float] = {}
         self._rests_until = 0.0
         self._moved_at = 0.0
+        self._execution_began_at = 0.0
         # Executions whose first turn has not ended.
         self._first_turns: dict[str, _FirstTurn] = {}
         # How many requests such a turn has sent last.
@@ -108,7 +110,7 @@ class Pace:
         self._began_at[batch.instance_id] = self._now()
         if start := batch.start:
             self._first_turns[batch.instance_id] = _FirstTurn(_kind_of(start))
-            self._moved_at = self._now()
+            self._moved_at = self._execution_began_at = self._now()
 
     def end(self, instance_id: str, *, is_over: bool) -> None:
         """A turn has ended; `is_over` where the execution has, too."""
@@ -133,7 +135,8 @@ class Pace:
     def _begins_at(self, start: ExecutionStarted, ready_at: float) -> float:
         if self._requests.count + self._requests_to_come() < MANY_REQUESTS:
             return ready_at
-        return ready_at + (LONGEST_WAIT_OF_CHILDREN_SECONDS if start.parent_instance else LONGEST_WAIT_SECONDS)
+        wait_seconds = BEGIN_CHILD_SECONDS if start.parent_instance else BEGIN_SECONDS
+        return max(ready_at, self._execution_began_at) + wait_seconds
 
     def _requests_to_come(self) -> int:
         turns = self._first_turns.values()

@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import cast
 
+import pytest
+
 from devhost.core.history import ExecutionStarted, OrchestrationInstance, ParentInstance, TaskCompleted, TaskScheduled
 from devhost.core.messages import TaskMessage
 from devhost.storage.pacing import (
+    BEGIN_CHILD_SECONDS,
+    BEGIN_SECONDS,
     LONGEST_REST_SECONDS,
-    LONGEST_WAIT_OF_CHILDREN_SECONDS,
-    LONGEST_WAIT_SECONDS,
     MANY_MESSAGES,
     MANY_REQUESTS,
     QUIET_SECONDS,
@@ -158,18 +160,22 @@ def test_an_execution_does_not_wait_for_activities_that_take_their_time() -> Non
     assert pace.wait_seconds(batch(build.start("b")), ready_at) == 0
 
 
-def test_children_wait_longer_to_begin_than_what_a_client_starts_and_none_for_ever() -> None:
+@pytest.mark.parametrize(
+    ("start", "seconds"), [(build.start("b"), BEGIN_SECONDS), (child_start("b"), BEGIN_CHILD_SECONDS)]
+)
+def test_however_much_is_under_way_an_execution_begins_now_and_then(start: TaskMessage, seconds: float) -> None:
     time = Time()
     pace = crowded(time)
-    start, child = batch(build.start("b")), batch(child_start("c"))
-
-    def waits(begun_to_wait: float) -> tuple[bool, bool]:
-        ready_at = time.now - begun_to_wait
-        return pace.wait_seconds(start, ready_at) > 0, pace.wait_seconds(child, ready_at) > 0
-
-    assert waits(0) == (True, True)
-    assert waits(LONGEST_WAIT_SECONDS) == (False, True)
-    assert waits(LONGEST_WAIT_OF_CHILDREN_SECONDS) == (False, False)
+    ready_at = time.now
+    began_at: list[float] = []
+    for task_id in range(1000, 1040):
+        if pace.wait_seconds(batch(start), ready_at) == 0:
+            began_at.append(time.now - ready_at)
+            pace.begin(batch(start))
+            pace.end("b", is_over=False)
+        time.now += 0.125
+        pace.sent(request(task_id))
+    assert began_at[:4] == [seconds * number for number in (1, 2, 3, 4)]
 
 
 def begin_and_ask(pace: Pace, start: TaskMessage, count: int) -> None:
