@@ -89,12 +89,18 @@ async def crash_and_finish(
     *,
     chunks: int,
     letters: int = 0,
+    stores_results: bool = False,
     on_chunk: Callable[[StorageProxy, int], None] = lambda proxy, chunk: None,
 ) -> Outcome:
-    """Runs so many chunks on a host whose line is cut by `rule` or `on_chunk`, then on a second one to their end."""
+    """Runs so many chunks on a host whose line is cut by `rule` or `on_chunk`, then on a second one to their end.
+
+    With `stores_results` every result is a message of its own, as those of activities that took long are.
+    """
     async with open_proxy(azurite.ports) as proxy:
         executor = Chunks(lambda chunk: on_chunk(proxy, chunk))
         options = options_on(proxy, hub_name, FIRST)
+        if stores_results:
+            options = replace(options, longest_repeatable_seconds=-1)
         proxy.rule = rule
         async with open_task_hub(beside(azurite, options), SystemClock()) as client:
             await client.create()

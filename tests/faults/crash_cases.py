@@ -40,11 +40,17 @@ class CrashCase:
 
 
 async def _at(
-    azurite: Azurite, hub_name: str, *, operation: Operation, number: int = 1, chunks: int = CHUNKS
+    azurite: Azurite,
+    hub_name: str,
+    *,
+    operation: Operation,
+    number: int = 1,
+    chunks: int = CHUNKS,
+    stores_results: bool = False,
 ) -> Outcome:
     """Dies right before this request reaches the storage."""
     rule = AtCall(operation=operation, number=number, is_served=False)
-    return await crash_and_finish(azurite, hub_name, rule, chunks=chunks)
+    return await crash_and_finish(azurite, hub_name, rule, chunks=chunks, stores_results=stores_results)
 
 
 async def _while_an_activity_runs(azurite: Azurite, hub_name: str) -> Outcome:
@@ -150,8 +156,8 @@ CASES = (
         crash="within 4",
         stored="all",
         next="the same, for those that are left",
-        repeats="nothing",
-        run=partial(_at, operation=Operation.DELETE_CONTROL, number=5),
+        repeats="nothing, but for activities whose request was to go with their result",
+        run=partial(_at, operation=Operation.DELETE_REQUEST, number=5),
     ),
     CrashCase(
         crash="an activity runs",
@@ -161,11 +167,18 @@ CASES = (
         run=_while_an_activity_runs,
     ),
     CrashCase(
-        crash="the activity's result is sent, its request not deleted",
+        crash="a quick activity has ended, the turn that takes its result in has not",
+        stored="its request",
+        next="the request becomes visible again",
+        repeats="the activity, which took a second at most",
+        run=partial(_at, operation=Operation.WRITE_HISTORY, number=2),
+    ),
+    CrashCase(
+        crash="the result of a longer activity is sent, its request not deleted",
         stored="both",
         next="the activity runs again; its second result is dropped by its task id",
         repeats="the activity",
-        run=partial(_at, operation=Operation.DELETE_REQUEST, number=3),
+        run=partial(_at, operation=Operation.DELETE_REQUEST, number=3, stores_results=True),
     ),
     CrashCase(
         crash="a start is sent, its row not written",

@@ -52,17 +52,18 @@ async def test_crashes_all_over_a_run_are_survived(azurite: Azurite, hub_name: s
 
 
 @pytest.mark.soak
+@pytest.mark.parametrize("stores_results", [False, True])
 async def test_a_crash_at_every_call_of_a_run_is_survived(
-    azurite: Azurite, hub_name: str, crash_report: CrashReport
+    azurite: Azurite, hub_name: str, crash_report: CrashReport, stores_results: bool
 ) -> None:
     """Call by call until the runs end before the crash; how many calls a run has is not always the same."""
     first, has_crashed = 1, True
     while has_crashed:
         numbers = range(first, first + 2 * AT_ONCE)
-        outcomes = await crash_at_each(azurite, hub_name, numbers, crash_report)
+        outcomes = await crash_at_each(azurite, hub_name, numbers, crash_report, stores_results)
         has_crashed = any(outcome.has_crashed for outcome in outcomes)
         first = numbers.stop
-    assert first > 4 * CHUNKS
+    assert first > (4 if stores_results else 2) * CHUNKS
 
 
 async def test_large_chunks_survive_crashes(azurite: Azurite, hub_name: str) -> None:
@@ -81,14 +82,16 @@ async def test_large_chunks_survive_crashes(azurite: Azurite, hub_name: str) -> 
     assert all(outcome.has_crashed for outcome in outcomes)
 
 
-async def crash_at_each(azurite: Azurite, hub_name: str, numbers: Sequence[int], report: CrashReport) -> list[Outcome]:
+async def crash_at_each(
+    azurite: Azurite, hub_name: str, numbers: Sequence[int], report: CrashReport, stores_results: bool = False
+) -> list[Outcome]:
     """A run for each of these calls, crashed before the call was served, and one crashed after."""
     rules = [AtCall(number=number, is_served=is_served) for number in numbers for is_served in (False, True)]
 
     async def crash(hub_name: str, rule: AtCall) -> Outcome:
         outcome = None
         try:
-            outcome = await crash_and_finish(azurite, hub_name, rule, chunks=CHUNKS)
+            outcome = await crash_and_finish(azurite, hub_name, rule, chunks=CHUNKS, stores_results=stores_results)
         finally:
             if rule.hit is not None:
                 report.add_call(rule.hit.value, outcome)
