@@ -29,7 +29,8 @@ from devhost.engine.ports import (
     ReceivedMessage,
 )
 from devhost.errors import InstanceExists, StorageError, StorageUnavailable
-from devhost.storage.concurrency import Callers, TaskOwner, call_each
+from devhost.storage.concurrency import TaskOwner, call_each
+from devhost.storage.due_batches import DueBatches
 from devhost.storage.entity_table import EntityTable
 from devhost.storage.history_cache import HistoryCache
 from devhost.storage.history_table import History, HistoryTable
@@ -93,7 +94,7 @@ class AzureStorageTaskHub:
         self._cache = HistoryCache()
         self._rewinder = Rewinder(self._histories, self._instances, self._outbox, clock, self._cache.drop)
         self._sessions = Sessions(time.monotonic)
-        self._callers = Callers(self._put_back)
+        self._due = DueBatches(self._sessions, self._pace)
         self._tasks = TaskOwner(self._background_failed)
         reader = MessageReader(self._payloads, self._queues)
         self._control = ControlInbox(
@@ -103,7 +104,7 @@ class AzureStorageTaskHub:
             self._instances,
             clock,
             self._pace,
-            self._offer,
+            self._due.offer,
             self._tasks.spawn,
             options,
         )
@@ -126,7 +127,6 @@ class AzureStorageTaskHub:
             worker_id=options.worker_id,
             is_abandoned_owner=options.is_abandoned_owner,
         )
-        self._next_offer: asyncio.TimerHandle | None = None
         self._lease_task: asyncio.Task[None] | None = None
 
     async def create(self) -> None:
@@ -145,17 +145,17 @@ class AzureStorageTaskHub:
         await self._receiver.cease_all()
         await self._keeper.release_all()
         await self._tasks.cancel_all()
-        if self._next_offer is not None:
-            self._next_offer.cancel()
+        self._due.stop()
 
     def _background_failed(self) -> None:
         if self._tasks.failure is not None:
-            self._callers.fail(self._tasks.failure)
+            self._due.fail(self._tasks.failure)
             self._work_items.fail(self._tasks.failure)
 
     async def fetch_orchestration(self) -> OrchestrationWorkItem:
         while True:
-            batch = await self._next_batch()
+            self._tasks.check()
+            batch = await self._due.next()
             history = await self._readable_history(batch)
             if history is not None:
                 return self._work_item(batch, history)
@@ -171,46 +171,12 @@ class AzureStorageTaskHub:
             messages=tuple(held.received for held in batch.messages),
         )
 
-    async def _next_batch(self) -> Batch:
-        self._tasks.check()
-        return self._take_due() or await self._callers.wait()
-
-    def _take_due(self) -> Batch | None:
-        batch = self._sessions.take(self._is_due)
-        if batch is not None:
-            self._pace.begin(batch)
-        return batch
-
-    def _is_due(self, batch: Batch, ready_at: float) -> bool:
-        wait_seconds = self._pace.wait_seconds(batch, ready_at)
-        if wait_seconds:
-            self._offer_after(wait_seconds)
-        return not wait_seconds
-
-    def _offer_after(self, seconds: float) -> None:
-        """Looks again when something that is not due yet has come to be."""
-        loop = asyncio.get_running_loop()
-        if self._next_offer is not None:
-            if self._next_offer.when() <= loop.time() + seconds:
-                return
-            self._next_offer.cancel()
-        self._next_offer = loop.call_later(seconds, self._offer_now)
-
-    def _offer_now(self) -> None:
-        self._next_offer = None
-        self._offer()
-
-    def _offer(self) -> None:
-        """Something has changed: hands what is due to those who wait."""
-        while self._callers.count and (batch := self._take_due()):
-            self._callers.hand(batch)
-
     async def _readable_history(self, batch: Batch) -> History | None:
         """The history a batch continues; None where it is damaged, and then the batch is out of the way."""
         try:
             return await self._history_for(batch)
         except StorageUnavailable:
-            self._put_back(batch)
+            self._due.put_back(batch)
             raise
         except StorageError as error:
             _log.error("The history of instance '%s' cannot be read; it waits: %s", batch.instance_id, error)
@@ -218,12 +184,8 @@ class AzureStorageTaskHub:
             self._finish(batch)
             return None
         except BaseException:
-            self._put_back(batch)
+            self._due.put_back(batch)
             raise
-
-    def _put_back(self, batch: Batch) -> None:
-        self._sessions.put_back(batch)
-        self._offer()
 
     async def _history_for(self, batch: Batch) -> History:
         history = self._cache.get(batch.instance_id)
@@ -295,9 +257,7 @@ class AzureStorageTaskHub:
         return held_ids - {held.stored.message_id for held in batch.messages if held.answers_at}
 
     def _finish(self, batch: Batch, kept_ids: frozenset[str] = frozenset(), *, is_over: bool = False) -> None:
-        self._sessions.finish(batch, kept_ids)
-        self._pace.end(batch.instance_id, is_over=is_over)
-        self._offer()
+        self._due.finish(batch, kept_ids, is_over=is_over)
         self._receiver.notice_room()
 
     async def abandon_orchestration(self, item: OrchestrationWorkItem) -> None:

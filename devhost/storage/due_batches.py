@@ -1,0 +1,78 @@
+"""Batches of messages, handed to whoever waits for one as soon as their turn is due.
+
+Rule of this file: every change that may let a batch become due ends in `offer`. Mirrors the waiting half of
+DurableTask.AzureStorage.OrchestrationSessionManager.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from devhost.storage.concurrency import Callers
+from devhost.storage.pacing import Pace
+from devhost.storage.sessions import Batch, Sessions
+
+
+class DueBatches:
+    """What the dispatchers of instances wait for."""
+
+    def __init__(self, sessions: Sessions, pace: Pace) -> None:
+        self._sessions = sessions
+        self._pace = pace
+        self._callers = Callers(self.put_back)
+        self._next_offer: asyncio.TimerHandle | None = None
+
+    async def next(self) -> Batch:
+        """Waits for the next batch; its instance is out until `put_back` or `finish`.
+
+        Raises whatever `fail` was told.
+        """
+        return self._take() or await self._callers.wait()
+
+    def offer(self) -> None:
+        """Something has changed: hands what is due to those who wait."""
+        while self._callers.count and (batch := self._take()):
+            self._callers.hand(batch)
+
+    def put_back(self, batch: Batch) -> None:
+        """Undoes `next`."""
+        self._sessions.put_back(batch)
+        self.offer()
+
+    def finish(self, batch: Batch, kept_ids: frozenset[str], *, is_over: bool) -> None:
+        """The turn has ended; messages of these ids join the next one. `is_over` where the execution has, too."""
+        self._sessions.finish(batch, kept_ids)
+        self._pace.end(batch.instance_id, is_over=is_over)
+        self.offer()
+
+    def fail(self, error: BaseException) -> None:
+        """Tells all who wait that nothing will come any more."""
+        self._callers.fail(error)
+
+    def stop(self) -> None:
+        if self._next_offer is not None:
+            self._next_offer.cancel()
+
+    def _take(self) -> Batch | None:
+        batch = self._sessions.take(self._is_due)
+        if batch is not None:
+            self._pace.begin(batch)
+        return batch
+
+    def _is_due(self, batch: Batch, ready_at: float) -> bool:
+        wait_seconds = self._pace.wait_seconds(batch, ready_at)
+        if wait_seconds:
+            self._offer_after(wait_seconds)
+        return not wait_seconds
+
+    def _offer_after(self, seconds: float) -> None:
+        loop = asyncio.get_running_loop()
+        if self._next_offer is not None:
+            if self._next_offer.when() <= loop.time() + seconds:
+                return
+            self._next_offer.cancel()
+        self._next_offer = loop.call_later(seconds, self._offer_again)
+
+    def _offer_again(self) -> None:
+        self._next_offer = None
+        self.offer()
