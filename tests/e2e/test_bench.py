@@ -36,8 +36,8 @@ def test_the_short_form_prints_one_document_of_figures_and_keeps_it(tmp_path: Pa
     )
     assert fan_out["peak_rss_mb"].keys() == fan_out["cpu_seconds"].keys() == {"host", "workers", "azurite"}
     assert all(megabytes > 0 for megabytes in fan_out["peak_rss_mb"].values())
-    # A put and a delete of each of two messages: less would be a host that keeps nothing, or a proxy that cannot count.
-    assert fan_out["storage_requests_per_chunk"] >= 4
+    # The put and the delete of a request: less would be a host that keeps nothing, or a proxy that cannot count.
+    assert fan_out["storage_requests_per_chunk"] >= 2
     assert fan_out["most_messages_stored"] > 0
     assert sum(fan_out["storage_requests"].values()) == 10 * fan_out["storage_requests_per_chunk"]
     (kept,) = tmp_path.glob("*.json")

@@ -109,7 +109,7 @@ async def crash_and_finish(
                 await _until_down_or_ended(proxy, client)
                 has_crashed, calls = proxy.is_down, proxy.call_count
         # Its line is mended once nothing of the first host is left that could use it.
-        proxy.is_down = False
+        proxy.rule, proxy.is_down = no_fault, False
         executor.on_chunk = lambda chunk: None
         await _finish(replace(options, worker_id=SECOND), executor, chunks, letters)
     assert executor.repeated <= MOST_REPEATED_PER_CHUNK * chunks

@@ -142,14 +142,14 @@ CASES = (
         crash="after 2",
         stored="the history; the row lags behind",
         next="the messages come again and bring nothing new; the host compares row and history, and writes the row",
-        repeats="nothing",
+        repeats="nothing of the turn, but activities it has asked for, as *a quick activity has ended*",
         run=partial(_at, operation=Operation.WRITE_RECORD),
     ),
     CrashCase(
         crash="after 3",
         stored="all",
         next="the messages come again, bring nothing new, and are deleted",
-        repeats="nothing",
+        repeats="nothing of the turn, but activities it has asked for, as *a quick activity has ended*",
         run=partial(_at, operation=Operation.DELETE_CONTROL),
     ),
     CrashCase(

@@ -51,7 +51,7 @@ _BLOBS = {"GET": Operation.READ_BLOB, "PUT": Operation.WRITE_BLOB}
 
 _QUEUE_PATH = re.compile(r"-(control|workitems)[^/]*/messages")
 _TABLE_PATH = re.compile(r"/[A-Za-z0-9]+?(History|Instances|Partitions)\b")
-_BATCH_TABLE = re.compile(rb"/[A-Za-z0-9]+?(History|Instances|Partitions)\(")
+_BATCH_TABLE = re.compile(rb"/[A-Za-z0-9]+?(History|Instances|Partitions)[( ]")
 
 
 @dataclass(frozen=True, kw_only=True)

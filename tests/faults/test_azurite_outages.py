@@ -27,7 +27,7 @@ pytestmark = [
     pytest.mark.skipif(sys.platform == "win32", reason="its signals are those of POSIX"),
 ]
 
-CHUNKS = 100
+CHUNKS = 400
 DATABASES = ("__azurite_db_queue__.json", "__azurite_db_table__.json")
 # Two of Azurite's savings, a renewal of what is hidden, and what a busy machine adds.
 SAVED_SECONDS = 60
@@ -80,7 +80,7 @@ def test_an_azurite_that_stands_still_for_a_while_costs_time_only(
 ) -> None:
     with running_host(CHECKOUT, environment=settings(own_azurite)) as host:
         run = begin_run(host, CHUNKS)
-        run.wait_for_chunks(CHUNKS // 10)
+        run.wait_for_chunks(CHUNKS // 4)
         own_azurite.signal(signal.SIGSTOP)
         let_pass(seconds)
         own_azurite.signal(signal.SIGCONT)
@@ -90,7 +90,7 @@ def test_an_azurite_that_stands_still_for_a_while_costs_time_only(
 def test_an_azurite_that_is_started_again_costs_time_only(running_host: RunningHost, own_azurite: OwnAzurite) -> None:
     with running_host(CHECKOUT, environment=settings(own_azurite)) as host:
         run = begin_run(host, CHUNKS)
-        run.wait_for_chunks(CHUNKS // 10)
+        run.wait_for_chunks(CHUNKS // 4)
         own_azurite.running.stop()
         answer = run.orchestration.answer()
         assert (answer.status, answer.headers["Retry-After"]) == (503, "5")

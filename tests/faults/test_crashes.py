@@ -76,7 +76,7 @@ async def test_large_chunks_survive_crashes(azurite: Azurite, hub_name: str) -> 
             chunks=4,
             letters=LARGE_LETTERS,
         )
-        for number in (10, 30)
+        for number in (10, 20)
     }
     outcomes = await survive_each(runs, hub_name)
     assert all(outcome.has_crashed for outcome in outcomes)
