@@ -108,7 +108,8 @@ class ControlInbox:
 
     @property
     def wanted(self) -> int:
-        return self._options.control_queue_batch_size if self.has_room else 0
+        is_wanted = self.has_room and self._sessions.waiting_start_count < self._options.control_queue_buffer_threshold
+        return self._options.control_queue_batch_size if is_wanted else 0
 
     def expect_confirmation(self, execution_id: str) -> asyncio.Event:
         """A client of this process is about to send this start and sets the event when it has written its row."""

@@ -86,11 +86,13 @@ class Sessions:
         self._kept: dict[str, list[HeldMessage]] = {}
         # Instances with a waiting batch and none out, and since when, in that order.
         self._ready: dict[str, float] = {}
+        # Executions that have not begun: they may be many, and wait while others run.
+        self.waiting_start_count = 0
 
     @property
     def message_count(self) -> int:
-        """How many messages are on their way through; those that are kept are not."""
-        return len(self._held) - sum(map(len, self._kept.values()))
+        """How many messages are on their way through; those that are kept, and waiting starts, are not."""
+        return len(self._held) - sum(map(len, self._kept.values())) - self.waiting_start_count
 
     def add(self, held: HeldMessage) -> None:
         """Takes a message in. One that is here already is only known by its newer receipt from now on."""
@@ -104,6 +106,7 @@ class Sessions:
             batch = Batch(instance_id=instance_id, execution_id=None, queue_name=held.queue_name)
             batches.append(batch)
         batch.add(held)
+        self.waiting_start_count += isinstance(held.message.event, ExecutionStarted)
         self._make_ready(instance_id)
 
     def refresh(self, stored: StoredMessage) -> bool:
@@ -125,6 +128,7 @@ class Sessions:
         batch = self._waiting[instance_id].popleft()
         self._drop_if_empty(instance_id)
         self._out[instance_id] = batch
+        self.waiting_start_count -= batch.start is not None
         batch.messages[:0] = self._kept.pop(instance_id, [])
         return batch
 
@@ -139,6 +143,7 @@ class Sessions:
     def put_back(self, batch: Batch) -> None:
         """Undoes `take`."""
         del self._out[batch.instance_id]
+        self.waiting_start_count += batch.start is not None
         self._waiting.setdefault(batch.instance_id, deque()).appendleft(batch)
         self._make_ready(batch.instance_id)
 
@@ -172,6 +177,7 @@ class Sessions:
             removed.extend(held for batch in batches if batch.queue_name == queue_name for held in batch.messages)
             self._waiting[instance_id] = kept
             self._drop_if_empty(instance_id)
+        self.waiting_start_count -= sum(isinstance(held.message.event, ExecutionStarted) for held in removed)
         self._forget(removed)
         return removed
 

@@ -184,3 +184,21 @@ def test_a_batch_that_is_not_due_lets_others_pass_and_keeps_its_place() -> None:
     assert taken_first.instance_id == "b"
     assert asked == [("a", 5.0), ("b", 5.0)]
     assert taken(sessions).instance_id == "a"
+
+
+def test_starts_that_wait_are_counted_by_themselves_until_they_are_taken() -> None:
+    sessions = Sessions(lambda: 0)
+    for instance_id in ("a", "b", "c"):
+        sessions.add(held(build.start(instance_id)))
+    sessions.add(held(raised("event", "a")))
+    assert (sessions.waiting_start_count, sessions.message_count) == (3, 1)
+
+    batch = taken(sessions)
+    assert (sessions.waiting_start_count, sessions.message_count) == (2, 2)
+    sessions.put_back(batch)
+    assert (sessions.waiting_start_count, sessions.message_count) == (3, 1)
+    # The one that was put back waits behind the others now.
+    sessions.finish(taken(sessions))
+    assert (sessions.waiting_start_count, sessions.message_count) == (2, 1)
+    sessions.remove_waiting("q0")
+    assert (sessions.waiting_start_count, sessions.message_count) == (0, 0)
