@@ -96,24 +96,24 @@ async def crash_and_finish(
 
     With `stores_results` every result is a message of its own, as those of activities that took long are.
     """
-    async with open_proxy(azurite.ports) as proxy:
-        executor = Chunks(lambda chunk: on_chunk(proxy, chunk))
-        options = options_on(proxy, hub_name, FIRST)
-        if stores_results:
-            options = replace(options, longest_repeatable_seconds=-1)
-        proxy.rule = rule
-        async with open_task_hub(beside(azurite, options), SystemClock()) as client:
-            await client.create()
-            await start_run(client, "run", chunks, letters=letters)
-            async with dying_host(proxy, options, executor):
-                await _until_down_or_ended(proxy, client)
-                has_crashed, calls = proxy.is_down, proxy.call_count
-        # Its line is mended once nothing of the first host is left that could use it.
-        proxy.rule, proxy.is_down = no_fault, False
-        executor.on_chunk = lambda chunk: None
-        await _finish(replace(options, worker_id=SECOND), executor, chunks, letters)
-    assert executor.repeated <= MOST_REPEATED_PER_CHUNK * chunks
     with closing(Account(azurite.connection_string, hub_name)) as account:
+        async with open_proxy(azurite.ports) as proxy:
+            executor = Chunks(lambda chunk: on_chunk(proxy, chunk))
+            options = options_on(proxy, hub_name, FIRST)
+            if stores_results:
+                options = replace(options, longest_repeatable_seconds=-1)
+            proxy.rule = rule
+            async with open_task_hub(beside(azurite, options), SystemClock()) as client:
+                await client.create()
+                await start_run(client, "run", chunks, letters=letters)
+                async with dying_host(proxy, options, executor):
+                    await _until_down_or_ended(proxy, client, account)
+                    has_crashed, calls = proxy.is_down, proxy.call_count
+            # Its line is mended once nothing of the first host is left that could use it.
+            proxy.rule, proxy.is_down = no_fault, False
+            executor.on_chunk = lambda chunk: None
+            await _finish(replace(options, worker_id=SECOND), executor, chunks, letters)
+        assert executor.repeated <= MOST_REPEATED_PER_CHUNK * chunks
         account.delete_queues()
     return Outcome(has_crashed=has_crashed, repeated=executor.repeated, calls=calls)
 
@@ -123,9 +123,10 @@ def beside(azurite: Azurite, options: StorageOptions) -> StorageOptions:
     return replace(options, connection=ConnectionString(azurite.connection_string), worker_id="client")
 
 
-async def _until_down_or_ended(proxy: StorageProxy, client: TaskHub) -> None:
+async def _until_down_or_ended(proxy: StorageProxy, client: TaskHub, account: Account) -> None:
     async def is_over() -> bool:
-        return proxy.is_down or await record_of(client, "run") is not None
+        # The last turn deletes its messages after the record has told of the end.
+        return proxy.is_down or (await record_of(client, "run") is not None and not account.stored("-workitems"))
 
     await eventually(is_over, timeout_seconds=CRASH_SECONDS, interval_seconds=0.05)
 
