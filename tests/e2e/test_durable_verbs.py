@@ -95,23 +95,26 @@ def test_what_was_asked_for_without_a_host_happens_when_one_comes(
         waiting.output()
         idle = app.start("napped", 3600)
         eventually_blocking(lambda: idle.status()["runtimeStatus"] == "Running")
+        awaited = app.start("awaited", ["go"])
     late.write_text("b")
     assert durable("rewind", "--id", failed.id, "--reason", "mended").document["runtimeStatus"] == "Pending"
     assert durable("terminate", "--id", idle.id, "--reason", "no & more").document["runtimeStatus"] == "Running"
-    raised = durable("raise-event", "--id", idle.id, "--event-name", "go", "--event-data", '{"by": "kim"}')
-    assert raised.document == {"instanceId": idle.id, "eventName": "go"}
+    raised = durable("raise-event", "--id", awaited.id, "--event-name", "go", "--event-data", '{"by": "kim"}')
+    assert raised.document == {"instanceId": awaited.id, "eventName": "go"}
     refused = durable("terminate", "--id", waiting.id)
     assert (refused.code, refused.err) == (1, f"The instance '{waiting.id}' is Completed already.\n")
 
     with running_host(FEATURES_APP):
         eventually_blocking(lambda: durable.status(failed.id)["runtimeStatus"] == "Completed", timeout_seconds=30)
         eventually_blocking(lambda: durable.status(idle.id)["runtimeStatus"] == "Terminated", timeout_seconds=30)
+        eventually_blocking(lambda: durable.status(awaited.id)["runtimeStatus"] == "Completed", timeout_seconds=30)
     assert durable.status(failed.id)["output"] == ["a", "b"]
     assert durable.status(idle.id)["output"] == "no & more"
+    assert durable.status(awaited.id)["output"] == [{"by": "kim"}]
     assert durable("purge-history", "--runtime-status", "terminated").document == {"instancesDeleted": 1}
     assert durable("purge-history", "--id", failed.id).document == {"instancesDeleted": 1}
     left = durable("get-instances").document
-    assert [each["instanceId"] for each in left] == [waiting.id]
+    assert sorted(each["instanceId"] for each in left) == sorted([waiting.id, awaited.id])
 
 
 def test_a_listing_goes_on_where_its_token_says(durable: Verbs) -> None:
