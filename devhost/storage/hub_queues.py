@@ -75,17 +75,14 @@ class HubQueues:
 
     async def try_to_abandon(self, stored: StoredMessage) -> None:
         """`abandon`, where a failure only means that the message comes back when its invisibility runs out."""
-        try:
-            await self.abandon(stored)
-        except StorageError as error:
-            _log.warning("Message %s of queue '%s' stays invisible: %s", stored.message_id, stored.queue.name, error)
+        await self._try_to_hide(stored, back_off_seconds(stored.dequeue_count))
 
     async def release(self, messages: Iterable[StoredMessage]) -> None:
         """Gives messages back to whoever asks next; those that fail come back when their invisibility runs out."""
-        await call_each(self._try_to_release, messages)
+        await call_each(lambda stored: self._try_to_hide(stored, 0), messages)
 
-    async def _try_to_release(self, stored: StoredMessage) -> None:
+    async def _try_to_hide(self, stored: StoredMessage, seconds: int) -> None:
         try:
-            await self.hide(stored, 0)
+            await self.hide(stored, seconds)
         except StorageError as error:
             _log.warning("Message %s of queue '%s' stays invisible: %s", stored.message_id, stored.queue.name, error)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import hmac
 import time
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from email.utils import formatdate
 from typing import TYPE_CHECKING, Protocol
@@ -42,7 +43,7 @@ class Signer(Protocol):
     async def sign(self, request: Request) -> None: ...
 
 
-class KeySigner:
+class KeySigner(ABC):
     """Signs with an account key; one each for the queue and the table service, which sign different parts."""
 
     def __init__(self, credential: AzureNamedKeyCredential, endpoint: str) -> None:
@@ -55,8 +56,8 @@ class KeySigner:
         digest = hmac.digest(self._key, self.string_to_sign(request).encode(), "sha256")
         request.headers["Authorization"] = f"SharedKey {self._account}:{base64.b64encode(digest).decode()}"
 
-    def string_to_sign(self, request: Request) -> str:
-        raise NotImplementedError
+    @abstractmethod
+    def string_to_sign(self, request: Request) -> str: ...
 
     def _resource(self, request: Request) -> str:
         return f"/{self._account}{self._path}/{request.path}"
