@@ -109,7 +109,9 @@ class EntityTable:
         )
         refused = next((int(status) for status in _STATUS_OF_PART.findall(answer.body) if int(status) >= 400), None)
         if refused is not None:
-            raise refusal_of(Answer(status=refused, headers={}, body=answer.body[answer.body.find(b"{") :]))
+            # The reason is the one JSON document among the parts.
+            reason = answer.body[answer.body.find(b"{") : answer.body.rfind(b"}") + 1]
+            raise refusal_of(Answer(status=refused, headers={}, body=reason))
         return [etag.decode() for etag in _ETAG_OF_PART.findall(answer.body)]
 
     def _batch(self, operations: Sequence[Operation]) -> bytes:

@@ -69,7 +69,7 @@ async def test_an_etag_guards_a_row(table: EntityTable, write: Write) -> None:
 @pytest.mark.parametrize("position", [0, 1, 2])
 async def test_of_rows_that_are_written_together_all_or_none_are(table: EntityTable, position: int) -> None:
     await table.write(Operation(Write.INSERT, row(str(position), a=1)))
-    with pytest.raises(Conflict):
+    with pytest.raises(Conflict, match=r"^[0-9]:The specified entity already exists\.$"):
         await table.write_together([Operation(Write.INSERT, row(str(number))) for number in range(3)])
     assert len(await table.query("PartitionKey eq 'p'")) == 1
 
