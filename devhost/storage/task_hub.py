@@ -49,7 +49,7 @@ from devhost.storage.rewinding import Rewinder
 from devhost.storage.services import Services, open_services
 from devhost.storage.sessions import Batch, HeldMessage, Sessions
 from devhost.storage.settling import Settler
-from devhost.storage.work_items import WorkItemInbox
+from devhost.storage.work_items import LONGEST_HOLD_SECONDS, WorkItemInbox
 
 _log = logging.getLogger("Host.TaskHub")
 
@@ -108,7 +108,13 @@ class AzureStorageTaskHub:
             self._tasks.spawn,
             options,
         )
-        self._work_items = WorkItemInbox(reader, self._queues.release, self._tasks.spawn)
+        self._work_items = WorkItemInbox(
+            reader,
+            self._queues.release,
+            self._tasks.spawn,
+            # Well before it comes into sight by itself, for another host to begin it as well.
+            longest_hold_seconds=min(LONGEST_HOLD_SECONDS, options.work_item_visibility_seconds / 2),
+        )
         self._settler = Settler(self._queues, self._outbox, self._work_items)
         self._receiver = Receiver(
             options,

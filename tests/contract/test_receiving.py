@@ -117,3 +117,16 @@ async def test_the_input_of_a_task_is_kept_where_the_episode_records_it(options:
         task = TaskScheduled(timestamp=build.AT, event_id=0, name="Say", input='["x"]')
         await hub.complete_orchestration(item, build.checkpoint(item, task))
         assert task in await hub.read_history("order-42")
+
+
+async def test_a_request_that_is_not_begun_goes_back_before_its_time_is_over(
+    impatient_hub: TaskHub, account: Account
+) -> None:
+    item = await begun(impatient_hub)
+    caller = asyncio.create_task(impatient_hub.fetch_activity())
+    # Asked for, and known to be empty: from then on requests are handed over.
+    assert await nothing_comes(impatient_hub)
+    requests = tuple(build.task_scheduled(item, number) for number in range(2))
+    await impatient_hub.complete_orchestration(item, build.checkpoint(item, outbox=requests))
+    await asyncio.wait_for(caller, 10)
+    assert await eventually(lambda: len(account.texts("-workitems")) == 1, timeout_seconds=VISIBILITY_SECONDS * 0.8)
