@@ -172,8 +172,8 @@ class HistoryTable:
         """
         try:
             return await self._submit([Operation(Write.INSERT, row) for row in rows], sentinel, etag)
-        except Conflict:
-            pass  # a row is there, or the sentinel is not what it was: the next answer tells
+        except (Conflict, Missing):
+            pass  # a row is there, or the sentinel is not what it was or gone: the next answer tells
         try:
             return await self._submit([Operation(Write.REPLACE, row) for row in rows], sentinel, etag)
         except (Conflict, Missing) as error:

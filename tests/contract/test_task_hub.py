@@ -315,6 +315,16 @@ async def test_a_timer_due_beyond_the_limit_of_the_service_is_kept(hub: TaskHub)
     assert await nothing_comes(hub)
 
 
+async def test_a_checkpoint_on_a_history_that_was_purged_is_stale(world: World) -> None:
+    hub = await world.open()
+    item = await together(hub, "first")
+    await hub.purge_instance(item.instance_id)
+
+    with pytest.raises(StaleCheckpoint):
+        await hub.complete_orchestration(item, build.checkpoint(item))
+    await hub.abandon_orchestration(item)
+
+
 async def test_a_checkpoint_on_an_overtaken_history_is_stale_and_writes_none(world: World) -> None:
     host = await world.open(worker_id="host-a")
     item = await started(host)
