@@ -23,14 +23,15 @@ SETTINGS = {
 # The invisibility of a control message, and what a busy machine adds.
 TIMEOUT_SECONDS = 120
 
-START, END = "2025-06-01T00:00:00Z", "2025-06-11T00:00:00Z"
+# 900,000 seconds: 10,000 chunks are of whole seconds too, as the expected windows are.
+START, END = "2025-06-01T00:00:00Z", "2025-06-11T10:00:00Z"
 EXECUTING_CHUNK = "Executing 'Functions.process_chunk_activity'"
 EXECUTED_CHUNK = "Executed 'Functions.process_chunk_activity'"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """A run of this project's own orchestration over ten days of readings."""
+    """A run of this project's own orchestration over some ten days of readings."""
 
     orchestration: Orchestration
     chunks: int
