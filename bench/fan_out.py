@@ -17,6 +17,8 @@ from bench.stack import running_azurite
 
 # As the app of this repository groups its chunks.
 GROUP_SIZE = 100
+# Beyond it one orchestration takes minutes, and says nothing that the smaller ones do not say.
+MOST_FLAT_CHUNKS = 1000
 # Of many orchestrations at once.
 MANY = 100
 CHUNKS_OF_EACH = 10
@@ -34,10 +36,10 @@ def measure_limits(folder: Path, numbers: tuple[int, ...], runs: int, say: Say) 
 
 
 def measure_fan_outs(folder: Path, numbers: tuple[int, ...], runs: int, say: Say) -> Iterator[Measured]:
-    """The limits and the fan-outs, for each N: grouped as the app does it, beyond one group flat as well."""
+    """The limits and the fan-outs, for each N: grouped as the app does it; beyond one group, up to a bound, flat as well."""
     for chunks in numbers:
         pairs, figures = _measure_shape(folder, chunks, GROUP_SIZE, runs, say)
-        if chunks > GROUP_SIZE:
+        if GROUP_SIZE < chunks <= MOST_FLAT_CHUNKS:
             flat_pairs, figures["flat"] = _measure_shape(folder, chunks, None, runs, say)
             pairs = pairs + flat_pairs
         yield "limit", str(chunks), limit_figures(chunks, [pair.limit_seconds for pair in pairs])
