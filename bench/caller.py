@@ -23,13 +23,17 @@ from devhost.azurite import Ports
 
 FINAL = ("Completed", "Failed", "Terminated", "Canceled")
 TIMEOUT_SECONDS = 1800
+SETTLE_SECONDS = 60
 
 _INSTANCES = f"{HUB}Instances"
+_PARTITIONS = 4
+_QUEUES = [f"{HUB.lower()}-workitems", *(f"{HUB.lower()}-control-{number:02}" for number in range(_PARTITIONS))]
 
 # A completion is seen late by 2 % at most: each pause is so much of the time so far, within these bounds.
 _PAUSE_SHARE = 0.02
 _SHORTEST_PAUSE_SECONDS = 0.001
 _LONGEST_PAUSE_SECONDS = 0.1
+_SETTLE_PAUSE_SECONDS = 0.01
 
 
 class Caller:
@@ -83,6 +87,19 @@ class Caller:
             self._host.check_running()
             await asyncio.sleep(min(max(elapsed * _PAUSE_SHARE, _SHORTEST_PAUSE_SECONDS), _LONGEST_PAUSE_SECONDS))
         raise BenchError(f"The orchestration {instance_id} has not ended within {TIMEOUT_SECONDS} seconds.")
+
+    async def until_settled(self) -> None:
+        """Waits until no message is stored: what has completed may leave some to be deleted.
+
+        Raises:
+            BenchError: there are still some after a while, or the host is gone.
+        """
+        deadline = time.perf_counter() + SETTLE_SECONDS
+        while await self._storage.has_messages(_QUEUES):
+            self._host.check_running()
+            if time.perf_counter() > deadline:
+                raise BenchError(f"Messages are left in the queues {SETTLE_SECONDS} seconds after the completion.")
+            await asyncio.sleep(_SETTLE_PAUSE_SECONDS)
 
     async def run(self, orchestrator: str, orchestrator_input: object) -> Any:
         """The output of an orchestration from its start to its completion."""

@@ -36,7 +36,7 @@ def measure_limits(folder: Path, numbers: tuple[int, ...], runs: int, say: Say) 
 
 
 def measure_fan_outs(folder: Path, numbers: tuple[int, ...], runs: int, say: Say) -> Iterator[Measured]:
-    """The limits and the fan-outs, for each N: grouped as the app does it; beyond one group, up to a bound, flat as well."""
+    """The limits and the fan-outs, for each N: grouped as the app does it; flat as well, from one group to a bound."""
     for chunks in numbers:
         pairs, figures = _measure_shape(folder, chunks, GROUP_SIZE, runs, say)
         if GROUP_SIZE < chunks <= MOST_FLAT_CHUNKS:

@@ -13,7 +13,6 @@ from matplotlib.ticker import LogLocator, NullLocator
 
 from bench.report import Document, seconds_by_chunks
 
-
 # Neighbours in this colour map are two shades of one colour.
 _COLORS = colormaps["tab20"]([*range(0, 20, 2), *range(1, 20, 2)])
 

@@ -40,6 +40,7 @@ def _many(figures: dict[str, Figures]) -> str:
 _FAN_OUT_COLUMNS = [
     "seconds",
     "chunks/s",
+    "settled, s",
     "ratio to the limit",
     "ms per chunk",
     "requests per chunk",
@@ -57,6 +58,7 @@ def _fan_out_cells(each: Figures) -> list[str]:
     return [
         _seconds(each["seconds"]),
         _rate(each["chunks_per_second"]),
+        _seconds(each["settled_seconds"]),
         f"{each['ratio_to_limit']:.2f}",
         f"{each['milliseconds_per_chunk']:.1f}",
         f"{each['storage_requests_per_chunk']:.1f}",
@@ -122,18 +124,18 @@ def _peers(figures: dict[str, Figures]) -> str:
     for chunks, by_name in figures.items():
         for name, each in by_name.items():
             rows.append([f"{name}, {chunks} chunks", *_peer_cells(each)])
-    return table(["peers", "seconds", "chunks/s", "times devhost's", "until all is stored, s"], rows)
+    return table(["peers", "seconds", "chunks/s", "times devhost's", "settled, s"], rows)
 
 
 def _peer_cells(each: Figures) -> list[str]:
     if "missing" in each:
         return [f"not measured: {each['missing']}", "", "", ""]
-    stored = each.get("stored_seconds")
+    settled = each.get("settled_seconds")
     return [
         _seconds(each["seconds"]),
         _rate(each["chunks_per_second"]),
         f"{each['times_devhost']:.2f}",
-        _seconds(stored) if stored else "",
+        _seconds(settled) if settled else "",
     ]
 
 

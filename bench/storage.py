@@ -6,13 +6,14 @@ models; an answer that is not a success ends the measurement.
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import hmac
 import json
 import re
 import uuid
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from email.utils import formatdate
@@ -68,14 +69,19 @@ class Storage:
     async def put_message(self, queue: str, text: str) -> Receipt:
         """Puts a message that nobody else sees for five minutes."""
         body = f"<QueueMessage><MessageText>{text}</MessageText></QueueMessage>".encode()
-        answer = await self._queue("POST", f"{queue}/messages", body, visibilitytimeout="300")
-        found = _RECEIPT.search(answer.decode())
+        _, content = await self._queue("POST", f"{queue}/messages", body, visibilitytimeout="300")
+        found = _RECEIPT.search(content.decode())
         if found is None:
             raise BenchError("Put Message answered without a pop receipt.")
         return Receipt(message_id=found[1], pop_receipt=found[2])
 
     async def delete_message(self, queue: str, receipt: Receipt) -> None:
         await self._queue("DELETE", f"{queue}/messages/{receipt.message_id}", popreceipt=receipt.pop_receipt)
+
+    async def has_messages(self, queues: Sequence[str]) -> bool:
+        """Whether one of the queues has any, visible or not."""
+        answers = await asyncio.gather(*(self._queue("GET", queue, comp="metadata") for queue in queues))
+        return any(int(headers["x-ms-approximate-messages-count"]) for headers, _ in answers)
 
     async def create_table(self, table: str) -> None:
         await self._table("POST", "Tables", json.dumps({"TableName": table}).encode())
@@ -107,7 +113,7 @@ class Storage:
         content = await self._table("GET", path, absent_is_empty=True)
         return dict(json.loads(content)) if content else None
 
-    async def _queue(self, method: str, path: str, body: bytes = b"", **query: str) -> bytes:
+    async def _queue(self, method: str, path: str, body: bytes = b"", **query: str) -> tuple[Mapping[str, str], bytes]:
         url = _url(f"{self._ports.queue_endpoint}/{path}", query)
         headers = {"x-ms-date": formatdate(usegmt=True), "x-ms-version": _VERSION}
         resource = f"/{ACCOUNT_NAME}{url.path}" + "".join(f"\n{name}:{value}" for name, value in sorted(query.items()))
@@ -139,18 +145,19 @@ class Storage:
             **(extra_headers or {}),
             **_signed("SharedKeyLite", f"{date}\n/{ACCOUNT_NAME}{url.raw_path}"),
         }
-        return await self._send(method, url, body, headers, absent_is_empty=absent_is_empty)
+        _, content = await self._send(method, url, body, headers, absent_is_empty=absent_is_empty)
+        return content
 
     async def _send(
         self, method: str, url: URL, body: bytes, headers: dict[str, str], *, absent_is_empty: bool = False
-    ) -> bytes:
+    ) -> tuple[Mapping[str, str], bytes]:
         async with self._session.request(method, url, data=body or None, headers=headers) as answer:
             content = await answer.read()
         if answer.status == 404 and absent_is_empty:
-            return b""
+            return {}, b""
         if answer.status >= 300:
             raise BenchError(f"{method} {url} answered {answer.status}: {content.decode(errors='replace')[:500]}")
-        return content
+        return answer.headers, content
 
 
 def _url(base: str, query: dict[str, str]) -> URL:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import statistics
+import time
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.caller import calling
+from bench.caller import Caller, calling
 from bench.fan_out import GROUP_SIZE
 from bench.figures import Figures, Measured, Say
 from bench.pair import WARM_UP_CHUNKS
@@ -102,9 +103,16 @@ def _run_devhost(folder: Path, numbers: tuple[int, ...]) -> Answer:
         async def measured() -> Answer:
             async with calling(host, azurite.ports) as caller:
                 await caller.fan_out(WARM_UP_CHUNKS, GROUP_SIZE)
-                return {str(chunks): {"seconds": await caller.fan_out(chunks, GROUP_SIZE)} for chunks in numbers}
+                return {str(chunks): await _fan_out(caller, chunks) for chunks in numbers}
 
         return asyncio.run(measured())
+
+
+async def _fan_out(caller: Caller, chunks: int) -> dict[str, float]:
+    began = time.perf_counter()
+    seconds = await caller.fan_out(chunks, GROUP_SIZE)
+    await caller.until_settled()
+    return {"seconds": seconds, "settled_seconds": time.perf_counter() - began}
 
 
 def _run_peer(peer: Peer, folder: Path, numbers: tuple[int, ...], say: Say) -> Answer:

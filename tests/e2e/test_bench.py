@@ -34,6 +34,8 @@ def test_the_short_form_prints_one_document_of_figures_and_keeps_it(tmp_path: Pa
         fan_out[name] > 0
         for name in ("seconds", "chunks_per_second", "ratio_to_limit", "milliseconds_per_chunk", "runs")
     )
+    # The messages of those that have answered are deleted after the completion.
+    assert fan_out["settled_seconds"] > fan_out["seconds"]
     assert fan_out["peak_rss_mb"].keys() == fan_out["cpu_seconds"].keys() == {"host", "workers", "azurite"}
     assert all(megabytes > 0 for megabytes in fan_out["peak_rss_mb"].values())
     # The put and the delete of a request: less would be a host that keeps nothing, or a proxy that cannot count.

@@ -31,15 +31,15 @@ def test_the_limit_is_that_of_the_median_run() -> None:
 
 def pair(limit_seconds: float, seconds: float, cpu_seconds: float = 1, peak_rss_mb: float = 1) -> Pair:
     usage = {"host": Usage(cpu_seconds=cpu_seconds, peak_rss_mb=peak_rss_mb)}
-    return Pair(limit_seconds=limit_seconds, seconds=seconds, usage=usage)
+    return Pair(limit_seconds=limit_seconds, seconds=seconds, settled_seconds=2 * seconds, usage=usage)
 
 
 def test_the_ratio_is_the_median_of_the_ratios_of_the_pairs() -> None:
-    # Of the medians it would be 2 / 4.
+    # Of the medians it would be 2 / 8.
     figures = pair_figures(8, [pair(1, 4), pair(2, 2), pair(9, 36)], NOTHING_COUNTED)
 
-    assert figures["ratio_to_limit"] == 0.25
-    assert figures["seconds"] == 4
+    assert figures["ratio_to_limit"] == 0.125
+    assert (figures["seconds"], figures["settled_seconds"]) == (4, 8)
     assert figures["chunks_per_second"] == 2
     assert figures["milliseconds_per_chunk"] == 500
 

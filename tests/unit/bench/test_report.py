@@ -8,6 +8,7 @@ LIMIT = {"seconds": 2.0, "chunks_per_second": 500.0, "runs": 1}
 FAN_OUT = {
     "seconds": 4.0,
     "chunks_per_second": 250.0,
+    "settled_seconds": 5.0,
     "ratio_to_limit": 0.5,
     "milliseconds_per_chunk": 4.0,
     "cpu_seconds": {"host": 1.5, "workers": 0.25, "azurite": 2.5},
@@ -19,7 +20,7 @@ FAN_OUT = {
 }
 PEERS = {
     "devhost": {"seconds": 1.0, "chunks_per_second": 100.0, "times_devhost": 1.0, "runs": 1},
-    "Prefect": {"seconds": 2.0, "stored_seconds": 9.0, "chunks_per_second": 50.0, "times_devhost": 2.0, "runs": 1},
+    "Prefect": {"seconds": 2.0, "settled_seconds": 9.0, "chunks_per_second": 50.0, "times_devhost": 2.0, "runs": 1},
     "DBOS": {"missing": "there is no PostgreSQL"},
 }
 
@@ -38,8 +39,8 @@ def test_only_what_was_measured_is_shown_and_in_the_order_of_the_sections() -> N
 
     limit, fan_out = ([cells_of(line) for line in part.splitlines()] for part in shown.split("\n\n"))
     assert limit[0][0] == "limit: chunks"
-    assert fan_out[0][:4] == ["fan-out: chunks", "seconds", "chunks/s", "ratio to the limit"]
-    assert fan_out[2][:4] == ["1000", "4.00", "250", "0.50"]
+    assert fan_out[0][:5] == ["fan-out: chunks", "seconds", "chunks/s", "settled, s", "ratio to the limit"]
+    assert fan_out[2][:5] == ["1000", "4.00", "250", "5.00", "0.50"]
 
 
 def cells_of(line: str) -> list[str]:
@@ -49,7 +50,7 @@ def cells_of(line: str) -> list[str]:
 def test_a_fan_out_in_one_orchestration_has_a_row_of_its_own() -> None:
     shown = markdown({"fanout": {"1000": {**FAN_OUT, "flat": {**FAN_OUT, "ratio_to_limit": 0.25}}}})
 
-    assert [cells_of(line)[3] for line in shown.splitlines()[2:]] == ["0.50", "0.25"]
+    assert [cells_of(line)[4] for line in shown.splitlines()[2:]] == ["0.50", "0.25"]
 
 
 def test_a_peer_that_could_not_be_measured_is_named_with_the_reason() -> None:
