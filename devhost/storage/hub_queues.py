@@ -55,9 +55,13 @@ class HubQueues:
         if listener := self._listeners.get(queue.name):
             listener.notify(delay_seconds)
 
+    def listener_of(self, message: TaskMessage) -> QueueListener | None:
+        """The listener of the queue that a message goes to; None where another host has it, or nobody."""
+        return self._listeners.get(self.queue_for(message).name)
+
     def listener_that_takes_over(self, message: TaskMessage) -> QueueListener | None:
         """The listener to hand a message over to that is about to be sent; None where it has to go by its queue."""
-        listener = self._listeners.get(self.queue_for(message).name)
+        listener = self.listener_of(message)
         return listener if listener and listener.takes_over(message) else None
 
     def notice_room(self, queue: MessageQueue) -> None:

@@ -9,10 +9,15 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from devhost.core.history import ExecutionStarted
+from devhost.core.history import ExecutionStarted, TaskCompleted
 from devhost.core.messages import TaskMessage
 from devhost.engine.ports import ReceivedMessage
 from devhost.storage.queues import StoredMessage
+
+# In characters, for all answers together that have no message of their own, and the least that each of them counts for.
+# Bounds the memory they take, and how many activities a crash makes run again: 1,024.
+ANSWER_ROOM = 32 * 1024 * 1024
+LEAST_ANSWER = 32 * 1024
 
 
 @dataclass(kw_only=True, eq=False)
@@ -36,6 +41,14 @@ class HeldMessage:
     @property
     def key(self) -> tuple[str, str]:
         return (self.stored.queue.name, self.stored.message_id)
+
+    @property
+    def room(self) -> int:
+        """What it takes of the room for answers without a message of their own."""
+        if self.answers_at is None:
+            return 0
+        event = self.message.event
+        return max(LEAST_ANSWER, len(event.result or "") if isinstance(event, TaskCompleted) else 0)
 
     @property
     def received(self) -> ReceivedMessage:
@@ -88,17 +101,28 @@ class Sessions:
         self._ready: dict[str, float] = {}
         # Executions that have not begun: they may be many, and wait while others run.
         self.waiting_start_count = 0
+        # Of those that have no message of their own.
+        self._answer_count = self._answer_room_taken = 0
 
     @property
     def message_count(self) -> int:
-        """How many messages are on their way through; those that are kept, and waiting starts, are not."""
-        return len(self._held) - sum(map(len, self._kept.values())) - self.waiting_start_count
+        """How many messages are on their way through.
+
+        Those that are kept are not, nor waiting starts and answers without a message of their own.
+        """
+        kept = sum(map(len, self._kept.values()))
+        return len(self._held) - kept - self.waiting_start_count - self._answer_count
+
+    def has_room_for(self, answer: HeldMessage) -> bool:
+        """Whether an answer without a message of its own may be added."""
+        return self._answer_room_taken + answer.room <= ANSWER_ROOM
 
     def add(self, held: HeldMessage) -> None:
         """Takes a message in. One that is here already is only known by its newer receipt from now on."""
         if self.refresh(held.stored):
             return
         self._held[held.key] = held
+        self._count_answer(held, 1)
         instance_id = held.message.target.instance_id
         batches = self._waiting.setdefault(instance_id, deque())
         batch = next((batch for batch in reversed(batches) if batch.takes(held.message)), None)
@@ -191,7 +215,13 @@ class Sessions:
 
     def _forget(self, messages: Iterable[HeldMessage]) -> None:
         for held in tuple(messages):
-            self._held.pop(held.key, None)
+            if self._held.pop(held.key, None):
+                self._count_answer(held, -1)
+
+    def _count_answer(self, held: HeldMessage, sign: int) -> None:
+        if held.answers_at:
+            self._answer_count += sign
+            self._answer_room_taken += sign * held.room
 
     def _make_ready(self, instance_id: str) -> None:
         if instance_id not in self._out:

@@ -290,14 +290,13 @@ class AzureStorageTaskHub:
     async def complete_activity(self, item: ActivityWorkItem, reply: TaskMessage) -> None:
         held = self._work_items.held(item.received.message_id)
         answer = HeldMessage(stored=held.stored, message=reply, answers_at=self._queues.queue_for(reply).name)
-        listener = self._queues.listener_that_takes_over(reply)
-        if listener and self._is_repeatable(held):
-            listener.hand_over(answer)
-        else:
+        listener = self._queues.listener_of(reply) if self._needs_no_message(answer) else None
+        if not (listener and listener.hand_over(answer)):
             await self._settler.store(answer)
 
-    def _is_repeatable(self, held: HeldMessage) -> bool:
-        return self._work_items.seconds_out(held.stored.message_id) <= self._options.longest_repeatable_seconds
+    def _needs_no_message(self, answer: HeldMessage) -> bool:
+        seconds_taken = self._work_items.seconds_out(answer.stored.message_id)
+        return seconds_taken <= self._options.longest_repeatable_seconds and self._sessions.has_room_for(answer)
 
     async def abandon_activity(self, item: ActivityWorkItem) -> None:
         held = self._work_items.held(item.received.message_id)

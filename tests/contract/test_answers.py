@@ -39,16 +39,17 @@ async def host(options: StorageOptions, worker_id: str = "host-a") -> AsyncItera
         yield hub
 
 
-async def answered(hub: TaskHub, account: Account) -> TaskMessage:
-    """An instance that has asked for one activity, and the answer to it, which its hub holds."""
+async def answered(hub: TaskHub, account: Account, count: int = 1) -> TaskMessage:
+    """An instance that has asked for some activities, and the answers to them, which its hub holds; the last one."""
     item = await begun(hub)
-    request = build.task_scheduled(item, 0)
-    assert isinstance(request.event, TaskScheduled)
-    await hub.complete_orchestration(item, build.checkpoint(item, request.event, outbox=(request,)))
-    activity = await asyncio.wait_for(hub.fetch_activity(), 10)
+    requests = [build.task_scheduled(item, task_id) for task_id in range(count)]
+    events = [request.event for request in requests]
+    await hub.complete_orchestration(item, build.checkpoint(item, *events, outbox=tuple(requests)))
     await eventually(lambda: account.stored(CONTROL) == 0)
-    reply = build.task_completed("order-42", item.execution_id, 0, '"done"')
-    await hub.complete_activity(activity, reply)
+    for _ in requests:
+        activity = await asyncio.wait_for(hub.fetch_activity(), 10)
+        reply = build.task_completed("order-42", item.execution_id, activity.received.message.event.event_id, '"done"')
+        await hub.complete_activity(activity, reply)
     return reply
 
 
@@ -66,6 +67,14 @@ async def test_a_quick_answer_is_stored_by_the_turn_that_takes_it_in(options: St
         await hub.complete_orchestration(item, build.checkpoint(item))
         assert account.stored(WORK_ITEMS) == 0
         assert any(isinstance(event, TaskCompleted) for event in await hub.read_history("order-42"))
+
+
+async def test_a_quick_answer_needs_no_message_however_many_others_are_held(
+    options: StorageOptions, account: Account
+) -> None:
+    async with host(replace(options, control_queue_buffer_threshold=1)) as hub:
+        await answered(hub, account, 3)
+        assert (account.stored(CONTROL), account.stored(WORK_ITEMS)) == (0, 3)
 
 
 async def test_a_costly_answer_is_stored_at_once(options: StorageOptions, account: Account) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from typing import cast
 
 from devhost.core.history import EventRaised, OrchestrationInstance, TaskCompleted
 from devhost.core.messages import TaskMessage
 from devhost.storage.queues import MessageQueue, StoredMessage
-from devhost.storage.sessions import Batch, HeldMessage, Sessions
+from devhost.storage.sessions import ANSWER_ROOM, LEAST_ANSWER, Batch, HeldMessage, Sessions
 from tests.hubs import build
 
 _ids = itertools.count(1)
@@ -202,3 +203,36 @@ def test_starts_that_wait_are_counted_by_themselves_until_they_are_taken() -> No
     assert (sessions.waiting_start_count, sessions.message_count) == (2, 1)
     sessions.remove_waiting("q0")
     assert (sessions.waiting_start_count, sessions.message_count) == (0, 0)
+
+
+def answer(result: str, task_id: int = 0) -> HeldMessage:
+    event = TaskCompleted(timestamp=build.AT, task_scheduled_id=task_id, result=result)
+    target = OrchestrationInstance(instance_id="a", execution_id="e1")
+    return replace(held(TaskMessage(event=event, target=target)), answers_at="q0")
+
+
+def test_answers_without_a_message_take_no_room_of_those_that_have_one() -> None:
+    sessions = Sessions(lambda: 0)
+    sessions.add(answer("1"))
+    sessions.add(held(reply("a", "e1", 1)))
+    assert sessions.message_count == 1
+
+
+def test_answers_without_a_message_have_room_for_so_many() -> None:
+    sessions = Sessions(lambda: 0)
+    for task_id in range(ANSWER_ROOM // LEAST_ANSWER):
+        assert sessions.has_room_for(answer("1"))
+        sessions.add(answer("1", task_id))
+    assert not sessions.has_room_for(answer("1"))
+    sessions.finish(taken(sessions))
+    assert sessions.has_room_for(answer("1"))
+    assert sessions.message_count == 0
+
+
+def test_a_large_answer_takes_the_room_of_many() -> None:
+    sessions = Sessions(lambda: 0)
+    sessions.add(answer("x" * (ANSWER_ROOM - LEAST_ANSWER)))
+    assert sessions.has_room_for(answer("1"))
+    assert not sessions.has_room_for(answer("x" * (LEAST_ANSWER + 1)))
+    sessions.remove_waiting("q0")
+    assert sessions.has_room_for(answer("x" * ANSWER_ROOM))
