@@ -25,6 +25,8 @@ TIMEOUT_SECONDS = 120
 
 # 900,000 seconds: 10,000 chunks are of whole seconds too, as the expected windows are.
 START, END = "2025-06-01T00:00:00Z", "2025-06-11T10:00:00Z"
+# 5 MB as an input, 1 MB each as a result: all of them in blobs.
+LARGE_ITEMS = [letter * 1_000_000 for letter in "abcde"]
 EXECUTING_CHUNK = "Executing 'Functions.process_chunk_activity'"
 EXECUTED_CHUNK = "Executed 'Functions.process_chunk_activity'"
 

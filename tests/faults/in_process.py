@@ -34,6 +34,8 @@ APP = FunctionApp(
     functions=(function("FanOut", "orchestrationTrigger"), function("Chunk", "activityTrigger")),
 )
 ACTIVITIES_AT_ONCE = 8
+# Of each request and each result; the input of the instance has five times as many.
+LARGE_LETTERS = 1_000_000
 # Longer than a run on a busy machine waits for messages of a host that is gone.
 END_SECONDS = 240
 
@@ -92,7 +94,7 @@ async def engine_on(
 
 
 async def start_run(hub: TaskHub, instance_id: str, chunks: int, *, letters: int = 0) -> None:
-    options = json.dumps({"chunks": chunks, "letters": letters})
+    options = json.dumps({"chunks": chunks, "letters": letters, "unread": "x" * 5 * letters})
     start = build.start(instance_id, name="FanOut", input_text=options)
     await hub.start_instance(start, overridable=OVERRIDABLE)
 

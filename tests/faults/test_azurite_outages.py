@@ -20,7 +20,7 @@ from tests.e2e.conftest import RunningHost
 from tests.e2e.features import FEATURES_APP, App, Gate
 from tests.e2e.host_process import CHECKOUT
 from tests.eventually import eventually_blocking
-from tests.faults.hosts import SETTINGS, TIMEOUT_SECONDS, begin_run, let_pass
+from tests.faults.hosts import LARGE_ITEMS, SETTINGS, TIMEOUT_SECONDS, begin_run, let_pass
 
 pytestmark = [
     pytest.mark.azurite,
@@ -112,3 +112,19 @@ def test_an_azurite_that_is_killed_keeps_what_it_has_saved(
         gate.open()
         for run in runs:
             assert run.output(TIMEOUT_SECONDS) == names
+
+
+@pytest.mark.soak
+def test_large_inputs_and_results_outlast_an_azurite_that_stands_still_and_is_started_again(
+    running_host: RunningHost, own_azurite: OwnAzurite
+) -> None:
+    with running_host(FEATURES_APP, environment=settings(own_azurite)) as host:
+        runs = [App(host.url).start("fanned", LARGE_ITEMS) for _ in range(5)]
+        own_azurite.signal(signal.SIGSTOP)
+        let_pass(5)
+        own_azurite.signal(signal.SIGCONT)
+        let_pass(0.5)
+        own_azurite.running.stop()
+        own_azurite.start()
+        for run in runs:
+            assert run.output(TIMEOUT_SECONDS) == LARGE_ITEMS

@@ -17,11 +17,12 @@ from devhost.azurite import Azurite
 from tests.faults.crash import AtCall, Outcome, crash_and_finish
 from tests.faults.crash_cases import CASES, CHUNKS, CrashCase
 from tests.faults.crash_report import CrashReport, documented_rows
+from tests.faults.in_process import LARGE_LETTERS
 
 AT_ONCE = 6
 SAMPLE = 6
 REPETITIONS = 5
-LARGE_LETTERS = 1_000_000
+LARGE_CHUNKS = 4
 
 Run = Callable[[str], Awaitable[Outcome]]
 
@@ -60,7 +61,7 @@ async def test_a_crash_at_every_call_of_a_run_is_survived(
     first, has_crashed = 1, True
     while has_crashed:
         numbers = range(first, first + 2 * AT_ONCE)
-        outcomes = await crash_at_each(azurite, hub_name, numbers, crash_report, stores_results)
+        outcomes = await crash_at_each(azurite, hub_name, numbers, crash_report, stores_results=stores_results)
         has_crashed = any(outcome.has_crashed for outcome in outcomes)
         first = numbers.stop
     assert first > (4 if stores_results else 2) * CHUNKS
@@ -73,7 +74,7 @@ async def test_large_chunks_survive_crashes(azurite: Azurite, hub_name: str) -> 
             crash_and_finish,
             azurite,
             rule=AtCall(number=number, is_served=True),
-            chunks=4,
+            chunks=LARGE_CHUNKS,
             letters=LARGE_LETTERS,
         )
         for number in (10, 20)
@@ -82,8 +83,25 @@ async def test_large_chunks_survive_crashes(azurite: Azurite, hub_name: str) -> 
     assert all(outcome.has_crashed for outcome in outcomes)
 
 
+@pytest.mark.soak
+async def test_large_chunks_survive_a_crash_at_every_call(azurite: Azurite, hub_name: str) -> None:
+    undisturbed = await crash_and_finish(azurite, hub_name, chunks=LARGE_CHUNKS, letters=LARGE_LETTERS)
+    numbers = range(1, undisturbed.calls + 1)
+    outcomes = await crash_at_each(
+        azurite, hub_name, numbers, CrashReport(), chunks=LARGE_CHUNKS, letters=LARGE_LETTERS
+    )
+    assert sum(outcome.has_crashed for outcome in outcomes) >= len(numbers)
+
+
 async def crash_at_each(
-    azurite: Azurite, hub_name: str, numbers: Sequence[int], report: CrashReport, stores_results: bool = False
+    azurite: Azurite,
+    hub_name: str,
+    numbers: Sequence[int],
+    report: CrashReport,
+    *,
+    chunks: int = CHUNKS,
+    letters: int = 0,
+    stores_results: bool = False,
 ) -> list[Outcome]:
     """A run for each of these calls, crashed before the call was served, and one crashed after."""
     rules = [AtCall(number=number, is_served=is_served) for number in numbers for is_served in (False, True)]
@@ -91,7 +109,9 @@ async def crash_at_each(
     async def crash(hub_name: str, rule: AtCall) -> Outcome:
         outcome = None
         try:
-            outcome = await crash_and_finish(azurite, hub_name, rule, chunks=CHUNKS, stores_results=stores_results)
+            outcome = await crash_and_finish(
+                azurite, hub_name, rule, chunks=chunks, letters=letters, stores_results=stores_results
+            )
         finally:
             if rule.hit is not None:
                 report.add_call(rule.hit.value, outcome)

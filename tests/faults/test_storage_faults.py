@@ -14,7 +14,7 @@ from devhost.clock import SystemClock
 from devhost.storage.task_hub import open_task_hub
 from tests.eventually import eventually
 from tests.faults.crash import FIRST, options_on
-from tests.faults.in_process import Chunks, assert_exact, engine_on, start_run
+from tests.faults.in_process import LARGE_LETTERS, Chunks, assert_exact, engine_on, start_run
 from tests.faults.proxy import Cut, Delay, Fault, Refuse, StorageProxy, open_proxy
 from tests.faults.storage_call import StorageCall
 
@@ -33,7 +33,9 @@ MOST_CALLS_UNDER_WAY = 120
 MOST_CALLS_A_SECOND = 25
 
 
-async def run_through(azurite: Azurite, hub_name: str, fault: Fault, seconds: float) -> None:
+async def run_through(
+    azurite: Azurite, hub_name: str, fault: Fault, seconds: float, *, chunks: int = CHUNKS, letters: int = 0
+) -> None:
     """A run in the middle of which every request meets the fault for so long."""
     async with open_proxy(azurite.ports) as proxy:
         executor, options = Chunks(), replace(options_on(proxy, hub_name, FIRST), partition_count=2)
@@ -41,10 +43,10 @@ async def run_through(azurite: Azurite, hub_name: str, fault: Fault, seconds: fl
             await hub.create()
             await hub.start()
             async with engine_on(hub, executor):
-                await start_run(hub, "run", CHUNKS)
-                await eventually(lambda: executor.runs.total() >= CHUNKS // 3, timeout_seconds=60)
+                await start_run(hub, "run", chunks, letters=letters)
+                await eventually(lambda: executor.runs.total() >= chunks // 3, timeout_seconds=60)
                 assert await calls_during(proxy, fault, seconds) <= MOST_CALLS_UNDER_WAY + MOST_CALLS_A_SECOND * seconds
-                await assert_exact(hub, "run", CHUNKS)
+                await assert_exact(hub, "run", chunks, letters=letters)
 
 
 async def calls_during(proxy: StorageProxy, fault: Fault, seconds: float) -> int:
@@ -56,8 +58,8 @@ async def calls_during(proxy: StorageProxy, fault: Fault, seconds: float) -> int
     return proxy.call_count - before
 
 
-async def run_through_each(azurite: Azurite, hub_name: str, seconds: float) -> None:
-    runs = [run_through(azurite, f"{hub_name}n{n}", fault, seconds) for n, fault in enumerate(FAULTS.values())]
+async def run_through_each(azurite: Azurite, hub_name: str, seconds: float, **size: int) -> None:
+    runs = [run_through(azurite, f"{hub_name}n{n}", fault, seconds, **size) for n, fault in enumerate(FAULTS.values())]
     failures = [
         f"{name}: {failure!r}"
         for name, failure in zip(FAULTS, await asyncio.gather(*runs, return_exceptions=True), strict=True)
@@ -74,6 +76,11 @@ async def test_a_storage_that_fails_for_a_while_costs_time_only(azurite: Azurite
 @pytest.mark.parametrize("seconds", [1, 15, 45])
 async def test_a_storage_that_fails_for_longer_costs_time_only(azurite: Azurite, hub_name: str, seconds: float) -> None:
     await run_through_each(azurite, hub_name, seconds)
+
+
+@pytest.mark.soak
+async def test_large_inputs_and_results_outlast_a_storage_that_fails(azurite: Azurite, hub_name: str) -> None:
+    await run_through_each(azurite, hub_name, seconds=5, chunks=6, letters=LARGE_LETTERS)
 
 
 @pytest.mark.parametrize("fault", [Refuse(status=500), Cut(is_served=True)], ids=["500", "no answer"])

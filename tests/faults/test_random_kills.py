@@ -1,0 +1,108 @@
+"""Hosts and worker processes that are killed at random moments, again and again: every run ends exactly.
+
+The moments come from a seed, so a failure is tried again with the same ones; what the machine does at them is its own.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import sys
+import time
+
+import pytest
+
+from tests.e2e.conftest import RunningHost
+from tests.e2e.features import FEATURES_APP, App
+from tests.e2e.host_process import CHECKOUT, HostProcess
+from tests.e2e.orchestration import Orchestration
+from tests.e2e.processes import children_of
+from tests.eventually import eventually_blocking
+from tests.faults.figures import Figures
+from tests.faults.hosts import EXECUTING_CHUNK, LARGE_ITEMS, SETTINGS, Run, begin_run, let_pass, port_of
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="its signals and process lists are those of POSIX")
+
+SEED = 1717
+# A control message may stay invisible for a minute after each kill, and for longer the more often it has come.
+LONG_SECONDS = 1_200
+CHUNKS = 100
+KILLS_OF_WORKERS = 4
+# What a run of so many chunks takes here, undisturbed; a slower machine is killed earlier in it.
+RUN_SECONDS = 1.5
+LONGER_LIVED = {
+    **SETTINGS,
+    "AzureFunctionsJobHost__extensions__durableTask__storageProvider__controlQueueVisibilityTimeout": "00:01:00",
+}
+
+
+@pytest.mark.soak
+def test_hosts_killed_at_random_moments_lose_nothing(running_host: RunningHost, soak_figures: Figures) -> None:
+    """Each host takes a new run, and has those of the hosts before it to finish."""
+    kills, moments = 50, random.Random(SEED)
+    runs: list[Run] = []
+    began, port = time.monotonic(), 0
+    with soak_figures.of(f"{kills} hosts killed at random moments of runs of {CHUNKS} chunks") as figures:
+        for _ in range(kills):
+            with running_host(CHECKOUT, environment=LONGER_LIVED, port=port) as host:
+                port = port_of(host)
+                runs.append(begin_run(host, CHUNKS))
+                let_pass(moments.uniform(0, RUN_SECONDS))
+                host.kill()
+        with running_host(CHECKOUT, environment=LONGER_LIVED, port=port) as host:
+            for run in runs:
+                run.assert_exact(LONG_SECONDS)
+            figures += told(host, runs, time.monotonic() - began)
+
+
+@pytest.mark.soak
+def test_large_inputs_and_results_outlast_killed_hosts(running_host: RunningHost, soak_figures: Figures) -> None:
+    kills, moments = 10, random.Random(SEED)
+    runs: list[Orchestration] = []
+    port = 0
+    with soak_figures.of(f"{kills} hosts killed at random moments of runs of 5 MB, in results of 1 MB") as figures:
+        for _ in range(kills):
+            with running_host(FEATURES_APP, environment=LONGER_LIVED, port=port) as host:
+                port = port_of(host)
+                runs.append(App(host.url).start("fanned", LARGE_ITEMS))
+                let_pass(moments.uniform(0, RUN_SECONDS))
+                host.kill()
+        with running_host(FEATURES_APP, environment=LONGER_LIVED, port=port):
+            assert [run.output(LONG_SECONDS) for run in runs] == [LARGE_ITEMS] * kills
+        figures.append(f"{kills} runs exact")
+
+
+@pytest.mark.parametrize("hosts", [1, pytest.param(12, marks=pytest.mark.soak)])
+def test_workers_killed_at_random_moments_lose_nothing(
+    running_host: RunningHost, soak_figures: Figures, hosts: int
+) -> None:
+    """A few on each host, which waits longer and longer before it replaces one."""
+    moments = random.Random(SEED)
+    environment = {**SETTINGS, "FUNCTIONS_WORKER_PROCESS_COUNT": "2"}
+    kills = hosts * KILLS_OF_WORKERS
+    runs: list[Run] = []
+    began = time.monotonic()
+    with soak_figures.of(f"{kills} worker processes killed at random moments of runs of {CHUNKS} chunks") as figures:
+        for _ in range(hosts):
+            with running_host(CHECKOUT, environment=environment) as host:
+                for _ in range(KILLS_OF_WORKERS):
+                    runs.append(begin_run(host, CHUNKS))
+                    let_pass(moments.uniform(0, RUN_SECONDS))
+                    kill_a_worker(host, moments)
+                for run in runs[-KILLS_OF_WORKERS:]:
+                    run.assert_exact(LONG_SECONDS)
+        figures += told(host, runs, time.monotonic() - began)
+
+
+def kill_a_worker(host: HostProcess, moments: random.Random) -> None:
+    killed = moments.choice(eventually_blocking(lambda: children_of(host.pid), timeout_seconds=60))
+    os.kill(killed, signal.SIGKILL)
+    # A function that dies with its process is answered with 500, and the next run is to be accepted.
+    eventually_blocking(lambda: killed not in children_of(host.pid))
+
+
+def told(host: HostProcess, runs: list[Run], seconds: float) -> list[str]:
+    """Every run has been seen to be exact."""
+    repeated = host.output.count(EXECUTING_CHUNK) - sum(run.chunks for run in runs)
+    return [f"{len(runs)} runs exact", f"{repeated} activities repeated", f"{seconds:.0f} s"]
