@@ -2,7 +2,7 @@
 
 Rule of this file: a message leaves the storage only after its effect is there. Of an answer that has no message of its
 own the request is what is stored: it goes when a turn has recorded the answer, and where none does soon, the answer is
-stored after all.
+stored after all. Where the storage takes neither, the request comes again, and has to be new to this host then.
 """
 
 from __future__ import annotations
@@ -31,17 +31,22 @@ class Settler:
 
     async def take_in(self, held: HeldMessage) -> None:
         """The effect of the message is stored."""
-        await held.stored.queue.delete(held.stored)
-        if held.answers_at:
-            self._work_items.finish(held.stored.message_id)
+        try:
+            await held.stored.queue.delete(held.stored)
+        finally:
+            if held.answers_at:
+                self._work_items.finish(held.stored.message_id)
 
     async def store(self, held: HeldMessage, *, delay_seconds: int = 0) -> None:
         """Makes sure that the message itself is stored, to come again after a delay."""
-        if held.answers_at:
-            await self._outbox.send(held.message, delay_seconds=delay_seconds)
-            await self.take_in(held)
-        else:
+        if not held.answers_at:
             await self._queues.hide(held.stored, delay_seconds)
+            return
+        try:
+            await self._outbox.send(held.message, delay_seconds=delay_seconds)
+            await held.stored.queue.delete(held.stored)
+        finally:
+            self._work_items.finish(held.stored.message_id)
 
     async def abandon(self, held: HeldMessage) -> None:
         """Gives the message up for a time that grows with its deliveries."""

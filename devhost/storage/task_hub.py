@@ -291,8 +291,12 @@ class AzureStorageTaskHub:
         held = self._work_items.held(item.received.message_id)
         answer = HeldMessage(stored=held.stored, message=reply, answers_at=self._queues.queue_for(reply).name)
         listener = self._queues.listener_of(reply) if self._needs_no_message(answer) else None
-        if not (listener and listener.hand_over(answer)):
-            await self._settler.store(answer)
+        if listener and listener.hand_over(answer):
+            return
+        # Where that fails, the request is still in hand to be abandoned.
+        await self._outbox.send(reply)
+        await held.stored.queue.delete(held.stored)
+        self._work_items.finish(held.stored.message_id)
 
     def _needs_no_message(self, answer: HeldMessage) -> bool:
         seconds_taken = self._work_items.seconds_out(answer.stored.message_id)

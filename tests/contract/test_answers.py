@@ -14,10 +14,11 @@ from devhost.core.checkpoint import Checkpoint
 from devhost.core.history import TaskCompleted, TaskScheduled
 from devhost.core.messages import TaskMessage
 from devhost.engine.ports import OrchestrationWorkItem, TaskHub
+from devhost.errors import StorageUnavailable
 from devhost.storage.options import StorageOptions
 from devhost.storage.task_hub import open_task_hub
 from tests.contract.account import CONTROL, Account, begun, next_item, nothing_comes
-from tests.eventually import eventually
+from tests.contract.failing_transport import Line, open_failing_hub
 from tests.hubs import build
 
 WORK_ITEMS = "-workitems"
@@ -39,13 +40,12 @@ async def host(options: StorageOptions, worker_id: str = "host-a") -> AsyncItera
         yield hub
 
 
-async def answered(hub: TaskHub, account: Account, count: int = 1) -> TaskMessage:
+async def answered(hub: TaskHub, count: int = 1) -> TaskMessage:
     """An instance that has asked for some activities, and the answers to them, which its hub holds; the last one."""
     item = await begun(hub)
     requests = [build.task_scheduled(item, task_id) for task_id in range(count)]
     events = [request.event for request in requests]
     await hub.complete_orchestration(item, build.checkpoint(item, *events, outbox=tuple(requests)))
-    await eventually(lambda: account.stored(CONTROL) == 0)
     for _ in requests:
         activity = await asyncio.wait_for(hub.fetch_activity(), 10)
         reply = build.task_completed("order-42", item.execution_id, activity.received.message.event.event_id, '"done"')
@@ -59,7 +59,7 @@ def results(item: OrchestrationWorkItem) -> list[str | None]:
 
 async def test_a_quick_answer_is_stored_by_the_turn_that_takes_it_in(options: StorageOptions, account: Account) -> None:
     async with host(options) as hub:
-        await answered(hub, account)
+        await answered(hub)
         assert (account.stored(CONTROL), account.stored(WORK_ITEMS)) == (0, 1)
 
         item = await next_item(hub)
@@ -73,20 +73,20 @@ async def test_a_quick_answer_needs_no_message_however_many_others_are_held(
     options: StorageOptions, account: Account
 ) -> None:
     async with host(replace(options, control_queue_buffer_threshold=1)) as hub:
-        await answered(hub, account, 3)
+        await answered(hub, 3)
         assert (account.stored(CONTROL), account.stored(WORK_ITEMS)) == (0, 3)
 
 
 async def test_a_costly_answer_is_stored_at_once(options: StorageOptions, account: Account) -> None:
     async with host(replace(options, longest_repeatable_seconds=-1)) as hub:
-        await answered(hub, account)
+        await answered(hub)
         assert (account.stored(CONTROL), account.stored(WORK_ITEMS)) == (1, 0)
         assert results(await next_item(hub)) == ['"done"']
 
 
 async def test_a_crash_before_that_turn_makes_the_request_come_again(options: StorageOptions, account: Account) -> None:
     async with host(options) as first:
-        reply = await answered(first, account)
+        reply = await answered(first)
         # Nothing more is heard of the first host from here on.
         async with host(options, "host-b") as second:
             again = await asyncio.wait_for(second.fetch_activity(), SECONDS * 5)
@@ -97,7 +97,7 @@ async def test_a_crash_before_that_turn_makes_the_request_come_again(options: St
 
 async def test_a_host_that_ends_stores_the_answers_it_holds(options: StorageOptions, account: Account) -> None:
     async with host(options) as first:
-        await answered(first, account)
+        await answered(first)
     assert account.stored(WORK_ITEMS) == 0
     assert len(account.texts(CONTROL)) == 1
     async with host(options, "host-b") as second:
@@ -108,9 +108,37 @@ async def test_an_answer_whose_turn_is_given_up_comes_again_without_its_activity
     options: StorageOptions, account: Account
 ) -> None:
     async with host(options) as hub:
-        await answered(hub, account)
+        await answered(hub)
         await hub.abandon_orchestration(await next_item(hub))
         assert (account.stored(CONTROL), account.stored(WORK_ITEMS)) == (1, 0)
+        assert results(await next_item(hub)) == ['"done"']
+
+
+@pytest.mark.parametrize("recorded", [False, True])
+async def test_an_answer_that_a_storage_takes_no_leave_of_comes_again_as_its_request(
+    options: StorageOptions, recorded: bool
+) -> None:
+    """The storage goes away before the turn is given up, or before the messages of a recorded one are deleted."""
+    line = Line()
+    short = replace(options, control_queue_visibility_seconds=SECONDS, work_item_visibility_seconds=SECONDS)
+    async with open_failing_hub(short, line) as hub:
+        await hub.create()
+        await hub.start()
+        reply = await answered(hub)
+        item = await next_item(hub)
+        if recorded:
+            # The history and the row of the instance.
+            line.writes_left = 2
+            with pytest.raises(StorageUnavailable):
+                await hub.complete_orchestration(item, build.checkpoint(item))
+            assert line.was_cut.is_set()
+        line.cut()
+        with pytest.raises(StorageUnavailable):
+            await hub.abandon_orchestration(item)
+        line.mend()
+
+        again = await asyncio.wait_for(hub.fetch_activity(), SECONDS * 10)
+        await hub.complete_activity(again, reply)
         assert results(await next_item(hub)) == ['"done"']
 
 
@@ -119,7 +147,7 @@ async def test_an_answer_that_has_to_wait_is_stored_and_waits(
     options: StorageOptions, account: Account, kind: str
 ) -> None:
     async with host(options) as hub:
-        await answered(hub, account)
+        await answered(hub)
         item = await next_item(hub)
         await hub.complete_orchestration(item, Checkpoint(), **{kind: item.messages})
         assert (account.stored(CONTROL), account.stored(WORK_ITEMS)) == (1, 0)
@@ -135,7 +163,7 @@ async def test_an_answer_that_waits_for_its_turn_keeps_its_request_from_coming_a
     options: StorageOptions, account: Account
 ) -> None:
     async with host(options) as hub:
-        await answered(hub, account)
+        await answered(hub)
         loop = asyncio.get_running_loop()
         came: asyncio.Task[object] = loop.create_task(hub.fetch_activity())
         done, _ = await asyncio.wait({came}, timeout=SECONDS * 2)
