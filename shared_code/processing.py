@@ -29,7 +29,7 @@ def process_chunk(chunk: ChunkInput, source: Source) -> ChunkResult:
     statistics: dict[str, SeriesStatistics] = {}
     for frame in source.scan(chunk.window):
         with source.errors():
-            rows = _reduce(frame.collect(engine="streaming")).to_dicts()
+            rows = _reduce(frame.with_columns(_numbered_series()).collect(engine="streaming")).to_dicts()
         for row in rows:
             records += row.pop("records")
             series = row.pop("series")
@@ -43,6 +43,11 @@ def process_chunk(chunk: ChunkInput, source: Source) -> ChunkResult:
         records=records,
         statistics=statistics,
     )
+
+
+def _numbered_series() -> pl.Expr:
+    """The series as numbers of a register that goes with the frame: a quarter of the memory, and grouped faster."""
+    return pl.col("series").cast(pl.Categorical(pl.Categories.random()))
 
 
 def _reduce(rows: pl.DataFrame) -> pl.DataFrame:
@@ -69,6 +74,7 @@ def _reduce(rows: pl.DataFrame) -> pl.DataFrame:
             nulls=value.null_count(),
             non_finite=value.count() - count,
         )
+        .with_columns(pl.col("series").cast(pl.String))
         .sort("series")
     )
 
