@@ -2,7 +2,8 @@
 
 Rule of this file: a message leaves the storage only after its effect is there. Of an answer that has no message of its
 own the request is what is stored: it goes when a turn has recorded the answer, and where none does soon, the answer is
-stored after all. Where the storage takes neither, the request comes again, and has to be new to this host then.
+stored after all. Where the storage takes neither, the request comes again, and has to be new to this host then: but
+not before the answer is out of its batch, or the next answer would be taken for the same.
 """
 
 from __future__ import annotations
@@ -31,22 +32,21 @@ class Settler:
 
     async def take_in(self, held: HeldMessage) -> None:
         """The effect of the message is stored."""
-        try:
-            await held.stored.queue.delete(held.stored)
-        finally:
-            if held.answers_at:
-                self._work_items.finish(held.stored.message_id)
+        await held.stored.queue.delete(held.stored)
+        self.forget(held)
+
+    def forget(self, held: HeldMessage) -> None:
+        """The message is in no batch any more: where it comes again it is new."""
+        if held.answers_at:
+            self._work_items.finish(held.stored.message_id)
 
     async def store(self, held: HeldMessage, *, delay_seconds: int = 0) -> None:
         """Makes sure that the message itself is stored, to come again after a delay."""
-        if not held.answers_at:
-            await self._queues.hide(held.stored, delay_seconds)
-            return
-        try:
+        if held.answers_at:
             await self._outbox.send(held.message, delay_seconds=delay_seconds)
-            await held.stored.queue.delete(held.stored)
-        finally:
-            self._work_items.finish(held.stored.message_id)
+            await self.take_in(held)
+        else:
+            await self._queues.hide(held.stored, delay_seconds)
 
     async def abandon(self, held: HeldMessage) -> None:
         """Gives the message up for a time that grows with its deliveries."""
@@ -58,7 +58,11 @@ class Settler:
 
     async def release(self, messages: Iterable[HeldMessage]) -> None:
         """Gives messages back to whoever asks next; those that fail come back when their invisibility runs out."""
-        await call_each(lambda held: self._try_to_store(held, 0), messages)
+        await call_each(self._release, messages)
+
+    async def _release(self, held: HeldMessage) -> None:
+        await self._try_to_store(held, 0)
+        self.forget(held)
 
     async def _try_to_store(self, held: HeldMessage, delay_seconds: int) -> None:
         try:

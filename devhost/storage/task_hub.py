@@ -264,6 +264,8 @@ class AzureStorageTaskHub:
 
     def _finish(self, batch: Batch, kept_ids: frozenset[str] = frozenset(), *, is_over: bool = False) -> None:
         self._due.finish(batch, kept_ids, is_over=is_over)
+        for held in batch.messages:
+            self._settler.forget(held)
         self._receiver.notice_room()
 
     async def abandon_orchestration(self, item: OrchestrationWorkItem) -> None:
