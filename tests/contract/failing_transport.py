@@ -6,7 +6,14 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from aiohttp import ClientConnectionError, ClientHandlerType, ClientRequest, ClientResponse, ClientSession
+from aiohttp import (
+    ClientConnectionError,
+    ClientHandlerType,
+    ClientMiddlewareType,
+    ClientRequest,
+    ClientResponse,
+    ClientSession,
+)
 
 from devhost.clock import SystemClock
 from devhost.storage.options import StorageOptions
@@ -50,8 +57,8 @@ async def _no_pause(seconds: float) -> None:
 
 
 @asynccontextmanager
-async def open_failing_hub(options: StorageOptions, line: Line) -> AsyncIterator[AzureStorageTaskHub]:
-    """A hub whose process is, as far as the storage can tell, dead once the line is cut."""
+async def open_failing_hub(options: StorageOptions, line: ClientMiddlewareType) -> AsyncIterator[AzureStorageTaskHub]:
+    """A hub whose requests go through `line`; with a `Line` that is cut, its process looks dead to the storage."""
     async with open_services(
         options.connection, new_session=lambda: ClientSession(middlewares=(line,)), pause=_no_pause
     ) as services:

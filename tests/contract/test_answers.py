@@ -8,12 +8,13 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 
 import pytest
+from aiohttp import ClientConnectionError, ClientHandlerType, ClientRequest, ClientResponse
 
 from devhost.clock import SystemClock
 from devhost.core.checkpoint import Checkpoint
 from devhost.core.history import TaskCompleted, TaskScheduled
 from devhost.core.messages import TaskMessage
-from devhost.engine.ports import OrchestrationWorkItem, TaskHub
+from devhost.engine.ports import ActivityWorkItem, OrchestrationWorkItem, TaskHub
 from devhost.errors import StorageUnavailable
 from devhost.storage.options import StorageOptions
 from devhost.storage.task_hub import open_task_hub
@@ -23,6 +24,8 @@ from tests.hubs import build
 
 WORK_ITEMS = "-workitems"
 SECONDS = 2
+# Too large for a message of a queue: it goes into a blob.
+LARGE = f'"{"x" * 100_000}"'
 
 
 @asynccontextmanager
@@ -40,7 +43,7 @@ async def host(options: StorageOptions, worker_id: str = "host-a") -> AsyncItera
         yield hub
 
 
-async def answered(hub: TaskHub, count: int = 1) -> TaskMessage:
+async def answered(hub: TaskHub, count: int = 1, *, last_result: str = '"done"') -> TaskMessage:
     """An instance that has asked for some activities, and the answers to them, which its hub holds; the last one."""
     item = await begun(hub)
     requests = [build.task_scheduled(item, task_id) for task_id in range(count)]
@@ -48,7 +51,9 @@ async def answered(hub: TaskHub, count: int = 1) -> TaskMessage:
     await hub.complete_orchestration(item, build.checkpoint(item, *events, outbox=tuple(requests)))
     for _ in requests:
         activity = await asyncio.wait_for(hub.fetch_activity(), 10)
-        reply = build.task_completed("order-42", item.execution_id, activity.received.message.event.event_id, '"done"')
+        task_id = activity.received.message.event.event_id
+        result = last_result if task_id == count - 1 else '"done"'
+        reply = build.task_completed("order-42", item.execution_id, task_id, result)
         await hub.complete_activity(activity, reply)
     return reply
 
@@ -140,6 +145,44 @@ async def test_an_answer_that_a_storage_takes_no_leave_of_comes_again_as_its_req
         again = await asyncio.wait_for(hub.fetch_activity(), SECONDS * 10)
         await hub.complete_activity(again, reply)
         assert results(await next_item(hub)) == ['"done"']
+
+
+async def test_a_request_stays_in_hand_until_the_whole_batch_of_its_answer_is_given_up(options: StorageOptions) -> None:
+    """That can take longer than the request stays invisible; the answer to it would be taken for the one given up."""
+    queues_are_back, blobs_are_back = asyncio.Event(), asyncio.Event()
+    queues_are_back.set()
+
+    async def away(request: ClientRequest, send: ClientHandlerType) -> ClientResponse:
+        if request.method == "POST" and "-control-" in request.url.path and not queues_are_back.is_set():
+            raise ClientConnectionError("the queues take nothing")
+        if request.method == "PUT" and "-largemessages" in request.url.path:
+            await blobs_are_back.wait()
+        return await send(request)
+
+    short = replace(options, control_queue_visibility_seconds=SECONDS, work_item_visibility_seconds=SECONDS)
+    async with open_failing_hub(short, away) as hub:
+        await hub.create()
+        await hub.start()
+        await answered(hub, 2, last_result=LARGE)
+        item = await next_item(hub)
+        assert results(item) == ['"done"', LARGE]
+        queues_are_back.clear()
+        loop = asyncio.get_running_loop()
+        giving_up = loop.create_task(hub.abandon_orchestration(item))
+        coming: asyncio.Task[ActivityWorkItem] = loop.create_task(hub.fetch_activity())
+        done, _ = await asyncio.wait({coming}, timeout=SECONDS * 2)
+        assert not done
+
+        blobs_are_back.set()
+        with pytest.raises(StorageUnavailable):
+            await giving_up
+        queues_are_back.set()
+        again = [await asyncio.wait_for(each, SECONDS * 10) for each in (coming, hub.fetch_activity())]
+        assert {activity.received.message.event.event_id for activity in again} == {0, 1}
+        for activity in again:
+            task_id = activity.received.message.event.event_id
+            await hub.complete_activity(activity, build.task_completed("order-42", item.execution_id, task_id, "1"))
+        assert results(await next_item(hub)) == ["1", "1"]
 
 
 @pytest.mark.parametrize("kind", ["held", "deferred"])
