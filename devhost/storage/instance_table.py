@@ -70,13 +70,11 @@ class InstanceTable:
         found = await self.find(instance_id)
         return await self._with_payloads(found) if found else None
 
-    async def write_pending(
-        self, start: ExecutionStarted, *, message_blob: str | None, etag: str | None
-    ) -> InstanceRecord | None:
+    async def write_pending(self, start: ExecutionStarted, *, message_blob: str | None, etag: str | None) -> bool:
         """Confirms a start that was sent; `etag` is that of the row seen before, None where there was none.
 
-        Writes nothing where the row has changed since, and returns it: an episode of this start was faster, or
-        another start.
+        Writes nothing where the row has changed since, and returns whether it is that of this start: an episode of it
+        was faster, or an answer of the storage was lost and the row written twice.
         """
         instance_id = start.orchestration_instance.instance_id
         input_text = (
@@ -89,8 +87,8 @@ class InstanceTable:
             await self._table.write(Operation(Write.INSERT if etag is None else Write.REPLACE, row, etag))
         except Conflict:
             found = await self.find(instance_id)
-            return found.record if found else None
-        return None
+            return found is not None and found.record.execution_id == start.orchestration_instance.execution_id
+        return True
 
     async def merge(self, instance_id: str, update: InstanceUpdate, blobs: Mapping[str, str]) -> None:
         """Merges what a checkpoint changes; `blobs` are those of payloads that its history has stored already."""

@@ -16,7 +16,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 from devhost.clock import Clock
 from devhost.core.checkpoint import Checkpoint
-from devhost.core.history import ExecutionStarted, HistoryEvent
+from devhost.core.history import HistoryEvent
 from devhost.core.messages import TaskMessage
 from devhost.core.status import RuntimeStatus
 from devhost.engine.partitions import PartitionKeeper
@@ -28,7 +28,7 @@ from devhost.engine.ports import (
     OrchestrationWorkItem,
     ReceivedMessage,
 )
-from devhost.errors import InstanceExists, StorageError, StorageUnavailable
+from devhost.errors import StorageError, StorageUnavailable
 from devhost.storage.concurrency import TaskOwner, call_each
 from devhost.storage.due_batches import DueBatches
 from devhost.storage.entity_table import EntityTable
@@ -49,6 +49,7 @@ from devhost.storage.rewinding import Rewinder
 from devhost.storage.services import Services, open_services
 from devhost.storage.sessions import Batch, HeldMessage, Sessions
 from devhost.storage.settling import Settler
+from devhost.storage.starting import Starter
 from devhost.storage.work_items import LONGEST_HOLD_SECONDS, WorkItemInbox
 
 _log = logging.getLogger("Host.TaskHub")
@@ -115,6 +116,7 @@ class AzureStorageTaskHub:
             # Well before it comes into sight by itself, for another host to begin it as well.
             longest_hold_seconds=min(LONGEST_HOLD_SECONDS, options.work_item_visibility_seconds / 2),
         )
+        self._starter = Starter(self._instances, self._outbox, self._control)
         self._settler = Settler(self._queues, self._outbox, self._work_items)
         self._receiver = Receiver(
             options,
@@ -318,23 +320,7 @@ class AzureStorageTaskHub:
         await held.stored.queue.hide(held.stored, self._options.work_item_visibility_seconds)
 
     async def start_instance(self, start: TaskMessage, *, overridable: frozenset[RuntimeStatus]) -> None:
-        event = start.event
-        if not isinstance(event, ExecutionStarted):
-            raise TypeError(f"{event.type_name} does not start an instance")
-        instance_id = start.target.instance_id
-        found = await self._instances.find(instance_id)
-        if found and found.record.runtime_status not in overridable:
-            raise InstanceExists(instance_id, found.record.runtime_status.value)
-        execution_id = start.target.execution_id or ""
-        self._control.expect_confirmation(execution_id)
-        try:
-            blob = await self._outbox.send(start)
-            winner = await self._instances.write_pending(event, message_blob=blob, etag=found.etag if found else None)
-        finally:
-            self._control.confirm(execution_id)
-        if winner is not None and winner.execution_id != start.target.execution_id:
-            # Two clients started the instance at once. Nothing confirms this start, so it is dropped when it arrives.
-            raise InstanceExists(instance_id, winner.runtime_status.value)
+        await self._starter.start(start, overridable)
 
     async def send(self, message: TaskMessage) -> None:
         await self._outbox.send(message)
