@@ -83,7 +83,6 @@ class OrchestrationClient:
             name=registered_name,
             version=version if version is not None else self._default_version,
             input=input_text,
-            generation=0,
         )
         await self._hub.start_instance(TaskMessage(event=started, target=instance), overridable=self._overridable)
         return instance.instance_id

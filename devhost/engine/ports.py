@@ -68,7 +68,7 @@ class InstanceRecord:
     input: str | None = None
     output: str | None = None
     custom_status: str | None = None
-    generation: int | None = None
+    generation: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -169,6 +169,7 @@ class TaskHub(Protocol):
         """Stores a start (an `ExecutionStarted` for a new execution id), then the Pending row that confirms it.
 
         An existing instance whose status is in `overridable` is replaced: the new execution will not see its history.
+        A start that has no generation becomes the next one of its id; the first is 0.
 
         Raises:
             InstanceExists: the instance exists in any other status. Nothing was written.

@@ -120,7 +120,7 @@ def stored_instance(stored: StoredRow) -> StoredInstance:
             input=row.get("Input"),
             output=row.get("Output"),
             custom_status=_set_or_none(row.get("CustomStatus")),
-            generation=row.get("Generation"),
+            generation=row.get("Generation", 0),
         ),
         etag=stored.etag,
         input_blob=row.get("InputBlobName"),

@@ -6,6 +6,8 @@ start is accepted and never confirmed. Here it is looked at again.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from devhost.core.history import ExecutionStarted
 from devhost.core.messages import TaskMessage
 from devhost.core.status import RuntimeStatus
@@ -32,10 +34,12 @@ class Starter:
             raise TypeError(f"{start.type_name} does not start an instance")
         instance_id = message.target.instance_id
         found = await self._replaceable(instance_id, overridable)
+        if start.generation is None:
+            start = replace(start, generation=found.record.generation + 1 if found else 0)
         execution_id = message.target.execution_id or ""
         self._control.expect_confirmation(execution_id)
         try:
-            blob = await self._outbox.send(message)
+            blob = await self._outbox.send(replace(message, event=start))
             for _ in range(MAX_ATTEMPTS):
                 etag = found.etag if found else None
                 if await self._instances.write_pending(start, message_blob=blob, etag=etag):

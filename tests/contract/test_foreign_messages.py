@@ -76,7 +76,7 @@ async def test_a_start_that_its_client_never_confirmed_is_not_run_yet(hub: TaskH
 async def test_a_start_that_was_overtaken_by_another_is_deleted(hub: TaskHub, account: Account) -> None:
     item = await begun(hub)
     await hub.complete_orchestration(item, Checkpoint())
-    late = build.start("order-42", at=build.now() + timedelta(seconds=1))
+    late = build.start("order-42", at=build.now() + timedelta(seconds=1), generation=0)
     account.put(CONTROL, text_of(late))
     await eventually(lambda: account.stored(CONTROL) == 0)
     assert await nothing_comes(hub)
@@ -118,7 +118,7 @@ async def test_a_restart_that_is_allowed_again_does_not_wait_for_a_poll(hub: Tas
     item = await begun(hub)
     await hub.complete_orchestration(item, build.checkpoint(item, output="1"))
     started_at = build.now()
-    await hub.start_instance(build.start("order-42", generation=1), overridable=OVERRIDABLE)
+    await hub.start_instance(build.start("order-42"), overridable=OVERRIDABLE)
     await next_item(hub)
     assert build.now() - started_at < timedelta(seconds=1.5)
 

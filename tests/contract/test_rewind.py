@@ -87,7 +87,6 @@ async def with_failed_child(hub: TaskHub) -> None:
     event = replace(
         start.event,
         parent_instance=ParentInstance(name="ProcessOrder", orchestration_instance=parent, task_schedule_id=1),
-        generation=None,
     )
     await hub.send(replace(start, event=event))
     await fail(hub, await next_item(hub), scheduled(0), failure(0))

@@ -106,7 +106,9 @@ async def test_a_start_is_pending_and_its_message_comes_with_an_empty_history(hu
     item = await next_orchestration(hub)
     assert (item.instance_id, item.execution_id) == ("order-42", message.target.execution_id)
     assert item.history == ()
-    assert [received.message for received in item.messages] == [message]
+    assert isinstance(message.event, ExecutionStarted)
+    numbered = replace(message, event=replace(message.event, generation=0))
+    assert [received.message for received in item.messages] == [numbered]
     assert item.messages[0].dequeue_count == 1
 
 
@@ -376,13 +378,23 @@ async def test_a_finished_instance_starts_again_and_sees_nothing_of_before(hub: 
 
 
 async def restarted(hub: TaskHub) -> OrchestrationWorkItem:
-    await hub.start_instance(build.start("order-42", generation=1), overridable=FINISHED)
+    await hub.start_instance(build.start("order-42"), overridable=FINISHED)
     return await next_orchestration(hub)
+
+
+async def test_each_start_of_an_id_is_one_generation_further(hub: TaskHub) -> None:
+    generations = []
+    for _ in range(3):
+        item = await finished(hub)
+        start = item.messages[0].message.event
+        assert isinstance(start, ExecutionStarted)
+        generations.append((start.generation, (await record_of(hub, "order-42")).generation))
+    assert generations == [(0, 0), (1, 1), (2, 2)]
 
 
 async def test_a_running_instance_is_replaced_where_that_is_allowed(hub: TaskHub) -> None:
     await running(hub)
-    await hub.start_instance(build.start("order-42", generation=1), overridable=frozenset(RuntimeStatus))
+    await hub.start_instance(build.start("order-42"), overridable=frozenset(RuntimeStatus))
     item = await next_orchestration(hub)
     assert item.history == ()
     await hub.complete_orchestration(item, build.checkpoint(item))

@@ -39,7 +39,7 @@ def start(
     execution_id: str | None = None,
     name: str = "ProcessOrder",
     input_text: str | None = None,
-    generation: int = 0,
+    generation: int | None = None,
     at: datetime | None = None,
 ) -> TaskMessage:
     target = OrchestrationInstance(instance_id=instance_id, execution_id=execution_id or new_execution_id())

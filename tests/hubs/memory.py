@@ -281,8 +281,10 @@ class MemoryTaskHub:
         known = self.storage.records.get(instance_id)
         if known and known.runtime_status not in overridable:
             raise InstanceExists(instance_id, known.runtime_status.value)
+        if event.generation is None:
+            event = replace(event, generation=known.generation + 1 if known else 0)
         now = self._clock.now()
-        self.storage.put(start, now)
+        self.storage.put(replace(start, event=event), now)
         self.storage.before_write("record")
         self.storage.records[instance_id] = InstanceRecord(
             instance_id=instance_id,
@@ -293,7 +295,7 @@ class MemoryTaskHub:
             created_at=event.timestamp,
             last_updated_at=now,
             input=event.input,
-            generation=event.generation,
+            generation=event.generation or 0,
         )
 
     async def send(self, message: TaskMessage) -> None:
@@ -365,7 +367,7 @@ def _started(
         completed_at=record.completed_at if record else None,
         input=start.input if start.input is not None or record is None else record.input,
         output=record.output if record else None,
-        generation=start.generation if start.generation is not None or record is None else record.generation,
+        generation=start.generation if start.generation is not None else record.generation if record else 0,
     )
 
 
