@@ -108,8 +108,9 @@ class HostProcess:
         """The exit code."""
         try:
             return self._process.wait(timeout_seconds)
-        except subprocess.TimeoutExpired:
-            raise AssertionError(f"the host did not end in time:\n{self.output}") from None
+        except subprocess.TimeoutExpired as expired:
+            # Not "from None": what had failed before a host is stopped would be hidden as well.
+            raise AssertionError(f"the host did not end in time:\n{self.output}") from expired
 
     def stop(self) -> None:
         """Ends it in good order, whatever its state."""

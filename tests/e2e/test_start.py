@@ -272,9 +272,9 @@ def output(links: dict[str, str], *, timeout_seconds: float = 30) -> object:
 
 
 def history(links: dict[str, str]) -> list[str]:
-    """The types of the events that are stored."""
+    """The types of the events that are stored; none where the record is still that of a start."""
     answer = call("GET", f"{links['statusQueryGetUri']}&showHistory=true")
-    return [event["EventType"] for event in answer.document["historyEvents"] or ()]
+    return [event["EventType"] for event in answer.document.get("historyEvents", ())]
 
 
 def children_of(pid: int) -> list[int]:
