@@ -72,9 +72,9 @@ class Chunks:
 
 @asynccontextmanager
 async def engine_on(
-    hub: TaskHub, executor: Chunks, clock: Clock | None = None, app: FunctionApp = APP
+    hub: TaskHub, executor: Chunks, clock: Clock | None = None, app: FunctionApp = APP, *, is_drained: bool = False
 ) -> AsyncIterator[None]:
-    """Dispatchers that are cut off at the end of the block, not drained."""
+    """Dispatchers that are cut off at the end of the block, perhaps in the middle of a turn, or drained."""
     engine = Engine(
         hub,
         executor,
@@ -84,9 +84,13 @@ async def engine_on(
         max_activities=ACTIVITIES_AT_ONCE,
         renew_seconds=0.5,
     )
-    running = asyncio.create_task(engine.run(asyncio.Event()), name="engine")
+    stopping = asyncio.Event()
+    running = asyncio.create_task(engine.run(stopping), name="engine")
     try:
         yield
+        if is_drained:
+            stopping.set()
+            await asyncio.wait([running], timeout=END_SECONDS)
     finally:
         running.cancel()
         with contextlib.suppress(asyncio.CancelledError):

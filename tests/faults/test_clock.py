@@ -54,7 +54,7 @@ async def test_a_host_whose_clock_was_put_back_gives_its_partitions_to_the_next(
         async with open_task_hub(options, clock) as hub:
             await hub.create()
             await hub.start()
-            async with engine_on(hub, executor, clock):
+            async with engine_on(hub, executor, clock, is_drained=True):
                 await start_run(hub, "run", CHUNKS)
                 await assert_exact(hub, "run", CHUNKS)
                 clock.ahead_seconds = 0
