@@ -44,9 +44,7 @@ class HeldMessage:
 
     @property
     def room(self) -> int:
-        """What it takes of the room for answers without a message of their own."""
-        if self.answers_at is None:
-            return 0
+        """What an answer without a message of its own takes of the room for these."""
         event = self.message.event
         return max(LEAST_ANSWER, len(event.result or "") if isinstance(event, TaskCompleted) else 0)
 

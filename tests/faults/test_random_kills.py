@@ -25,16 +25,12 @@ from tests.faults.hosts import EXECUTING_CHUNK, LARGE_ITEMS, SETTINGS, Run, begi
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="its signals and process lists are those of POSIX")
 
 SEED = 1717
-# A control message may stay invisible for a minute after each kill, and for longer the more often it has come.
+# A control message may stay invisible for half a minute after each kill, and for longer the more often it has come.
 LONG_SECONDS = 1_200
 CHUNKS = 100
 KILLS_OF_WORKERS = 4
 # What a run of so many chunks takes here, undisturbed; a slower machine is killed earlier in it.
 RUN_SECONDS = 1.5
-LONGER_LIVED = {
-    **SETTINGS,
-    "AzureFunctionsJobHost__extensions__durableTask__storageProvider__controlQueueVisibilityTimeout": "00:01:00",
-}
 
 
 @pytest.mark.soak
@@ -45,12 +41,12 @@ def test_hosts_killed_at_random_moments_lose_nothing(running_host: RunningHost, 
     began, port = time.monotonic(), 0
     with soak_figures.of(f"{kills} hosts killed at random moments of runs of {CHUNKS} chunks") as figures:
         for _ in range(kills):
-            with running_host(CHECKOUT, environment=LONGER_LIVED, port=port) as host:
+            with running_host(CHECKOUT, environment=SETTINGS, port=port) as host:
                 port = port_of(host)
                 runs.append(begin_run(host, CHUNKS))
                 let_pass(moments.uniform(0, RUN_SECONDS))
                 host.kill()
-        with running_host(CHECKOUT, environment=LONGER_LIVED, port=port) as host:
+        with running_host(CHECKOUT, environment=SETTINGS, port=port) as host:
             for run in runs:
                 run.assert_exact(LONG_SECONDS)
             figures += told(host, runs, time.monotonic() - began)
@@ -63,12 +59,12 @@ def test_large_inputs_and_results_outlast_killed_hosts(running_host: RunningHost
     port = 0
     with soak_figures.of(f"{kills} hosts killed at random moments of runs of 5 MB, in results of 1 MB") as figures:
         for _ in range(kills):
-            with running_host(FEATURES_APP, environment=LONGER_LIVED, port=port) as host:
+            with running_host(FEATURES_APP, environment=SETTINGS, port=port) as host:
                 port = port_of(host)
                 runs.append(App(host.url).start("fanned", LARGE_ITEMS))
                 let_pass(moments.uniform(0, RUN_SECONDS))
                 host.kill()
-        with running_host(FEATURES_APP, environment=LONGER_LIVED, port=port):
+        with running_host(FEATURES_APP, environment=SETTINGS, port=port):
             assert [run.output(LONG_SECONDS) for run in runs] == [LARGE_ITEMS] * kills
         figures.append(f"{kills} runs exact")
 
