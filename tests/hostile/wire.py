@@ -55,11 +55,20 @@ def _receive(connection: socket.socket, deadline: float) -> bytes:
     return connection.recv(1 << 16)
 
 
-def parsed(data: bytes, *, method: str = "GET") -> Answer:
-    """The first answer in `data`. Raises `http.client.HTTPException` where it is none."""
+def parsed(data: bytes, *, method: str = "GET", may_be_cut: bool = False) -> Answer:
+    """The first answer in `data`. Raises `http.client.HTTPException` where it is none, or its body has no end.
+
+    The latter may be so of a request that the host has not read to its end: closing the connection drops what is not
+    on its way yet.
+    """
     answer = http.client.HTTPResponse(_Bytes(data), method=method)  # type: ignore[arg-type]
     answer.begin()
-    body = answer.read()
+    try:
+        body = answer.read()
+    except http.client.IncompleteRead as cut:
+        if not may_be_cut:
+            raise
+        body = cut.partial
     return Answer(status=answer.status, headers={k.lower(): v for k, v in answer.getheaders()}, body=body)
 
 
