@@ -244,7 +244,6 @@ SHORT_INVISIBILITY = {
     f"AzureFunctionsJobHost__extensions__durableTask__storageProvider__{name}": value
     for name, value in {
         "workItemQueueVisibilityTimeout": "00:00:05",
-        "controlQueueVisibilityTimeout": "00:01:00",
         "maxQueuePollingInterval": "00:00:01",
     }.items()
 }

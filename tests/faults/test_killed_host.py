@@ -1,8 +1,8 @@
 """Hosts, and their worker processes, that are killed in the middle of everything: the next host finishes exactly.
 
-What a killed host has in hand comes back when its invisibility ends. The tests make that as short as the settings
-allow: some seconds for activity requests, a minute for everything else. So most of them kill when nothing else is in
-hand; the one that kills at any moment waits for that minute.
+What a killed host has in hand comes back when its invisibility ends: that is some seconds for activity requests here,
+and half a minute for everything else, as by default. So most of the tests kill when nothing else is in hand; the one
+that kills at any moment waits for that half minute.
 """
 
 from __future__ import annotations
@@ -21,35 +21,19 @@ import pytest
 
 from devhost.azurite import Azurite
 from devhost.worker_id import is_process_alive
-from tests.e2e import expected
 from tests.e2e.conftest import RunningHost
 from tests.e2e.features import FEATURES_APP, App, Gate
 from tests.e2e.host_process import CHECKOUT, HostProcess
-from tests.e2e.orchestration import Orchestration, start_run
+from tests.e2e.orchestration import Orchestration
 from tests.e2e.processes import children_of
 from tests.eventually import eventually_blocking
+from tests.faults.hosts import EXECUTED_CHUNK, EXECUTING_CHUNK, SETTINGS, TIMEOUT_SECONDS, Run, begin_run, port_of
 
 data_tables = pytest.importorskip("azure.data.tables")
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="its signals and process lists are those of POSIX")
 
-AT_ONCE = 4
-SETTINGS = {
-    f"AzureFunctionsJobHost__extensions__durableTask__{name}": value
-    for name, value in {
-        "maxConcurrentActivityFunctions": str(AT_ONCE),
-        "storageProvider__workItemQueueVisibilityTimeout": "00:00:05",
-        "storageProvider__controlQueueVisibilityTimeout": "00:01:00",
-        "storageProvider__maxQueuePollingInterval": "00:00:01",
-    }.items()
-}
 MANY_AT_ONCE = {**SETTINGS, "AzureFunctionsJobHost__extensions__durableTask__maxConcurrentActivityFunctions": "20"}
-# The invisibility of a control message, and what a busy machine adds.
-TIMEOUT_SECONDS = 120
-
-START, END, CHUNKS = "2025-06-01T00:00:00Z", "2025-06-11T00:00:00Z", 400
-REQUEST = {"start": START, "end": END, "total_chunks": CHUNKS}
-EXECUTING_CHUNK = "Executing 'Functions.process_chunk_activity'"
-EXECUTED_CHUNK = "Executed 'Functions.process_chunk_activity'"
+CHUNKS = 400
 
 
 @pytest.fixture
@@ -57,10 +41,6 @@ def gate(tmp_path: Path) -> Iterator[Gate]:
     made = Gate(tmp_path)
     yield made
     made.open()
-
-
-def port_of(host: HostProcess) -> int:
-    return int(host.url.rpartition(":")[2])
 
 
 def history(run: Orchestration) -> list[str]:
@@ -72,21 +52,12 @@ def wait_for_events(run: Orchestration, event_type: str, count: int) -> None:
     eventually_blocking(lambda: history(run).count(event_type) == count, timeout_seconds=30)
 
 
-def wait_for_chunks(host: HostProcess, run: Orchestration, count: int) -> None:
+def wait_for_chunks(host: HostProcess, run: Run, count: int) -> None:
     """So many chunks have been processed, by this host and those before it."""
     eventually_blocking(
         lambda: host.output.count(EXECUTED_CHUNK) >= count, timeout_seconds=TIMEOUT_SECONDS, interval_seconds=0.01
     )
-    assert run.status()["runtimeStatus"] == "Running", "the run ended before it could be disturbed"
-
-
-def assert_is_exact(output: Any) -> None:
-    """Each chunk once, in order, and the summary is that of one pass over the whole window."""
-    assert (output["status"], output["succeeded"], output["failed"]) == ("completed", CHUNKS, 0)
-    assert [result["chunk_id"] for result in output["results"]] == list(range(CHUNKS))
-    shown = [(result["start"], result["end"]) for result in output["results"]]
-    assert shown == expected.windows(START, END, CHUNKS)
-    assert output["summary"] == expected.summary(expected.synthetic(START, END))
+    assert run.orchestration.status()["runtimeStatus"] == "Running", "the run ended before it could be disturbed"
 
 
 def kill(host: HostProcess) -> Sequence[int]:
@@ -100,7 +71,7 @@ def kill(host: HostProcess) -> Sequence[int]:
 class KilledRun:
     """A run of which two hosts were killed, and the third, which goes on with it."""
 
-    run: Orchestration
+    run: Run
     host: HostProcess
     children: Sequence[int]
     # How many chunks had been begun before the last kill.
@@ -109,10 +80,10 @@ class KilledRun:
 
 @pytest.fixture(scope="module")
 def killed_run(shared_host: RunningHost) -> Iterator[KilledRun]:
-    """Set up by the first test and looked at by the last one, so that the minute passes with the others."""
+    """Set up by the first test and looked at by the last one, so that half a minute passes with the others."""
     children: list[int] = []
     with shared_host(CHECKOUT, environment=SETTINGS) as host:
-        port, run = port_of(host), start_run(host.url, REQUEST)
+        port, run = port_of(host), begin_run(host, CHUNKS)
         wait_for_chunks(host, run, CHUNKS // 8)
         children += kill(host)
     with shared_host(CHECKOUT, environment=SETTINGS, port=port) as host:
@@ -186,7 +157,7 @@ def test_ctrl_c_drains_what_runs_and_gives_the_partitions_back(
     running_host: RunningHost, azurite: Azurite, hub_name: str
 ) -> None:
     with running_host(CHECKOUT, environment=SETTINGS) as host:
-        port, run = port_of(host), start_run(host.url, REQUEST)
+        port, run = port_of(host), begin_run(host, CHUNKS)
         wait_for_chunks(host, run, CHUNKS // 8)
         host.interrupt()
         assert host.wait() == 0
@@ -197,7 +168,7 @@ def test_ctrl_c_drains_what_runs_and_gives_the_partitions_back(
     assert sorted(row["RowKey"] for row in rows) == [f"{hub_name.lower()}-control-0{n}" for n in range(4)]
     assert [row.get("CurrentOwner") for row in rows] == [None] * 4
     with running_host(CHECKOUT, environment=SETTINGS, port=port) as host:
-        assert_is_exact(run.output(TIMEOUT_SECONDS))
+        run.assert_exact()
         # Whatever had begun was stored before the end.
         assert host.output.count(EXECUTING_CHUNK) == CHUNKS
         assert not re.search("Traceback", host.output)
@@ -209,7 +180,7 @@ def partitions(azurite: Azurite, hub_name: str) -> Sequence[Any]:
 
 
 def test_two_kills_at_any_moment_of_a_run_leave_its_output_exact(killed_run: KilledRun) -> None:
-    assert_is_exact(killed_run.run.output(TIMEOUT_SECONDS))
+    killed_run.run.assert_exact()
     # What had begun under a killed host, and was in no history yet, has run again. So has, once for each kill, what had
     # been asked for by a checkpoint that was cut short: the request was stored, and is sent anew with the next one.
     repeated = killed_run.host.output.count(EXECUTING_CHUNK) - CHUNKS
