@@ -64,6 +64,7 @@ class HostProcess:
     def __init__(self, process: subprocess.Popen[bytes], *, port: int, output_file: Path) -> None:
         self._process = process
         self._output_file = output_file
+        self.port = port
         self.url = f"http://localhost:{port}"
 
     @property

@@ -68,7 +68,7 @@ def test_a_run_with_keys(running_host: RunningHost, app_root: Path) -> None:
         shown = host.output + described.body.decode() + command_lines()
         assert not [key for key in every_key(keys) if key in shown]
         assert str(app_root / ".local" / "keys.json") in host.output
-        port = int(host.url.rpartition(":")[2])
+        port = host.port
 
     with running_host(app_root, options=WITH_KEYS, port=port, is_awaited=False) as host:
         wait_until_ready(host, times=2)

@@ -18,6 +18,7 @@ from devhost import azurite as emulator
 from devhost.worker_id import is_process_alive
 from tests.e2e.conftest import HELLO_APP, RunningHost
 from tests.e2e.host_process import HostProcess, call, environment_of, hosted, spawn_host
+from tests.e2e.processes import children_of
 from tests.eventually import eventually_blocking
 
 TIME = r"\[\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z\]"
@@ -174,7 +175,7 @@ class TestEnd:
             gate.touch()
             assert host.wait() == 0
             assert re.search(EXECUTED, host.output)
-            port = int(host.url.rpartition(":")[2])
+            port = host.port
         with running_host(port=port) as host:
             assert output(links) == ["Hello at last!"]
             # The result was stored before the end: the activity has run once only.
@@ -205,7 +206,7 @@ class TestEnd:
             eventually_blocking(lambda: "waiting for the file" in host.output)
             eventually_blocking(lambda: "TaskCompleted" in history(links))
             host.kill()
-            port = int(host.url.rpartition(":")[2])
+            port = host.port
         gate.touch()
         # A killed host cannot give its work back: the request becomes visible when its invisibility ends.
         with running_host(port=port, environment=SHORT_INVISIBILITY):
@@ -219,7 +220,7 @@ class TestAzurite:
         with hosted(spawn_host(app_root, output_file=tmp_path / "first.log", environment=environment)) as host:
             assert "starting Azurite, with its data in" in host.output
             links = greet(host, ["Ada"])
-            port = int(host.url.rpartition(":")[2])
+            port = host.port
             host.interrupt()
             assert host.wait() == 0
         assert emulator.listening(ports) == []
@@ -274,9 +275,3 @@ def history(links: dict[str, str]) -> list[str]:
     """The types of the events that are stored; none where the record is still that of a start."""
     answer = call("GET", f"{links['statusQueryGetUri']}&showHistory=true")
     return [event["EventType"] for event in answer.document.get("historyEvents", ())]
-
-
-def children_of(pid: int) -> list[int]:
-    found = subprocess.run(["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True, check=True).stdout
-    pairs = [tuple(map(int, line.split())) for line in found.splitlines()]
-    return [child for child, parent in pairs if parent == pid]

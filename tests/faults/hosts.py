@@ -61,10 +61,6 @@ def begin_run(host: HostProcess, chunks: int) -> Run:
     return Run(orchestration=start_run(host.url, request), chunks=chunks)
 
 
-def port_of(host: HostProcess) -> int:
-    return int(host.url.rpartition(":")[2])
-
-
 def let_pass(seconds: float) -> None:
     """Where the passing of time is what is tried."""
     began = time.monotonic()

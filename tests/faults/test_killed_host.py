@@ -27,7 +27,7 @@ from tests.e2e.host_process import CHECKOUT, HostProcess
 from tests.e2e.orchestration import Orchestration
 from tests.e2e.processes import children_of
 from tests.eventually import eventually_blocking
-from tests.faults.hosts import EXECUTED_CHUNK, EXECUTING_CHUNK, SETTINGS, TIMEOUT_SECONDS, Run, begin_run, port_of
+from tests.faults.hosts import EXECUTED_CHUNK, EXECUTING_CHUNK, SETTINGS, TIMEOUT_SECONDS, Run, begin_run
 
 data_tables = pytest.importorskip("azure.data.tables")
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="its signals and process lists are those of POSIX")
@@ -83,7 +83,7 @@ def killed_run(shared_host: RunningHost) -> Iterator[KilledRun]:
     """Set up by the first test and looked at by the last one, so that half a minute passes with the others."""
     children: list[int] = []
     with shared_host(CHECKOUT, environment=SETTINGS) as host:
-        port, run = port_of(host), begin_run(host, CHUNKS)
+        port, run = host.port, begin_run(host, CHUNKS)
         wait_for_chunks(host, run, CHUNKS // 8)
         children += kill(host)
     with shared_host(CHECKOUT, environment=SETTINGS, port=port) as host:
@@ -106,7 +106,7 @@ def test_a_kill_while_everything_waits_loses_nothing(running_host: RunningHost, 
     passed.open()
     calls = tmp_path / "calls"
     with running_host(FEATURES_APP, environment=MANY_AT_ONCE) as host:
-        port, app = port_of(host), App(host.url)
+        port, app = host.port, App(host.url)
         fan = app.start("gated_fan", [passed.value("a"), shut.value("b"), passed.value("c"), shut.value("d")])
         family = app.start("gated_parent", [passed.value("e"), shut.value("f")])
         race = app.start("raced", {"activity": shut.value("g"), "seconds": 3600})
@@ -157,7 +157,7 @@ def test_ctrl_c_drains_what_runs_and_gives_the_partitions_back(
     running_host: RunningHost, azurite: Azurite, hub_name: str
 ) -> None:
     with running_host(CHECKOUT, environment=SETTINGS) as host:
-        port, run = port_of(host), begin_run(host, CHUNKS)
+        port, run = host.port, begin_run(host, CHUNKS)
         wait_for_chunks(host, run, CHUNKS // 8)
         host.interrupt()
         assert host.wait() == 0

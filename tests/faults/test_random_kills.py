@@ -20,7 +20,7 @@ from tests.e2e.orchestration import Orchestration
 from tests.e2e.processes import children_of
 from tests.eventually import eventually_blocking
 from tests.faults.figures import Figures
-from tests.faults.hosts import EXECUTING_CHUNK, LARGE_ITEMS, SETTINGS, Run, begin_run, let_pass, port_of
+from tests.faults.hosts import EXECUTING_CHUNK, LARGE_ITEMS, SETTINGS, Run, begin_run, let_pass
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="its signals and process lists are those of POSIX")
 
@@ -42,7 +42,7 @@ def test_hosts_killed_at_random_moments_lose_nothing(running_host: RunningHost, 
     with soak_figures.of(f"{kills} hosts killed at random moments of runs of {CHUNKS} chunks") as figures:
         for _ in range(kills):
             with running_host(CHECKOUT, environment=SETTINGS, port=port) as host:
-                port = port_of(host)
+                port = host.port
                 runs.append(begin_run(host, CHUNKS))
                 let_pass(moments.uniform(0, RUN_SECONDS))
                 host.kill()
@@ -60,7 +60,7 @@ def test_large_inputs_and_results_outlast_killed_hosts(running_host: RunningHost
     with soak_figures.of(f"{kills} hosts killed at random moments of runs of 5 MB, in results of 1 MB") as figures:
         for _ in range(kills):
             with running_host(FEATURES_APP, environment=SETTINGS, port=port) as host:
-                port = port_of(host)
+                port = host.port
                 runs.append(App(host.url).start("fanned", LARGE_ITEMS))
                 let_pass(moments.uniform(0, RUN_SECONDS))
                 host.kill()
