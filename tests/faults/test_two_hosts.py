@@ -17,6 +17,7 @@ pytest.importorskip("anyio")
 
 from devhost.azurite import Azurite
 from devhost.clock import Clock, SystemClock
+from devhost.engine import partitions
 from devhost.engine.partitions import CLAIM_DURATION
 from devhost.engine.ports import TaskHub
 from devhost.storage.options import StorageOptions
@@ -34,6 +35,12 @@ CHUNKS = 6
 RUNS = [f"run-{number}" for number in range(8)]
 # A pass over the leases, and what a busy machine adds.
 TAKE_OVER_SECONDS = 40
+
+
+@pytest.fixture(autouse=True)
+def _frequent_passes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """How often the leases are looked at is not what is tried."""
+    monkeypatch.setattr(partitions, "PASS_SECONDS", partitions.HASTY_PASS_SECONDS)
 
 
 def owners(account: Account) -> set[str | None]:
