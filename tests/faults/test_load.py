@@ -5,11 +5,12 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from devhost import azurite as emulator
 from tests.e2e.conftest import RunningHost
 from tests.e2e.features import FEATURES_APP, App
 from tests.e2e.host_process import CHECKOUT, HostProcess
@@ -22,6 +23,13 @@ CALLERS = 16
 # A round for each minute of an hour in which somebody tries things all the time.
 ROUNDS = 60
 LONG_SECONDS = 1_800
+
+
+@pytest.fixture
+def azurite(azurite: emulator.Azurite, tmp_path_factory: pytest.TempPathFactory) -> Iterator[emulator.Azurite]:
+    """An emulator of the test's own: the one that all share is slower the more the others have left in it."""
+    with emulator.start(location=tmp_path_factory.mktemp("azurite"), ports=emulator.free_ports()) as running:
+        yield running
 
 
 def begin_many(host: HostProcess, runs: int, chunks: int) -> Sequence[Run]:
