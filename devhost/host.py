@@ -12,6 +12,7 @@ import logging
 import platform
 import sys
 import time
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 
@@ -47,8 +48,8 @@ from devhost.worker.builtin_http import with_http
 from devhost.worker.pool import WorkerPool
 from devhost.worker_id import is_abandoned, own_worker_id
 
-# What is given to the storage for taking the partitions back, however it is.
-HAND_BACK_SECONDS = 5.0
+# What is given to the storage for taking back messages and partitions: a second as a rule, more where it is busy.
+HAND_BACK_SECONDS = 15.0
 
 _RUNTIME_VERSION = "4.0.0"
 
@@ -213,7 +214,7 @@ class Host:
             resources.callback(azurite.stop)
         hub = await resources.enter_async_context(open_task_hub(options, SystemClock()))
         await hub.create()
-        resources.push_async_callback(_hand_back, hub)
+        resources.push_async_callback(hand_back, hub.stop)
         return hub
 
     def _storage_options(self) -> StorageOptions:
@@ -261,9 +262,16 @@ class Host:
         return time.monotonic() - self._began_at
 
 
-async def _hand_back(hub: AzureStorageTaskHub) -> None:
-    with anyio.move_on_after(HAND_BACK_SECONDS):
-        await hub.stop()
+async def hand_back(stop: Callable[[], Awaitable[None]], *, seconds: float = HAND_BACK_SECONDS) -> None:
+    """Stops a hub, and tells where the storage does not let it end in this time."""
+    with anyio.move_on_after(seconds) as scope:
+        await stop()
+    if scope.cancelled_caught:
+        _log.warning(
+            "The storage has not taken back within %g seconds what this host had in hand. "
+            "The next host gets it when its invisibility or lease has ended.",
+            seconds,
+        )
 
 
 def _short(connection_name: str) -> str:

@@ -19,7 +19,7 @@ import pytest
 
 from devhost.console import Console
 from devhost.errors import ConfigurationError
-from devhost.host import Host
+from devhost.host import Host, hand_back
 from devhost.settings import Settings, StartOptions, load_settings
 from devhost.shutdown import Shutdown
 from devhost.worker_id import is_abandoned, is_process_alive, own_worker_id
@@ -52,6 +52,13 @@ class TestShutdown:
             os.kill(os.getpid(), number)
             await asyncio.wait_for(shutdown.requested.wait(), 5)
         assert signal.getsignal(number) == before
+
+
+async def test_a_storage_that_takes_nothing_back_does_not_keep_a_host_from_its_end(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    await hand_back(anyio.sleep_forever, seconds=0.01)
+    assert "has not taken back within 0.01 seconds" in caplog.text
 
 
 class TestWorkerId:
