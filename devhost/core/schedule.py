@@ -7,7 +7,6 @@ known as one.
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
@@ -34,6 +33,7 @@ from devhost.core.history import (
 )
 from devhost.core.ids import child_instance_id
 from devhost.core.json_text import compact
+from devhost.core.lineage import continued_execution_id, derived_execution_id
 from devhost.core.messages import TaskMessage
 from devhost.core.payload import wrap_activity_input, wrap_child_input
 from devhost.core.replay import Task, activity_name
@@ -83,7 +83,7 @@ class Scheduler:
 
     def next_execution(self, continuation: ContinueAsNew) -> ExecutionStarted:
         """The start of the execution that goes on in place of this one, under the same id."""
-        execution_id = self._execution_id_for("next")
+        execution_id = continued_execution_id(self.instance.execution_id, self.rewound_count)
         return replace(
             self.started,
             timestamp=self.now,
@@ -134,7 +134,7 @@ class Scheduler:
     def _child(
         self, task_id: int, name: str, child_id: str, version: str, text: str | None
     ) -> tuple[HistoryEvent, TaskMessage]:
-        child = OrchestrationInstance(instance_id=child_id, execution_id=self._execution_id_for(str(task_id)))
+        child = OrchestrationInstance(instance_id=child_id, execution_id=self._child_execution_id(task_id))
         created = SubOrchestrationInstanceCreated(
             timestamp=self.now,
             event_id=task_id,
@@ -159,6 +159,5 @@ class Scheduler:
         )
         return created, self.message(start, child)
 
-    def _execution_id_for(self, what: str) -> str:
-        parts = [self.instance.execution_id, what] + ([str(self.rewound_count)] if self.rewound_count else [])
-        return hashlib.sha256(":".join(map(str, parts)).encode()).hexdigest()[:32]
+    def _child_execution_id(self, task_id: int) -> str:
+        return derived_execution_id(self.instance.execution_id, str(task_id), self.rewound_count)

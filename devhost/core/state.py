@@ -2,7 +2,8 @@
 
 Mirrors OrchestrationRuntimeState and the admission rules of AzureStorageOrchestrationService: duplicates are dropped by
 task id and execution id, replies that come before their request is in the history wait, and a finished execution takes
-nothing any more.
+nothing any more. A message that names no execution belongs to the current one; one that names another execution is
+judged by itself and never decides about those that arrive with it.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from devhost.core.history import (
     TaskScheduled,
     TimerCreated,
 )
+from devhost.core.lineage import descends
 from devhost.core.messages import TaskMessage, answered_task_id
 from devhost.core.status import RuntimeStatus
 
@@ -41,7 +43,8 @@ class OrchestrationState:
     """The fold of a history. `status` is Pending while nothing has started.
 
     `request_ids` are those of requests to entities; an entity's answer is an event with such an id for its name.
-    `raised_names` are the names of all events.
+    `raised_names` are the names of all events. `has_suspended_events`: the history has events that arrived while the
+    instance was suspended, and the function has not been run over them. Real hosts record such events.
     """
 
     started: ExecutionStarted | None
@@ -51,6 +54,7 @@ class OrchestrationState:
     request_ids: frozenset[str]
     raised_names: frozenset[str]
     is_episode_open: bool
+    has_suspended_events: bool
 
     @property
     def execution_id(self) -> str | None:
@@ -69,6 +73,7 @@ def fold(history: Sequence[HistoryEvent]) -> OrchestrationState:
         request_ids=frozenset(_request_ids(history)),
         raised_names=frozenset(e.name for e in history if isinstance(e, EventRaised)),
         is_episode_open=status is RuntimeStatus.RUNNING and not isinstance(history[-1], OrchestratorCompleted),
+        has_suspended_events=status is RuntimeStatus.SUSPENDED and _has_events_since_suspension(history),
     )
 
 
@@ -77,13 +82,15 @@ class Admission:
     """What becomes of arriving messages, by position; those named nowhere are dropped.
 
     `delivered`, answers of entities among them, go to the orchestrator together, external events in `raised` one by one
-    when they are awaited, `marks` suspend and resume. `deferred` come again later.
+    when they are awaited, `marks` suspend and resume. `deferred` come again later. `unclaimed` name no execution, and
+    the history has none that could take them: they are for one whose start is still on its way, if there is such a one.
     """
 
     delivered: tuple[int, ...] = ()
     raised: tuple[int, ...] = ()
     marks: tuple[int, ...] = ()
     deferred: tuple[int, ...] = ()
+    unclaimed: tuple[int, ...] = ()
 
     @property
     def is_empty(self) -> bool:
@@ -91,31 +98,36 @@ class Admission:
 
 
 def admit(state: OrchestrationState, messages: Iterable[tuple[TaskMessage, int]]) -> Admission:
-    """Sorts messages, each with its number of deliveries, by what the execution still wants of them.
+    """Sorts messages, each with its number of deliveries, by what the current execution still wants of them.
 
     The start comes first whatever its position: a queue does not promise an order.
     """
     arrived = list(messages)
-    if state.status.is_terminal:
-        return Admission()
     starts = [i for i, (message, _) in enumerate(arrived) if isinstance(message.event, ExecutionStarted)]
-    if state.started is None and not starts:
-        return _admit_to_nothing(arrived)
-    start = state.started or arrived[starts[0]][0].event
-    assert isinstance(start, ExecutionStarted)
-    execution_id = start.orchestration_instance.execution_id
+    start = state.started or (arrived[starts[0]][0].event if starts else None)
+    assert start is None or isinstance(start, ExecutionStarted)
+    execution_id = start.orchestration_instance.execution_id if start else None
+    is_open = start is not None and not state.status.is_terminal
     asked: set[int | str] = {*state.scheduled_ids, *state.request_ids}
     answered: set[int | str] = {*state.answered_ids, *state.raised_names}
     delivered: list[int] = [] if state.started else starts[:1]
     raised: list[int] = []
     marks: list[int] = []
     deferred: list[int] = []
+    unclaimed: list[int] = []
     for position, (message, dequeue_count) in enumerate(arrived):
         event = message.event
+        target = message.target.execution_id
         answer_to = _answer_to(message, state)
-        if isinstance(event, ExecutionStarted) or message.target.execution_id not in (None, execution_id):
+        if isinstance(event, ExecutionStarted):
             continue
-        if isinstance(event, EventRaised) and answer_to is None:
+        if target is not None and target != execution_id:
+            if _may_be_early(message, execution_id, dequeue_count):
+                deferred.append(position)
+        elif not is_open:
+            if target is None:
+                unclaimed.append(position)
+        elif isinstance(event, EventRaised) and answer_to is None:
             raised.append(position)
         elif isinstance(event, (ExecutionSuspended, ExecutionResumed)):
             marks.append(position)
@@ -127,7 +139,23 @@ def admit(state: OrchestrationState, messages: Iterable[tuple[TaskMessage, int]]
         elif answer_to not in answered:
             answered.add(answer_to)
             delivered.append(position)
-    return Admission(delivered=tuple(delivered), raised=tuple(raised), marks=tuple(marks), deferred=tuple(deferred))
+    return Admission(
+        delivered=tuple(delivered),
+        raised=tuple(raised),
+        marks=tuple(marks),
+        deferred=tuple(deferred),
+        unclaimed=tuple(unclaimed),
+    )
+
+
+def _may_be_early(message: TaskMessage, execution_id: str | None, dequeue_count: int) -> bool:
+    """True for a reply to an execution that the history may not know yet: one whose first checkpoint is on its way."""
+    is_reply = answered_task_id(message.event) is not None or isinstance(message.event, EventRaised)
+    return (
+        is_reply
+        and dequeue_count <= MAX_DELIVERIES_TO_NOTHING
+        and not descends(execution_id, message.target.execution_id)
+    )
 
 
 def _answer_to(message: TaskMessage, state: OrchestrationState) -> int | str | None:
@@ -138,18 +166,6 @@ def _answer_to(message: TaskMessage, state: OrchestrationState) -> int | str | N
     return answered_task_id(event)
 
 
-def _admit_to_nothing(arrived: Sequence[tuple[TaskMessage, int]]) -> Admission:
-    """No start is known, but a reply may be ahead of the checkpoint that records its request, an event of the start."""
-    return Admission(
-        deferred=tuple(
-            position
-            for position, (message, dequeue_count) in enumerate(arrived)
-            if (answered_task_id(message.event) is not None or isinstance(message.event, EventRaised))
-            and dequeue_count <= MAX_DELIVERIES_TO_NOTHING
-        )
-    )
-
-
 def _status(history: Sequence[HistoryEvent], started: ExecutionStarted | None) -> RuntimeStatus:
     completed = _last(history, ExecutionCompleted)
     if completed is not None:
@@ -158,6 +174,15 @@ def _status(history: Sequence[HistoryEvent], started: ExecutionStarted | None) -
         return RuntimeStatus.PENDING
     mark = next((e for e in reversed(history) if isinstance(e, (ExecutionSuspended, ExecutionResumed))), None)
     return RuntimeStatus.SUSPENDED if isinstance(mark, ExecutionSuspended) else RuntimeStatus.RUNNING
+
+
+def _has_events_since_suspension(history: Sequence[HistoryEvent]) -> bool:
+    for event in reversed(history):
+        if isinstance(event, ExecutionSuspended):
+            return False
+        if isinstance(event, EventRaised) or answered_task_id(event) is not None:
+            return True
+    return False
 
 
 def _schedules(event: HistoryEvent) -> bool:

@@ -7,6 +7,7 @@ TaskOrchestrationDispatcher and the admission part of AzureStorageOrchestrationS
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from devhost.app.model import Function
 from devhost.clock import Clock
@@ -21,9 +22,10 @@ from devhost.core.history import (
     ExecutionTerminated,
     HistoryEvent,
 )
-from devhost.core.state import Admission, OrchestrationState, admit, fold
+from devhost.core.lineage import descends
+from devhost.core.state import MAX_DELIVERIES_TO_NOTHING, Admission, OrchestrationState, admit, fold
 from devhost.core.status import RuntimeStatus
-from devhost.engine.ports import Executor, InstanceRecord, OrchestrationWorkItem, TaskHub
+from devhost.engine.ports import Executor, InstanceRecord, OrchestrationWorkItem, ReceivedMessage, TaskHub
 from devhost.engine.turns import Turns
 
 MARKS = (ExecutionSuspended, ExecutionResumed)
@@ -55,18 +57,17 @@ class Orchestrations:
         """Stores the checkpoint that the item's messages lead to. Raises what the two seams raise."""
         state = fold(item.history)
         admission = admit(state, [(received.message, received.dequeue_count) for received in item.messages])
-        held: list[int] = []
         if admission.is_empty and not state.is_episode_open:
-            checkpoint = await self._repair(item, state)
+            outcome = await self._without_turn(item, state, admission)
         else:
             turns = self._turns(item, state)
             held = await _take_turns(turns, item, state, admission)
-            checkpoint = turns.checkpoint
+            outcome = _Outcome(checkpoint=turns.checkpoint, deferred=admission.deferred, held=tuple(held))
         await self._hub.complete_orchestration(
             item,
-            checkpoint,
-            deferred=[item.messages[position] for position in admission.deferred],
-            held=[item.messages[position] for position in held],
+            outcome.checkpoint,
+            deferred=[item.messages[position] for position in outcome.deferred],
+            held=[item.messages[position] for position in outcome.held],
         )
 
     def _turns(self, item: OrchestrationWorkItem, state: OrchestrationState) -> Turns:
@@ -85,19 +86,23 @@ class Orchestrations:
         )
         return Turns(self._executor, self._functions, episode)
 
-    async def _repair(self, item: OrchestrationWorkItem, state: OrchestrationState) -> Checkpoint:
-        """Messages that move nothing may still be what a crash left: a record that lags behind its history."""
+    async def _without_turn(
+        self, item: OrchestrationWorkItem, state: OrchestrationState, admission: Admission
+    ) -> _Outcome:
+        """What messages lead to that no execution in the history takes: the record may know of one that is to begin."""
         record = await self._hub.get_instance(item.instance_id)
-        if record is None or record.runtime_status.is_terminal:
-            return Checkpoint()
-        if state.started is None:
-            termination = next(
-                (r.message.event for r in item.messages if isinstance(r.message.event, ExecutionTerminated)), None
-            )
-            return Checkpoint(update=self._ended_before_start(record, termination)) if termination else Checkpoint()
-        if record.execution_id != state.execution_id or record.runtime_status is state.status:
-            return Checkpoint()
-        return Checkpoint(update=restated(state.started, state.status, item.history))
+        events = _events(item)
+        if record is not None and _is_yet_to_begin(record, state):
+            ends = (event for p in admission.unclaimed if isinstance(event := events[p], ExecutionTerminated))
+            if termination := next(ends, None):
+                update = self._ended_before_start(record, termination)
+                return _Outcome(checkpoint=Checkpoint(update=update), deferred=admission.deferred)
+            return _Outcome(deferred=admission.deferred, held=admission.unclaimed)
+        if record is not None:
+            return _Outcome(checkpoint=_repair(record, item, state), deferred=admission.deferred)
+        # An event may even be ahead of the record.
+        early = [p for p in admission.unclaimed if _may_precede_its_record(item.messages[p])]
+        return _Outcome(deferred=(*admission.deferred, *early))
 
     def _ended_before_start(self, record: InstanceRecord, termination: ExecutionTerminated) -> InstanceUpdate:
         return InstanceUpdate(
@@ -109,12 +114,41 @@ class Orchestrations:
         )
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Outcome:
+    """What a work item comes to: a checkpoint, and by position the messages that are not to be deleted with it."""
+
+    checkpoint: Checkpoint = field(default_factory=Checkpoint)
+    deferred: tuple[int, ...] = ()
+    held: tuple[int, ...] = ()
+
+
+def _is_yet_to_begin(record: InstanceRecord, state: OrchestrationState) -> bool:
+    """True if a start has been accepted, and its execution is not in the history yet."""
+    return record.runtime_status is RuntimeStatus.PENDING and record.execution_id != state.execution_id
+
+
+def _repair(record: InstanceRecord, item: OrchestrationWorkItem, state: OrchestrationState) -> Checkpoint:
+    """Messages that move nothing may still be what a crash left: a record that lags behind its history."""
+    if state.started is None or record.runtime_status.is_terminal:
+        return Checkpoint()
+    is_same = record.execution_id == state.execution_id
+    if (is_same and record.runtime_status is not state.status) or descends(state.execution_id, record.execution_id):
+        return Checkpoint(update=restated(state.started, state.status, item.history))
+    return Checkpoint()
+
+
+def _may_precede_its_record(received: ReceivedMessage) -> bool:
+    return isinstance(received.message.event, EventRaised) and received.dequeue_count <= MAX_DELIVERIES_TO_NOTHING
+
+
 async def _take_turns(
     turns: Turns, item: OrchestrationWorkItem, state: OrchestrationState, admission: Admission
 ) -> list[int]:
     """Takes all turns that the admitted messages lead to; returns the positions of those that have to wait.
 
-    A suspended instance takes nothing but its resumption and its end.
+    A suspended instance takes nothing but its resumption and its end. Once the execution has ended nothing waits: what
+    it has not taken is for no later execution of the instance.
     """
     events = _events(item)
     delivered = tuple(events[position] for position in admission.delivered)
@@ -130,12 +164,12 @@ async def _take_turns(
         marks = []
         if is_suspended:
             return [*admission.delivered, *admission.raised]
-    if delivered and not turns.has_ended:
+    if (delivered or state.has_suspended_events) and not turns.has_ended:
         await turns.deliver(delivered)
     held = await _raise_events(turns, events, admission.raised)
     if not turns.has_ended:
         _apply(marks, turns, is_suspended)
-    return held
+    return [] if turns.has_ended else held
 
 
 async def _raise_events(turns: Turns, events: Sequence[HistoryEvent], positions: Sequence[int]) -> list[int]:

@@ -36,8 +36,9 @@ class OrchestrationWorkItem:
     """Messages for one instance, with the history they continue.
 
     While the item is out, no other item of the same instance is handed out by this hub object. `history` is that of the
-    execution the messages belong to, in order, without rows of any other execution; it is empty for a new execution.
-    `execution_id` is the id of that execution, or None where the instance is unknown and no message starts it.
+    current execution, in order, without rows of any other execution; it is empty if a message starts a new one, which
+    is then the current one. `execution_id` is its id, or None if the instance has none. Messages may name other
+    executions: it is up to the caller what becomes of those.
     """
 
     instance_id: str
@@ -113,9 +114,10 @@ class TaskHub(Protocol):
     async def fetch_orchestration(self) -> OrchestrationWorkItem:
         """Waits for the next instance that has messages and is not out already, with all its messages at hand.
 
-        Messages of one item belong to one execution: those without an execution id join any. A start of a new execution
-        (`ExecutionStarted`) opens an item of its own. Messages are in the order in which they were stored, as far as
-        the queue tells. The item must be given back by `complete_orchestration` or `abandon_orchestration`.
+        A start (`ExecutionStarted`) opens an item of its own, with those messages that are for its execution or name
+        none. It begins a new execution unless it comes late (`core.lineage.is_overtaken`); one whose instance was
+        terminated before it began is dropped. Messages are in the order in which they were stored, as far as the queue
+        tells. The item must be given back by `complete_orchestration` or `abandon_orchestration`.
         """
 
     async def complete_orchestration(

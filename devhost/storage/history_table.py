@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +18,8 @@ from azure.core import MatchConditions
 from azure.data.tables.aio import TableClient
 
 from devhost.clock import Clock
-from devhost.core.history import ExecutionCompleted, GenericEvent, HistoryEvent
+from devhost.core.history import ExecutionCompleted, ExecutionStarted, GenericEvent, HistoryEvent
+from devhost.core.lineage import is_overtaken
 from devhost.core.rewind import RewindPlan
 from devhost.errors import StaleCheckpoint, StorageError
 from devhost.storage.entity_table import (
@@ -70,30 +72,44 @@ class HistoryTable:
         self._payloads = payloads
         self._clock = clock
 
-    async def load(self, instance_id: str, execution_id: str | None = None) -> History:
+    async def load(self, instance_id: str) -> History:
         """The history of the current execution, without the rows that an older, longer one has left behind.
-
-        Where `execution_id` is given and is not the current one there are no events; the sentinel's ETag is told in
-        any case, because a new execution has to overwrite it.
 
         Raises:
             StorageError: a row is missing, or cannot be read.
         """
-        condition = f"PartitionKey eq {quoted(escape_key(instance_id))}"
-        if execution_id:
-            condition += f" and (RowKey eq '{SENTINEL_ROW_KEY}' or ExecutionId eq {quoted(execution_id)})"
-        rows = await self._query(condition)
-        sentinel = rows.pop() if rows and rows[-1].columns["RowKey"] == SENTINEL_ROW_KEY else None
-        first = sentinel or (rows[0] if rows else None)
-        current = first.columns.get("ExecutionId") if first else None
-        etag = sentinel.etag if sentinel else None
-        if execution_id and current and execution_id != current:
-            return History(execution_id=current, events=(), sentinel_etag=etag)
+        rows, sentinel, current = await self._rows(instance_id)
         own = list(_until_debris(rows, current))
         _check_complete(instance_id, own)
         events = tuple([event_of_row(await self._with_payloads(row.columns)) for row in own])
-        row_etags = tuple(row.etag for row in own)
-        return History(execution_id=current, events=events, sentinel_etag=etag, row_etags=row_etags)
+        return History(
+            execution_id=current,
+            events=events,
+            sentinel_etag=sentinel.etag if sentinel else None,
+            row_etags=tuple(row.etag for row in own),
+        )
+
+    async def load_for(self, instance_id: str, start: ExecutionStarted) -> History:
+        """What a start finds: nothing but the sentinel's ETag, or the history of an execution that has overtaken it.
+
+        Raises:
+            StorageError: a row of such a history is missing, or cannot be read.
+        """
+        first_rows = f" and (RowKey eq '{SENTINEL_ROW_KEY}' or RowKey le '{row_key(1)}')"
+        rows, sentinel, current = await self._rows(instance_id, first_rows)
+        wanted = start.orchestration_instance.execution_id
+        if current == wanted or any(is_overtaken(start, each) for each in _starts(_until_debris(rows, current))):
+            return await self.load(instance_id)
+        return History(execution_id=wanted, events=(), sentinel_etag=sentinel.etag if sentinel else None)
+
+    async def _rows(
+        self, instance_id: str, condition: str = ""
+    ) -> tuple[list[StoredRow], StoredRow | None, str | None]:
+        """The events of an instance, its sentinel, and the id of its current execution."""
+        rows = await self._query(f"PartitionKey eq {quoted(escape_key(instance_id))}{condition}")
+        sentinel = rows.pop() if rows and rows[-1].columns["RowKey"] == SENTINEL_ROW_KEY else None
+        first = sentinel or (rows[0] if rows else None)
+        return rows, sentinel, first.columns.get("ExecutionId") if first else None
 
     async def _query(self, condition: str) -> list[StoredRow]:
         try:
@@ -247,6 +263,15 @@ def _until_debris(rows: Sequence[StoredRow], execution_id: str | None) -> Iterat
         if row.columns.get("ExecutionId") != execution_id:
             return
         yield row
+
+
+def _starts(rows: Iterable[StoredRow]) -> Iterator[ExecutionStarted]:
+    """The starts among rows, with payloads or without; a row that cannot be read is none."""
+    for row in rows:
+        with suppress(StorageError):
+            event = event_of_row(row.columns)
+            if isinstance(event, ExecutionStarted):
+                yield event
 
 
 def _check_complete(instance_id: str, rows: Sequence[StoredRow]) -> None:

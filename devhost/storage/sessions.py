@@ -57,32 +57,27 @@ class HeldMessage:
 
 @dataclass(kw_only=True, eq=False)
 class Batch:
-    """Messages of one execution of one instance; without an execution id: of whichever is current.
+    """Messages of one instance that are taken together.
 
-    `sentinel_etag` is known once the history has been read, and is None where there is none yet.
+    `start` begins a new execution, and the batch then holds only what is for that one. Without a start it holds
+    whatever has come, for any execution: the history tells which of it the current one takes. `is_behind`: other
+    messages of the instance came before the start and may have ended it. `sentinel_etag` is known once the history has
+    been read, and is None where there is none yet.
     """
 
     instance_id: str
-    execution_id: str | None
     queue_name: str
+    start: ExecutionStarted | None = None
+    is_behind: bool = False
     messages: list[HeldMessage] = field(default_factory=list)
     sentinel_etag: str | None = None
-
-    @property
-    def start(self) -> ExecutionStarted | None:
-        """What begins a new execution; None where the messages continue one."""
-        events = (held.message.event for held in self.messages)
-        return next((event for event in events if isinstance(event, ExecutionStarted)), None)
 
     def takes(self, message: TaskMessage) -> bool:
         if isinstance(message.event, ExecutionStarted):
             return False
-        wanted = message.target.execution_id
-        return wanted is None or self.execution_id is None or wanted == self.execution_id
-
-    def add(self, held: HeldMessage) -> None:
-        self.execution_id = self.execution_id or held.message.target.execution_id
-        self.messages.append(held)
+        if self.start is None:
+            return True
+        return message.target.execution_id in (None, self.start.orchestration_instance.execution_id)
 
 
 class Sessions:
@@ -125,11 +120,20 @@ class Sessions:
         batches = self._waiting.setdefault(instance_id, deque())
         batch = next((batch for batch in reversed(batches) if batch.takes(held.message)), None)
         if batch is None:
-            batch = Batch(instance_id=instance_id, execution_id=None, queue_name=held.queue_name)
+            batch = self._new_batch(held, is_behind=bool(batches) or instance_id in self._out)
             batches.append(batch)
-        batch.add(held)
-        self.waiting_start_count += isinstance(held.message.event, ExecutionStarted)
+            self.waiting_start_count += batch.start is not None
+        batch.messages.append(held)
         self._make_ready(instance_id)
+
+    def _new_batch(self, held: HeldMessage, *, is_behind: bool) -> Batch:
+        event = held.message.event
+        return Batch(
+            instance_id=held.message.target.instance_id,
+            queue_name=held.queue_name,
+            start=event if isinstance(event, ExecutionStarted) else None,
+            is_behind=is_behind,
+        )
 
     def refresh(self, stored: StoredMessage) -> bool:
         """Whether a message is held already; then its receipt is replaced by this newer one."""
@@ -155,11 +159,10 @@ class Sessions:
         return batch
 
     def absorb(self, batch: Batch) -> None:
-        """Adds to a batch that is out what has come since for the same execution."""
+        """Adds to a batch that is out what has come since, up to the next start."""
         batches = self._waiting.get(batch.instance_id)
-        while batches and batches[0].start is None and batches[0].execution_id in (None, batch.execution_id):
-            for held in batches.popleft().messages:
-                batch.add(held)
+        while batches and batches[0].start is None:
+            batch.messages.extend(batches.popleft().messages)
         self._drop_if_empty(batch.instance_id)
 
     def put_back(self, batch: Batch) -> None:

@@ -26,11 +26,14 @@ class Verdict(Enum):
 def judge_start(
     start: ExecutionStarted, record: InstanceRecord | None, *, dequeue_count: int, inserted_at: datetime | None
 ) -> Verdict:
-    """A start without its row is either early or was never confirmed; one with another's row may be overtaken."""
+    """A start without its row is either early or was never confirmed; one with another's row may be overtaken.
+
+    One whose row says that it has ended was terminated before it began, or has been taken already.
+    """
     if start.parent_instance is not None:
         return Verdict.ACCEPT
     if record and _same_execution(start, record):
-        return Verdict.ACCEPT
+        return Verdict.DELETE if record.runtime_status.is_terminal else Verdict.ACCEPT
     if record and _is_overtaken(start, record, dequeue_count=dequeue_count, inserted_at=inserted_at):
         return Verdict.DELETE
     return Verdict.DELETE if dequeue_count >= MAX_DELIVERIES else Verdict.LATER

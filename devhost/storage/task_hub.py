@@ -169,19 +169,22 @@ class AzureStorageTaskHub:
                 return self._work_item(batch, history)
 
     def _work_item(self, batch: Batch, history: History) -> OrchestrationWorkItem:
-        batch.execution_id = batch.execution_id or history.execution_id
         self._sessions.absorb(batch)
         batch.sentinel_etag = history.sentinel_etag
         return OrchestrationWorkItem(
             instance_id=batch.instance_id,
-            execution_id=batch.execution_id,
+            execution_id=history.execution_id,
             history=history.events,
             messages=tuple(held.received for held in batch.messages),
         )
 
     async def _readable_history(self, batch: Batch) -> History | None:
-        """The history a batch continues; None where it is damaged, and then the batch is out of the way."""
+        """The history a batch continues; None where there is nothing to do, and then the batch is out of the way."""
         try:
+            if batch.is_behind and await self._has_ended_before_its_start(batch):
+                await call_each(self._settler.take_in, batch.messages)
+                self._finish(batch)
+                return None
             return await self._history_for(batch)
         except StorageUnavailable:
             self._due.put_back(batch)
@@ -195,13 +198,22 @@ class AzureStorageTaskHub:
             self._due.put_back(batch)
             raise
 
+    async def _has_ended_before_its_start(self, batch: Batch) -> bool:
+        """True if a client has ended the execution while its start was waiting for earlier messages to be taken."""
+        if batch.start is None:
+            return False
+        found = await self._instances.find(batch.instance_id)
+        wanted = batch.start.orchestration_instance.execution_id
+        return found is not None and found.record.execution_id == wanted and found.record.runtime_status.is_terminal
+
     async def _history_for(self, batch: Batch) -> History:
-        history = self._cache.get(batch.instance_id)
-        if history is None:
-            return await self._histories.load(batch.instance_id, batch.execution_id)
-        if batch.execution_id in (None, history.execution_id):
-            return history
-        return History(execution_id=history.execution_id, events=(), sentinel_etag=history.sentinel_etag)
+        if batch.start is not None:
+            return await self._histories.load_for(batch.instance_id, batch.start)
+        cached = self._cache.get(batch.instance_id)
+        # A message for another execution may be newer than what is kept here.
+        if cached and all(held.message.target.execution_id in (None, cached.execution_id) for held in batch.messages):
+            return cached
+        return await self._histories.load(batch.instance_id)
 
     async def complete_orchestration(
         self,

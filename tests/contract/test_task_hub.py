@@ -13,8 +13,10 @@ from datetime import timedelta
 
 import pytest
 
-from devhost.core.checkpoint import Checkpoint
+from devhost.core.checkpoint import Checkpoint, InstanceUpdate
 from devhost.core.history import EventRaised, ExecutionStarted, TimerFired
+from devhost.core.lineage import continued_execution_id
+from devhost.core.messages import TaskMessage
 from devhost.core.status import RuntimeStatus
 from devhost.engine.ports import (
     ActivityWorkItem,
@@ -278,11 +280,79 @@ async def test_instances_are_out_side_by_side(hub: TaskHub) -> None:
     assert sorted(item.instance_id for item in items) == [f"order-{number}" for number in range(5)]
 
 
-async def test_a_message_of_an_older_execution_comes_without_history(hub: TaskHub) -> None:
-    await running(hub)
-    await hub.send(build.task_completed("order-42", build.new_execution_id(), 0))
-    item = await next_orchestration(hub)
-    assert item.history == ()
+async def test_messages_for_any_execution_come_with_the_history_of_the_current_one(hub: TaskHub) -> None:
+    first = await running(hub)
+    history = await hub.read_history("order-42")
+    sent = [
+        build.task_completed("order-42", build.new_execution_id(), 0),
+        build.event_raised("order-42", "Tick"),
+        build.task_completed("order-42", first.execution_id, 1),
+    ]
+    for message in sent:
+        await hub.send(message)
+    seen: list[TaskMessage] = []
+    while len(seen) < len(sent):
+        item = await next_orchestration(hub)
+        assert (item.execution_id, item.history) == (first.execution_id, history)
+        seen += [received.message for received in item.messages]
+        await hub.complete_orchestration(item, Checkpoint())
+    assert seen == sent
+
+
+async def test_a_start_that_comes_again_after_its_execution_continued_as_new_begins_nothing(world: World) -> None:
+    """The first turn continued as new, and the host died between writing the history and the record."""
+    first_host = await world.open(worker_id="host-a")
+    item = await started(first_host)
+    goes_on = replace(item, execution_id=continued_execution_id(item.execution_id))
+    history = replace(build.checkpoint(goes_on), update=None)
+    await first_host.complete_orchestration(goes_on, history, held=item.messages)
+    await first_host.stop()
+
+    second_host = await world.open(worker_id="host-b")
+    again = await next_orchestration(second_host)
+    assert [type(each.message.event) for each in again.messages] == [ExecutionStarted]
+    assert (again.execution_id, again.history) == (goes_on.execution_id, history.new_events)
+
+
+async def test_a_start_of_a_child_that_comes_again_replaces_no_later_call(hub: TaskHub) -> None:
+    """The same parent has called the child under its id once more since."""
+    calls = [build.child_start("child", "parent", "p" * 32, task_id) for task_id in (0, 1)]
+    for call in calls:
+        await hub.send(call)
+        item = await next_orchestration(hub)
+        assert item.history == ()
+        done = build.checkpoint(item)
+        await hub.complete_orchestration(item, done)
+    await hub.send(calls[0])
+    late = await next_orchestration(hub)
+    assert (late.execution_id, late.history) == (calls[1].target.execution_id, done.new_events)
+
+
+@pytest.mark.parametrize("is_behind", [True, False])
+async def test_a_start_whose_instance_was_terminated_before_it_began_is_dropped(world: World, is_behind: bool) -> None:
+    hub = await world.open()
+    turn = None
+    if is_behind:
+        # The turn that ends the record is still out when the start arrives.
+        await hub.send(build.event_raised("order-42", "early"))
+        turn = await next_orchestration(hub)
+    start = build.start("order-42", scheduled_at=build.now() + timedelta(seconds=1))
+    await hub.start_instance(start, overridable=FINISHED)
+    if turn is None:
+        await hub.send(build.event_raised("order-42", "early"))
+        turn = await next_orchestration(hub)
+    else:
+        await asyncio.sleep(2)
+    end = InstanceUpdate(
+        execution_id=start.target.execution_id or "",
+        last_updated_at=build.now(),
+        runtime_status=RuntimeStatus.TERMINATED,
+        completed_at=build.now(),
+    )
+    await hub.complete_orchestration(turn, Checkpoint(update=end))
+    await asyncio.sleep(0 if is_behind else 2)
+    assert await nothing_comes(hub)
+    assert (await record_of(hub, "order-42")).runtime_status is RuntimeStatus.TERMINATED
 
 
 async def test_a_message_for_nobody_comes_without_an_execution(hub: TaskHub) -> None:

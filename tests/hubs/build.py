@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from dataclasses import replace
 from datetime import datetime, timezone
 
 from devhost.core.checkpoint import Checkpoint, InstanceUpdate
@@ -14,10 +15,12 @@ from devhost.core.history import (
     OrchestrationInstance,
     OrchestratorCompleted,
     OrchestratorStarted,
+    ParentInstance,
     TaskCompleted,
     TaskScheduled,
     TimerFired,
 )
+from devhost.core.lineage import derived_execution_id
 from devhost.core.messages import TaskMessage
 from devhost.core.status import RuntimeStatus
 from devhost.engine.ports import InstanceQuery, OrchestrationWorkItem
@@ -41,6 +44,7 @@ def start(
     input_text: str | None = None,
     generation: int | None = None,
     at: datetime | None = None,
+    scheduled_at: datetime | None = None,
 ) -> TaskMessage:
     target = OrchestrationInstance(instance_id=instance_id, execution_id=execution_id or new_execution_id())
     event = ExecutionStarted(
@@ -49,8 +53,21 @@ def start(
         name=name,
         input=input_text,
         generation=generation,
+        scheduled_start_time=scheduled_at,
     )
     return TaskMessage(event=event, target=target)
+
+
+def child_start(instance_id: str, parent_id: str, parent_execution_id: str, task_id: int) -> TaskMessage:
+    """As a turn of the parent sends it: the execution id is made from the parent's and the task id."""
+    parent = OrchestrationInstance(instance_id=parent_id, execution_id=parent_execution_id)
+    message = start(instance_id, execution_id=derived_execution_id(parent_execution_id, str(task_id)))
+    assert isinstance(message.event, ExecutionStarted)
+    event = replace(
+        message.event,
+        parent_instance=ParentInstance(name="Parent", orchestration_instance=parent, task_schedule_id=task_id),
+    )
+    return replace(message, event=event, sender=parent)
 
 
 def event_raised(instance_id: str, name: str, *, input_text: str | None = None) -> TaskMessage:

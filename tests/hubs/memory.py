@@ -15,6 +15,7 @@ from datetime import datetime, timedelta, timezone
 from devhost.clock import Clock
 from devhost.core.checkpoint import Checkpoint, InstanceUpdate
 from devhost.core.history import ExecutionStarted, GenericEvent, HistoryEvent, OrchestrationInstance
+from devhost.core.lineage import is_overtaken
 from devhost.core.messages import TaskMessage
 from devhost.core.status import RuntimeStatus
 from devhost.engine.ports import (
@@ -136,17 +137,17 @@ class MemoryTaskHub:
         if first is None:
             return None
         instance_id = first.message.target.instance_id
-        stored_history = self.storage.histories.get(instance_id)
-        current = stored_history.execution_id if stored_history else None
-        messages, execution_id = self._batch(first, current)
+        known = self.storage.histories.get(instance_id)
         held = self._held.pop(instance_id, [])
-        messages = held + [stored for stored in messages if stored not in held]
-        events = stored_history.events if stored_history and execution_id == current else ()
-        self._out[instance_id] = (stored_history.version if stored_history else 0, messages)
+        messages = held + [stored for stored in self._batch(first) if stored not in held]
+        event = first.message.event
+        begins = isinstance(event, ExecutionStarted) and not (known and _is_late(event, known.events))
+        execution_id = first.message.target.execution_id if begins else known.execution_id if known else None
+        self._out[instance_id] = (known.version if known else 0, messages)
         return OrchestrationWorkItem(
             instance_id=instance_id,
             execution_id=execution_id,
-            history=events,
+            history=known.events if known and not begins else (),
             messages=tuple(self._receive(each) for each in messages),
         )
 
@@ -159,21 +160,26 @@ class MemoryTaskHub:
         if not isinstance(event, ExecutionStarted) or event.parent_instance:
             return True
         record = self.storage.records.get(stored.message.target.instance_id)
-        return record is not None and record.execution_id == stored.message.target.execution_id
+        if record is None or record.execution_id != stored.message.target.execution_id:
+            return False
+        if record.runtime_status.is_terminal:
+            # Terminated before it began, or taken already.
+            self.storage.delete(stored)
+            return False
+        return True
 
-    def _batch(self, first: Stored, current: str | None) -> tuple[list[Stored], str | None]:
-        """All that is visible for one execution, and its id."""
-        messages = [first]
-        execution_id = first.message.target.execution_id
-        for each in self._visible(self.storage.control):
-            target = each.message.target
-            is_other = each is first or target.instance_id != first.message.target.instance_id
-            if is_other or isinstance(each.message.event, ExecutionStarted):
-                continue
-            if target.execution_id in (None, execution_id) or execution_id is None:
-                execution_id = execution_id or target.execution_id
-                messages.append(each)
-        return messages, execution_id or current
+    def _batch(self, first: Stored) -> list[Stored]:
+        """All that is visible for the instance; with a start first, only what is for its execution."""
+        target = first.message.target
+        wanted = {None, target.execution_id} if isinstance(first.message.event, ExecutionStarted) else None
+        return [first] + [
+            each
+            for each in self._visible(self.storage.control)
+            if each is not first
+            and each.message.target.instance_id == target.instance_id
+            and not isinstance(each.message.event, ExecutionStarted)
+            and (wanted is None or each.message.target.execution_id in wanted)
+        ]
 
     def _visible(self, queue: list[Stored]) -> list[Stored]:
         now = self._clock.now()
@@ -369,6 +375,10 @@ def _started(
         output=record.output if record else None,
         generation=start.generation if start.generation is not None else record.generation if record else 0,
     )
+
+
+def _is_late(start: ExecutionStarted, history: Sequence[HistoryEvent]) -> bool:
+    return any(is_overtaken(start, event) for event in history if isinstance(event, ExecutionStarted))
 
 
 def _matches(query: InstanceQuery, record: InstanceRecord) -> bool:

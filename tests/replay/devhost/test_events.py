@@ -15,7 +15,15 @@ pytest.importorskip("hypothesis", reason="hypothesis generates the programs")
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from devhost.core.history import EventRaised, ExecutionResumed, ExecutionSuspended, HistoryEvent
+from devhost.core.history import (
+    EventRaised,
+    ExecutionResumed,
+    ExecutionSuspended,
+    HistoryEvent,
+    OrchestratorCompleted,
+    OrchestratorStarted,
+    TaskCompleted,
+)
 from devhost.core.state import fold
 from devhost.core.status import RuntimeStatus
 from tests.replay.devhost.simulation import ROOT, Simulation
@@ -193,3 +201,32 @@ def test_a_suspended_instance_goes_on_when_it_is_resumed(seed: int) -> None:
     assert asyncio.run(simulation.send(raised("Go", "go"))) == (RuntimeStatus.SUSPENDED, None)
     resumed = asyncio.run(simulation.send(ExecutionResumed(timestamp=AT, reason="go on")))
     assert resumed == (RuntimeStatus.COMPLETED, [0, 1, 2, "go"])
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_what_a_real_host_recorded_during_a_suspension_is_taken_after_the_resumption(seed: int) -> None:
+    """A real host writes into the history what comes while the instance is suspended, and does not act on it."""
+
+    def orchestrate(context: Context) -> Generator[Any, Any, Any]:
+        work = yield context.call_activity("echo", "work")
+        event = yield context.wait_for_external_event("A")
+        return [work, event, (yield context.call_activity("echo", "then"))]
+
+    async def handed_over() -> tuple[RuntimeStatus, Any]:
+        simulation = Simulation({"run": orchestrate}, {"echo": echo}, seed=seed)
+        await simulation.run("run")
+        taken = [event for event in simulation.hub.histories[ROOT] if not isinstance(event, TaskCompleted)]
+        begun = tuple(taken[: next(i for i, e in enumerate(taken) if isinstance(e, OrchestratorCompleted)) + 1])
+        recorded = [
+            ExecutionSuspended(timestamp=AT, reason="pause"),
+            TaskCompleted(timestamp=AT, task_scheduled_id=0, result=json.dumps("work")),
+            raised("A", "a"),
+        ]
+        simulation.hub.histories[ROOT] = begun + tuple(
+            each
+            for event in recorded
+            for each in (OrchestratorStarted(timestamp=AT), event, OrchestratorCompleted(timestamp=AT))
+        )
+        return await simulation.send(ExecutionResumed(timestamp=AT, reason="go on"))
+
+    assert asyncio.run(handed_over()) == (RuntimeStatus.COMPLETED, ["work", "a", "then"])

@@ -11,17 +11,20 @@ from devhost.core.history import (
     EventRaised,
     EventSent,
     ExecutionCompleted,
+    ExecutionResumed,
     ExecutionStarted,
+    ExecutionSuspended,
     ExecutionTerminated,
     HistoryEvent,
     OrchestrationInstance,
     OrchestratorCompleted,
     OrchestratorStarted,
 )
+from devhost.core.lineage import continued_execution_id
 from devhost.core.messages import TaskMessage
 from devhost.core.state import MAX_DELIVERIES_TO_NOTHING, MAX_EARLY_DELIVERIES, Admission, admit, fold
 from devhost.core.status import RuntimeStatus
-from tests.unit.devhost.core.examples import AT, completed, failure, first_episode, scheduled, started, to_me
+from tests.unit.devhost.core.examples import AT, ME, completed, failure, first_episode, scheduled, started, to_me
 
 RUNNING = first_episode(scheduled(0), scheduled(1))
 
@@ -61,9 +64,47 @@ def test_a_completion_is_delivered_once() -> None:
     assert admitted(history, failure(0)).delivered == ()
 
 
-def test_a_completion_for_an_old_execution_is_dropped() -> None:
-    admission = admit(fold(RUNNING), [(to_me(completed(0), execution_id="e0"), 1)])
-    assert admission == Admission()
+def test_a_completion_for_an_execution_that_has_continued_as_new_is_dropped() -> None:
+    newer = replace(started(), orchestration_instance=replace(ME, execution_id=continued_execution_id("e1")))
+    history = (OrchestratorStarted(timestamp=AT), newer, OrchestratorCompleted(timestamp=AT))
+    assert admit(fold(history), [(to_me(completed(0), execution_id="e1"), 1)]) == Admission()
+
+
+@pytest.mark.parametrize(("dequeue_count", "deferred"), [(1, (0,)), (MAX_DELIVERIES_TO_NOTHING + 1, ())])
+def test_a_completion_for_an_unknown_execution_waits_for_about_a_minute(
+    dequeue_count: int, deferred: tuple[int]
+) -> None:
+    ended = (*RUNNING[:-1], ExecutionCompleted(timestamp=AT, orchestration_status=RuntimeStatus.FAILED), RUNNING[-1])
+    for history in (RUNNING, ended):
+        admission = admit(fold(history), [(to_me(completed(0), execution_id="e7"), dequeue_count)])
+        assert admission == Admission(deferred=deferred)
+
+
+def test_a_message_of_another_execution_takes_nothing_with_it() -> None:
+    messages = [
+        to_me(completed(0), execution_id="e0"),
+        to_me(ExecutionTerminated(timestamp=AT), execution_id=None),
+        to_me(EventRaised(timestamp=AT, name="Go"), execution_id=None),
+        to_me(completed(1)),
+    ]
+    admission = admit(fold(RUNNING), [(message, 1) for message in messages])
+    assert admission == Admission(delivered=(1, 3), raised=(2,), deferred=(0,))
+
+
+@pytest.mark.parametrize("execution_id", [None, "e1"])
+def test_only_what_names_no_execution_can_be_for_one_that_is_yet_to_begin(execution_id: str | None) -> None:
+    event = EventRaised(timestamp=AT, name="Go")
+    ended = (*RUNNING[:-1], ExecutionCompleted(timestamp=AT, orchestration_status=RuntimeStatus.FAILED), RUNNING[-1])
+    admission = admit(fold(ended), [(to_me(event, execution_id=execution_id), 1)])
+    assert admission == Admission(unclaimed=() if execution_id else (0,))
+
+
+def test_events_recorded_during_a_suspension_are_noticed() -> None:
+    suspended = (*RUNNING, ExecutionSuspended(timestamp=AT))
+    assert not fold(suspended).has_suspended_events
+    assert fold((*suspended, completed(0))).has_suspended_events
+    assert fold((*suspended, EventRaised(timestamp=AT, name="Go"))).has_suspended_events
+    assert not fold((*suspended, completed(0), ExecutionResumed(timestamp=AT))).has_suspended_events
 
 
 def test_an_event_without_an_execution_id_is_for_any_execution() -> None:
@@ -112,7 +153,8 @@ def test_an_answer_that_comes_before_its_request_is_recorded_waits() -> None:
 
 def test_an_answer_for_an_old_execution_of_the_caller_is_dropped() -> None:
     target = OrchestrationInstance(instance_id="me", execution_id="e0")
-    assert admit(fold(first_episode(asked(0))), [(replace(answer(0), target=target), 1)]) == Admission()
+    old = (replace(answer(0), target=target), MAX_DELIVERIES_TO_NOTHING + 1)
+    assert admit(fold(first_episode(asked(0))), [old, (answer(0), 1)]).delivered == (1,)
 
 
 def test_an_event_of_a_client_is_external_whatever_else_was_sent() -> None:

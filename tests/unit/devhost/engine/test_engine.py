@@ -13,7 +13,8 @@ pytest.importorskip("anyio", reason="the engine owns its tasks through anyio")
 
 from devhost.app.invocation import Invocation, InvocationResult
 from devhost.app.model import TriggerKind
-from devhost.core.history import OrchestrationInstance, TaskCompleted
+from devhost.core.history import ExecutionStarted, OrchestrationInstance, TaskCompleted
+from devhost.core.lineage import continued_execution_id
 from devhost.core.messages import TaskMessage
 from devhost.core.status import RuntimeStatus
 from devhost.engine.client import OrchestrationClient
@@ -282,3 +283,27 @@ async def test_a_termination_of_an_instance_that_never_started_ends_its_record(h
     async with host.running():
         record = await host.end_of(instance_id)
     assert (record.runtime_status, record.output) == (RuntimeStatus.TERMINATED, "not today")
+
+
+async def test_a_record_of_an_execution_that_has_continued_as_new_is_repaired(host: Host) -> None:
+    async with host.running():
+        instance_id = await host.client.start("Chain")
+        record = await host.end_of(instance_id)
+    storage = host.hub.storage
+    before = record.execution_id
+    assert before is not None
+    stored = storage.histories[instance_id]
+    goes_on = OrchestrationInstance(instance_id=instance_id, execution_id=continued_execution_id(before))
+    events = tuple(
+        replace(event, orchestration_instance=goes_on) if isinstance(event, ExecutionStarted) else event
+        for event in stored.events
+    )
+    storage.histories[instance_id] = replace(stored, execution_id=goes_on.execution_id or "", events=events)
+    storage.records[instance_id] = replace(record, runtime_status=RuntimeStatus.RUNNING, output=None)
+    target = OrchestrationInstance(instance_id=instance_id, execution_id=before)
+    again = TaskMessage(event=TaskCompleted(timestamp=AT, task_scheduled_id=0), target=target, sender=target)
+    second = Host(storage, host.executor, host.clock)
+    async with second.running():
+        await second.hub.send(again)
+        repaired = await second.end_of(instance_id)
+    assert (repaired.execution_id, repaired.output) == (goes_on.execution_id, '"said"')

@@ -55,10 +55,13 @@ def child_start(instance_id: str) -> TaskMessage:
 
 
 def batch(*messages: TaskMessage) -> Batch:
-    made = Batch(instance_id=messages[0].target.instance_id, execution_id="e", queue_name="q")
-    for message in messages:
-        made.add(HeldMessage(stored=cast(StoredMessage, None), message=message))
-    return made
+    first = messages[0].event
+    return Batch(
+        instance_id=messages[0].target.instance_id,
+        queue_name="q",
+        start=first if isinstance(first, ExecutionStarted) else None,
+        messages=[HeldMessage(stored=cast(StoredMessage, None), message=message) for message in messages],
+    )
 
 
 def busy(pace: Pace, time: Time, seconds: float, instance_id: str = "a") -> None:

@@ -1,4 +1,4 @@
-"""How messages in memory become batches: one execution each, one batch per instance out."""
+"""How messages in memory become batches: all of an instance, up to a start; one batch of an instance is out."""
 
 from __future__ import annotations
 
@@ -52,33 +52,14 @@ def taken(sessions: Sessions) -> Batch:
     return batch
 
 
-def test_messages_of_one_execution_come_together_in_order() -> None:
+def test_messages_of_an_instance_come_together_in_order_whatever_their_execution() -> None:
     sessions = Sessions(lambda: 0)
-    messages = [held(reply("a", "e1", number)) for number in range(3)]
+    messages = [held(reply("a", "e1", 1)), held(raised("x")), held(reply("a", "e2")), held(reply("a", "e1", 2))]
     for each in messages:
         sessions.add(each)
     batch = taken(sessions)
-    assert (batch.instance_id, batch.execution_id, batch.messages) == ("a", "e1", messages)
+    assert (batch.instance_id, batch.start, batch.messages) == ("a", None, messages)
     assert sessions.take() is None
-
-
-def test_a_message_for_any_execution_joins_and_a_batch_of_those_adopts_one() -> None:
-    sessions = Sessions(lambda: 0)
-    for message in (raised("x"), reply("a", "e1"), raised("y")):
-        sessions.add(held(message))
-    batch = taken(sessions)
-    assert (batch.execution_id, len(batch.messages)) == ("e1", 3)
-
-
-def test_executions_do_not_mix() -> None:
-    sessions = Sessions(lambda: 0)
-    for execution_id in ("e1", "e2", "e1"):
-        sessions.add(held(reply("a", execution_id)))
-    first = taken(sessions)
-    assert (first.execution_id, len(first.messages)) == ("e1", 2)
-    assert sessions.take() is None
-    sessions.finish(first)
-    assert taken(sessions).execution_id == "e2"
 
 
 def test_a_start_opens_a_batch_of_its_own() -> None:
@@ -87,10 +68,35 @@ def test_a_start_opens_a_batch_of_its_own() -> None:
     sessions.add(held(build.start("a", execution_id="e2")))
     sessions.add(held(raised("after")))
     first = taken(sessions)
-    assert (first.execution_id, len(first.messages)) == (None, 1)
+    assert (first.start, len(first.messages)) == (None, 1)
     sessions.finish(first)
     second = taken(sessions)
-    assert (second.execution_id, len(second.messages)) == ("e2", 2)
+    assert (second.start is not None, len(second.messages)) == (True, 2)
+
+
+def test_only_what_is_for_its_execution_joins_a_start() -> None:
+    sessions = Sessions(lambda: 0)
+    for message in (build.start("a", execution_id="e2"), raised("x"), reply("a", "e1"), reply("a", "e2")):
+        sessions.add(held(message))
+    first = taken(sessions)
+    assert [each.message.target.execution_id for each in first.messages] == ["e2", None]
+    sessions.finish(first)
+    assert [each.message.target.execution_id for each in taken(sessions).messages] == ["e1", "e2"]
+
+
+def test_a_start_knows_whether_earlier_messages_are_taken_before_it() -> None:
+    sessions = Sessions(lambda: 0)
+    sessions.add(held(build.start("alone")))
+    assert not taken(sessions).is_behind
+    sessions.add(held(raised("x")))
+    sessions.add(held(build.start("a")))
+    sessions.finish(taken(sessions))
+    assert taken(sessions).is_behind
+    sessions.add(held(raised("x", "b")))
+    taken(sessions)
+    sessions.add(held(build.start("b")))
+    sessions.finish(sessions.batch_out("b"))
+    assert taken(sessions).is_behind
 
 
 def test_an_instance_is_out_once_and_others_pass_it() -> None:
@@ -109,13 +115,12 @@ def test_what_comes_for_a_batch_that_is_out_can_still_join_it() -> None:
     sessions = Sessions(lambda: 0)
     sessions.add(held(reply("a", "e1")))
     batch = taken(sessions)
-    for message in (reply("a", "e1", 1), raised("x"), reply("a", "e2"), reply("a", "e1", 2)):
+    for message in (reply("a", "e1", 1), raised("x"), reply("a", "e2")):
         sessions.add(held(message))
     sessions.absorb(batch)
-    # The batch of e1 that formed while the instance was out goes over whole; e2 waits for its turn.
-    assert [each.message.target.execution_id for each in batch.messages] == ["e1", "e1", None, "e1"]
+    assert [each.message.target.execution_id for each in batch.messages] == ["e1", "e1", None, "e2"]
     sessions.finish(batch)
-    assert taken(sessions).execution_id == "e2"
+    assert sessions.take() is None
 
 
 def test_a_start_never_joins_a_batch_that_is_out() -> None:
