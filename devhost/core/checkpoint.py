@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from devhost.core.history import ExecutionStarted, HistoryEvent
@@ -44,5 +44,11 @@ class Checkpoint:
         return Checkpoint(
             new_events=self.new_events + later.new_events,
             outbox=self.outbox + later.outbox,
-            update=later.update or self.update,
+            update=self._update_then(later.update),
         )
+
+    def _update_then(self, later: InstanceUpdate | None) -> InstanceUpdate | None:
+        """The later update; a custom status that it leaves as it is remains the earlier one's."""
+        if later is None or self.update is None or later.custom_status is not None:
+            return later or self.update
+        return replace(later, custom_status=self.update.custom_status)

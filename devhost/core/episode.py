@@ -39,6 +39,7 @@ from devhost.core.status import RuntimeStatus
 from devhost.core.ticks import ticks_of
 
 MAX_CUSTOM_STATUS_BYTES = 16 * 1024
+NO_CUSTOM_STATUS = "null"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,8 +69,8 @@ class Episode:
 
     `arrived` holds the events that open it, in the order of their delivery; None stands for the rest of an episode of
     which a crash left only the first rows in `history`. `states_start`: the record of the instance may not know yet
-    that the execution has started. `is_continued`: it goes on in place of another one, whose custom status stays until
-    it sets its own.
+    that the execution has started. `carried_status` is the custom status of the execution that this one has just
+    continued from, as JSON text; it counts where the first episode sets none.
     """
 
     started: ExecutionStarted
@@ -80,7 +81,7 @@ class Episode:
     stores_inputs: bool = False
     default_version: str = ""
     states_start: bool = False
-    is_continued: bool = False
+    carried_status: str | None = None
 
     @property
     def opened(self) -> tuple[HistoryEvent, ...]:
@@ -126,7 +127,8 @@ class Episode:
             [message for _, message in work if message is not None],
             None if continuation else end,
             replay.next_id,
-            result.custom_status,
+            # The function lists its whole state on each run: a status that it does not list is cleared.
+            result.custom_status or self.carried_status or NO_CUSTOM_STATUS,
         )
         return Turn(
             checkpoint=checkpoint,
@@ -136,7 +138,9 @@ class Episode:
     def end(self, end: End) -> Turn:
         """Ends the execution at once, whatever is still open."""
         next_id = max(fold(self.history).scheduled_ids, default=-1) + 1
-        return Turn(checkpoint=self._checkpoint([], [], end, next_id, None))
+        # What the record has from an earlier execution of the id is not this one's.
+        custom_status = None if self.history else self.carried_status or NO_CUSTOM_STATUS
+        return Turn(checkpoint=self._checkpoint([], [], end, next_id, custom_status))
 
     def mark(self) -> Turn:
         """Records a suspension or a resumption; the function is not run for it."""
@@ -184,7 +188,7 @@ class Episode:
         return InstanceUpdate(
             execution_id=self.started.orchestration_instance.execution_id or "",
             last_updated_at=self.now,
-            custom_status=custom_status or ("null" if self.states_start and not self.is_continued else None),
+            custom_status=custom_status,
             started=self.started if self.states_start else None,
             runtime_status=end.status if end else RuntimeStatus.RUNNING,
             output=end.result if end else None,

@@ -68,9 +68,10 @@ class Turns:
 
     def _continue(self, start: ExecutionStarted) -> Episode:
         """The first episode of the next execution. What the one before has sent is sent; its history is replaced."""
+        update = self.checkpoint.update
         self.checkpoint = replace(self.checkpoint, new_events=(), update=None)
-        self._episode = replace(self._episode, started=start, history=(), states_start=True, is_continued=True)
-        return replace(self._episode, arrived=(start,))
+        self._episode = replace(self._episode, started=start, history=(), states_start=True)
+        return replace(self._episode, arrived=(start,), carried_status=update.custom_status if update else None)
 
     def _take(self, turn: Turn) -> None:
         self.has_ended = turn.has_ended

@@ -12,6 +12,7 @@ from devhost.core.episode import Episode, Turn, failed, terminated
 from devhost.core.history import (
     ExecutionCompleted,
     ExecutionStarted,
+    ExecutionSuspended,
     ExecutionTerminated,
     HistoryEvent,
     OrchestratorStarted,
@@ -299,10 +300,38 @@ def test_an_interval_of_retries_that_the_storage_cannot_keep_fails_the_execution
     )
 
 
+def status_of(turn: Turn) -> str | None:
+    assert turn.checkpoint.update is not None
+    return turn.checkpoint.update.custom_status
+
+
 def test_a_custom_status_that_is_not_set_is_the_text_null() -> None:
-    update = episode(started()).complete(DONE).checkpoint.update
+    assert status_of(episode(started()).complete(DONE)) == "null"
+
+
+def test_a_custom_status_that_the_function_does_not_set_any_more_is_cleared() -> None:
+    later = replace(episode(completed(0)), history=first_episode(scheduled(0)))
+    assert status_of(later.complete(waits("A"))) == "null"
+
+
+def test_an_execution_that_continues_another_keeps_its_custom_status_for_one_episode() -> None:
+    continued = replace(episode(started()), carried_status='"from before"')
+    assert status_of(continued.complete(waits("A"))) == '"from before"'
+    assert status_of(continued.complete(replace(waits("A"), custom_status='"own"'))) == '"own"'
+
+
+def test_an_end_from_outside_leaves_the_custom_status_of_its_own_execution() -> None:
+    later = replace(episode(completed(0)), history=first_episode(scheduled(0)))
+    assert status_of(later.end(terminated(ExecutionTerminated(timestamp=AT)))) is None
+    assert status_of(episode(started()).end(terminated(ExecutionTerminated(timestamp=AT)))) == "null"
+
+
+def test_a_suspension_in_the_checkpoint_of_a_turn_keeps_its_custom_status() -> None:
+    turn = episode(started()).complete(replace(waits("A"), custom_status='"own"'))
+    mark = replace(episode(ExecutionSuspended(timestamp=AT)), history=turn.checkpoint.new_events).mark()
+    update = turn.checkpoint.then(mark.checkpoint).update
     assert update is not None
-    assert update.custom_status == "null"
+    assert (update.custom_status, update.runtime_status) == ('"own"', RuntimeStatus.SUSPENDED)
 
 
 @pytest.mark.parametrize(

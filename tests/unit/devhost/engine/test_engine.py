@@ -307,3 +307,16 @@ async def test_a_record_of_an_execution_that_has_continued_as_new_is_repaired(ho
         await second.hub.send(again)
         repaired = await second.end_of(instance_id)
     assert (repaired.execution_id, repaired.output) == (goes_on.execution_id, '"said"')
+
+
+async def test_a_custom_status_set_before_continuing_as_new_is_kept(host: Host, executor: ScriptedExecutor) -> None:
+    goes_on = orchestrator_state({"actionType": 4, "input": "1"}, isDone=True, customStatus="half way")
+    executor.answer("Chain", goes_on, orchestrator_state(call("Say")), orchestrator_state(call("Say"), isDone=True))
+    statuses: list[str | None] = []
+    host.hub.storage.before_write = lambda operation: statuses.extend(
+        record.custom_status for record in host.hub.storage.records.values()
+    )
+    async with host.running():
+        record = await host.end_of(await host.client.start("Chain"))
+    assert '"half way"' in statuses
+    assert record.custom_status == "null"
