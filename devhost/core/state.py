@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TypeVar
 
 from devhost.core.entity_messages import sent_request
@@ -36,6 +37,7 @@ MAX_EARLY_DELIVERIES = 12
 MAX_DELIVERIES_TO_NOTHING = 5
 
 _Event = TypeVar("_Event", bound=HistoryEvent)
+_MarkKey = tuple[str, datetime, "str | None"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +46,8 @@ class OrchestrationState:
 
     `request_ids` are those of requests to entities; an entity's answer is an event with such an id for its name.
     `raised_names` are the names of all events. `has_suspended_events`: the history has events that arrived while the
-    instance was suspended, and the function has not been run over them. Real hosts record such events.
+    instance was suspended, and the function has not been run over them. Real hosts record such events. `marks` are the
+    suspensions and resumptions, as `_mark_key` tells them apart.
     """
 
     started: ExecutionStarted | None
@@ -55,6 +58,7 @@ class OrchestrationState:
     raised_names: frozenset[str]
     is_episode_open: bool
     has_suspended_events: bool
+    marks: frozenset[_MarkKey]
 
     @property
     def execution_id(self) -> str | None:
@@ -74,6 +78,7 @@ def fold(history: Sequence[HistoryEvent]) -> OrchestrationState:
         raised_names=frozenset(e.name for e in history if isinstance(e, EventRaised)),
         is_episode_open=status is RuntimeStatus.RUNNING and not isinstance(history[-1], OrchestratorCompleted),
         has_suspended_events=status is RuntimeStatus.SUSPENDED and _has_events_since_suspension(history),
+        marks=frozenset(_mark_key(e) for e in history if isinstance(e, (ExecutionSuspended, ExecutionResumed))),
     )
 
 
@@ -95,6 +100,11 @@ class Admission:
     @property
     def is_empty(self) -> bool:
         return not (self.delivered or self.raised or self.marks)
+
+    @property
+    def kept_count(self) -> int:
+        """How many messages are not dropped."""
+        return sum(map(len, (self.delivered, self.raised, self.marks, self.deferred, self.unclaimed)))
 
 
 def admit(state: OrchestrationState, messages: Iterable[tuple[TaskMessage, int]]) -> Admission:
@@ -130,7 +140,9 @@ def admit(state: OrchestrationState, messages: Iterable[tuple[TaskMessage, int]]
         elif isinstance(event, EventRaised) and answer_to is None:
             raised.append(position)
         elif isinstance(event, (ExecutionSuspended, ExecutionResumed)):
-            marks.append(position)
+            # Delivered once more, a suspension would undo the resumption that was recorded after it.
+            if _mark_key(event) not in state.marks:
+                marks.append(position)
         elif answer_to is None:
             delivered.append(position)
         elif answer_to not in asked:
@@ -174,6 +186,10 @@ def _status(history: Sequence[HistoryEvent], started: ExecutionStarted | None) -
         return RuntimeStatus.PENDING
     mark = next((e for e in reversed(history) if isinstance(e, (ExecutionSuspended, ExecutionResumed))), None)
     return RuntimeStatus.SUSPENDED if isinstance(mark, ExecutionSuspended) else RuntimeStatus.RUNNING
+
+
+def _mark_key(mark: ExecutionSuspended | ExecutionResumed) -> _MarkKey:
+    return mark.type_name, mark.timestamp, mark.reason
 
 
 def _has_events_since_suspension(history: Sequence[HistoryEvent]) -> bool:

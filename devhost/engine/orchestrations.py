@@ -62,7 +62,11 @@ class Orchestrations:
         else:
             turns = self._turns(item, state)
             held = await _take_turns(turns, item, state, admission)
-            outcome = _Outcome(checkpoint=turns.checkpoint, deferred=admission.deferred, held=tuple(held))
+            checkpoint = turns.checkpoint
+            if checkpoint.update is None and admission.kept_count < len(item.messages):
+                # What is dropped may come from a turn that a crash has cut before its record was written.
+                checkpoint = _repair(await self._hub.get_instance(item.instance_id), item, state)
+            outcome = _Outcome(checkpoint=checkpoint, deferred=admission.deferred, held=tuple(held))
         await self._hub.complete_orchestration(
             item,
             outcome.checkpoint,
@@ -98,7 +102,7 @@ class Orchestrations:
                 update = self._ended_before_start(record, termination)
                 return _Outcome(checkpoint=Checkpoint(update=update), deferred=admission.deferred)
             return _Outcome(deferred=admission.deferred, held=admission.unclaimed)
-        if record is not None:
+        if record is not None or state.started is not None:
             return _Outcome(checkpoint=_repair(record, item, state), deferred=admission.deferred)
         # An event may even be ahead of the record.
         early = [p for p in admission.unclaimed if _may_precede_its_record(item.messages[p])]
@@ -128,14 +132,23 @@ def _is_yet_to_begin(record: InstanceRecord, state: OrchestrationState) -> bool:
     return record.runtime_status is RuntimeStatus.PENDING and record.execution_id != state.execution_id
 
 
-def _repair(record: InstanceRecord, item: OrchestrationWorkItem, state: OrchestrationState) -> Checkpoint:
-    """Messages that move nothing may still be what a crash left: a record that lags behind its history."""
-    if state.started is None or record.runtime_status.is_terminal:
+def _repair(record: InstanceRecord | None, item: OrchestrationWorkItem, state: OrchestrationState) -> Checkpoint:
+    """Writes the record anew if it lags behind its history: messages that move nothing may be what a crash left."""
+    if state.started is None:
         return Checkpoint()
-    is_same = record.execution_id == state.execution_id
-    if (is_same and record.runtime_status is not state.status) or descends(state.execution_id, record.execution_id):
+    if any(isinstance(event, ExecutionStarted) for event in _events(item)):
+        # A start that comes again: nothing of the execution may have reached the record yet, not even its name.
+        lags = record is None or record.execution_id == state.execution_id
+    else:
+        lags = record is not None and _has_other_status(record, state)
+    if lags or (record is not None and descends(state.execution_id, record.execution_id)):
         return Checkpoint(update=restated(state.started, state.status, item.history))
     return Checkpoint()
+
+
+def _has_other_status(record: InstanceRecord, state: OrchestrationState) -> bool:
+    is_same = record.execution_id == state.execution_id and not record.runtime_status.is_terminal
+    return is_same and record.runtime_status is not state.status
 
 
 def _may_precede_its_record(received: ReceivedMessage) -> bool:

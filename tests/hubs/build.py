@@ -58,10 +58,12 @@ def start(
     return TaskMessage(event=event, target=target)
 
 
-def child_start(instance_id: str, parent_id: str, parent_execution_id: str, task_id: int) -> TaskMessage:
+def child_start(
+    instance_id: str, parent_id: str, parent_execution_id: str, task_id: int, *, name: str = "ProcessOrder"
+) -> TaskMessage:
     """As a turn of the parent sends it: the execution id is made from the parent's and the task id."""
     parent = OrchestrationInstance(instance_id=parent_id, execution_id=parent_execution_id)
-    message = start(instance_id, execution_id=derived_execution_id(parent_execution_id, str(task_id)))
+    message = start(instance_id, execution_id=derived_execution_id(parent_execution_id, str(task_id)), name=name)
     assert isinstance(message.event, ExecutionStarted)
     event = replace(
         message.event,

@@ -24,7 +24,7 @@ from devhost.core.lineage import continued_execution_id
 from devhost.core.messages import TaskMessage
 from devhost.core.state import MAX_DELIVERIES_TO_NOTHING, MAX_EARLY_DELIVERIES, Admission, admit, fold
 from devhost.core.status import RuntimeStatus
-from tests.unit.devhost.core.examples import AT, ME, completed, failure, first_episode, scheduled, started, to_me
+from tests.unit.devhost.core.examples import AT, LATER, ME, completed, failure, first_episode, scheduled, started, to_me
 
 RUNNING = first_episode(scheduled(0), scheduled(1))
 
@@ -97,6 +97,13 @@ def test_only_what_names_no_execution_can_be_for_one_that_is_yet_to_begin(execut
     ended = (*RUNNING[:-1], ExecutionCompleted(timestamp=AT, orchestration_status=RuntimeStatus.FAILED), RUNNING[-1])
     admission = admit(fold(ended), [(to_me(event, execution_id=execution_id), 1)])
     assert admission == Admission(unclaimed=() if execution_id else (0,))
+
+
+def test_a_suspension_that_comes_again_after_the_resumption_is_dropped() -> None:
+    suspended = ExecutionSuspended(timestamp=AT, reason="pause")
+    history = (*RUNNING, suspended, ExecutionResumed(timestamp=LATER))
+    assert admitted(history, suspended) == Admission()
+    assert admitted(history, ExecutionSuspended(timestamp=LATER, reason="pause")).marks == (0,)
 
 
 def test_events_recorded_during_a_suspension_are_noticed() -> None:

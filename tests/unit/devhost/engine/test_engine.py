@@ -13,7 +13,7 @@ pytest.importorskip("anyio", reason="the engine owns its tasks through anyio")
 
 from devhost.app.invocation import Invocation, InvocationResult
 from devhost.app.model import TriggerKind
-from devhost.core.history import ExecutionStarted, OrchestrationInstance, TaskCompleted
+from devhost.core.history import EventRaised, ExecutionStarted, OrchestrationInstance, TaskCompleted
 from devhost.core.lineage import continued_execution_id
 from devhost.core.messages import TaskMessage
 from devhost.core.status import RuntimeStatus
@@ -22,6 +22,7 @@ from devhost.engine.dispatcher import Engine
 from devhost.engine.ports import InstanceRecord
 from devhost.errors import FunctionTimeout, StorageUnavailable, WorkerCrashed
 from tests.eventually import eventually
+from tests.hubs import build
 from tests.hubs.memory import ManualClock, MemoryStorage, MemoryTaskHub
 from tests.unit.devhost.core.examples import AT
 from tests.unit.devhost.engine.scripted import APP, ScriptedExecutor, call, orchestrator_state, raised, returned
@@ -320,3 +321,40 @@ async def test_a_custom_status_set_before_continuing_as_new_is_kept(host: Host, 
         record = await host.end_of(await host.client.start("Chain"))
     assert '"half way"' in statuses
     assert record.custom_status == "null"
+
+
+async def test_a_record_that_was_never_written_is_repaired_when_the_start_of_a_child_comes_again(host: Host) -> None:
+    start = build.child_start("child", "parent", "p" * 32, 0, name="Chain")
+    async with host.running():
+        await host.hub.send(start)
+        await host.end_of("child")
+    host.hub.storage.records.clear()
+    second = Host(host.hub.storage, host.executor, host.clock)
+    async with second.running():
+        await second.hub.send(start)
+        repaired = await second.end_of("child")
+    assert (repaired.name, repaired.runtime_status, repaired.output) == ("Chain", RuntimeStatus.COMPLETED, '"said"')
+
+
+async def test_a_record_is_repaired_beside_an_event_that_has_to_wait(host: Host, executor: ScriptedExecutor) -> None:
+    executor.answer("Chain", orchestrator_state(call("Say")))
+    async with host.running():
+        instance_id = await host.client.start("Chain")
+        await eventually(lambda: len(host.hub.storage.records) == 1 and not host.hub.storage.control)
+        record = await host.client.get(instance_id)
+    assert record is not None
+    storage = host.hub.storage
+    storage.records[instance_id] = replace(record, runtime_status=RuntimeStatus.PENDING)
+    second = Host(storage, executor, host.clock)
+    anyone = OrchestrationInstance(instance_id=instance_id, execution_id=None)
+    await second.hub.send(TaskMessage(event=EventRaised(timestamp=AT, name="Early"), target=anyone))
+    again = TaskCompleted(timestamp=AT, task_scheduled_id=0)
+    await second.hub.send(TaskMessage(event=again, target=replace(anyone, execution_id=record.execution_id)))
+
+    async def is_running() -> bool:
+        now = await second.client.get(instance_id)
+        return now is not None and now.runtime_status is RuntimeStatus.RUNNING
+
+    async with second.running():
+        await eventually(is_running)
+    assert [type(stored.message.event) for stored in storage.control] == [EventRaised]
