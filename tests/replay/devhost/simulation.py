@@ -20,6 +20,7 @@ import azure.durable_functions as df
 from devhost.app.invocation import Failure, Invocation, InvocationResult
 from devhost.core.checkpoint import Checkpoint
 from devhost.core.history import ExecutionStarted, GenericEvent, HistoryEvent, OrchestrationInstance
+from devhost.core.lineage import is_overtaken
 from devhost.core.messages import TaskMessage
 from devhost.core.state import fold
 from devhost.core.status import RuntimeStatus
@@ -230,8 +231,9 @@ class Simulation:
 
 
 def _replaces(received: ReceivedMessage, history: Sequence[HistoryEvent]) -> bool:
-    is_start = isinstance(received.message.event, ExecutionStarted)
-    return is_start and bool(history) and _execution_id(received) != fold(history).execution_id
+    current = fold(history).started
+    event = received.message.event
+    return isinstance(event, ExecutionStarted) and current is not None and not is_overtaken(event, current)
 
 
 def _execution_id(received: ReceivedMessage) -> str | None:
