@@ -146,7 +146,8 @@ def admit(state: OrchestrationState, messages: Iterable[tuple[TaskMessage, int]]
         elif answer_to is None:
             delivered.append(position)
         elif answer_to not in asked:
-            if dequeue_count < MAX_EARLY_DELIVERIES:
+            # While the instance is suspended, the turn that would record the request again may be long in coming.
+            if dequeue_count < MAX_EARLY_DELIVERIES or state.status is RuntimeStatus.SUSPENDED:
                 deferred.append(position)
         elif answer_to not in answered:
             answered.add(answer_to)

@@ -77,9 +77,10 @@ class SimulatedHub:
     kept_rows: int | None = None
     stored: int = 0
 
-    def put(self, message: TaskMessage) -> None:
+    def put(self, message: TaskMessage) -> str:
         self.stored += 1
         self.waiting.append(ReceivedMessage(message_id=str(self.stored), message=message, dequeue_count=0))
+        return str(self.stored)
 
     async def complete_orchestration(
         self,
@@ -122,6 +123,8 @@ class Simulation:
         self.losses = losses
         self.may_lose: Callable[[str], bool] = lambda instance_id: True
         self.duplicates = duplicates
+        # A copy is not copied again, or one that waits for long would multiply.
+        self._copies: set[str] = set()
         self.at = datetime(2026, 3, 1, 10, tzinfo=timezone.utc)
         self.hub = SimulatedHub()
         self.executor = SdkExecutor(orchestrators, activities or {}, entities or {})
@@ -226,8 +229,8 @@ class Simulation:
         """Takes messages out of the queue, or leaves a second delivery of them there."""
         for received in batch:
             self.hub.waiting.remove(received)
-            if self.random.random() < self.duplicates:
-                self.hub.put(received.message)
+            if received.message_id not in self._copies and self.random.random() < self.duplicates:
+                self._copies.add(self.hub.put(received.message))
 
 
 def _replaces(received: ReceivedMessage, history: Sequence[HistoryEvent]) -> bool:

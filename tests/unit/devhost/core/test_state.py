@@ -128,6 +128,11 @@ def test_a_reply_to_nothing_does_not_wait_for_ever() -> None:
     assert admitted(RUNNING, completed(5), dequeue_count=MAX_EARLY_DELIVERIES) == Admission()
 
 
+def test_a_reply_to_what_is_not_in_the_history_of_a_suspended_instance_waits_for_its_resumption() -> None:
+    suspended = (*RUNNING, ExecutionSuspended(timestamp=AT))
+    assert admitted(suspended, completed(5), dequeue_count=MAX_EARLY_DELIVERIES).deferred == (0,)
+
+
 @pytest.mark.parametrize(("dequeue_count", "deferred"), [(1, (0,)), (MAX_DELIVERIES_TO_NOTHING + 1, ())])
 def test_a_reply_to_an_unknown_instance_waits_for_about_a_minute(dequeue_count: int, deferred: tuple[int]) -> None:
     assert admitted((), completed(0), dequeue_count=dequeue_count).deferred == deferred
