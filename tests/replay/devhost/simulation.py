@@ -74,6 +74,8 @@ class SimulatedHub:
     histories: dict[str, tuple[HistoryEvent, ...]] = field(default_factory=dict)
     waiting: list[ReceivedMessage] = field(default_factory=list)
     held: dict[str, list[ReceivedMessage]] = field(default_factory=dict)
+    # Messages that wait for something else to happen, since the last time that something did.
+    deferred_ids: set[str] = field(default_factory=set)
     kept_rows: int | None = None
     stored: int = 0
 
@@ -92,6 +94,9 @@ class SimulatedHub:
     ) -> None:
         for message in checkpoint.outbox:
             self.put(message)
+        if checkpoint.new_events or checkpoint.outbox or self.kept_rows is not None:
+            self.deferred_ids.clear()
+        self.deferred_ids.update(each.message_id for each in deferred)
         is_new = checkpoint.update is not None and checkpoint.update.execution_id != item.execution_id
         past = () if is_new else item.history
         if self.kept_rows is None or not is_new:
@@ -161,7 +166,7 @@ class Simulation:
         for event in events:
             self.hub.put(TaskMessage(event=event, target=target))
         for _ in range(MAX_STEPS):
-            if not self.hub.waiting:
+            if not self._wanted():
                 return self.end_of(ROOT)
             await self._step()
         raise AssertionError(f"not finished after {MAX_STEPS} steps: {self.hub.histories.get(ROOT)}")
@@ -182,10 +187,15 @@ class Simulation:
         result = next((event.result for event in reversed(history) if hasattr(event, "orchestration_status")), None)  # type: ignore[attr-defined]
         return status, json.loads(result) if status is RuntimeStatus.COMPLETED and result else result
 
+    def _wanted(self) -> list[ReceivedMessage]:
+        """Messages whose delivery can change anything."""
+        return [received for received in self.hub.waiting if received.message_id not in self.hub.deferred_ids]
+
     async def _step(self) -> None:
         due = [received for received in self.hub.waiting if (received.message.due_at or self.at) <= self.at]
-        if not due:
-            self.at = min(received.message.due_at or self.at for received in self.hub.waiting)
+        wanted = self._wanted()
+        if not any(received in due for received in wanted):
+            self.at = min(received.message.due_at or self.at for received in wanted)
             return
         first = self.random.choice(due)
         if first.message.is_activity_request:
