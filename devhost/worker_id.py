@@ -1,31 +1,68 @@
-"""Who owns a partition: `{machine}-{process}`, a name that tells whether the host it stands for is gone.
+"""The name under which a host owns partitions: `{machine}-{space}-{began}-{pid}`. It tells if that host has died.
 
 The Functions host takes the machine's name alone; two hosts on one machine would then own every partition together.
+Containers can share a machine's name and number their processes alike, so `space` says where the process id counts:
+it is made of the running kernel and the process namespaces. `began` tells a process from an earlier one of the same id.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
+import secrets
 import socket
 import sys
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+
+from devhost.kernel import kernel_id
+
+_PROCESSES = Path("/proc")
+# Of the words in /proc/{pid}/stat that follow the name of the program.
+_STATE, _THREAD_COUNT, _STARTED_AT = 0, 17, 19
+_DEAD_STATES = frozenset("ZXx")
 
 
 def own_worker_id() -> str:
-    return f"{_machine()}-{os.getpid()}"
+    return f"{_machine()}-{_space()}-{_own_beginning()}-{os.getpid()}"
 
 
 def is_abandoned(owner: str) -> bool:
-    """Whether this owner was a process of this machine that has ended. False where that is not known."""
-    match = re.fullmatch(rf"{re.escape(_machine())}-(\d{{1,9}})", owner)
-    return match is not None and not is_process_alive(int(match.group(1)))
+    """Whether this owner was a process of this machine that has ended. False if that cannot be known."""
+    match = re.fullmatch(rf"{re.escape(_machine())}-{_space()}-(\w+)-(\d{{1,9}})", owner)
+    if match is None:
+        return False
+    pid = int(match[2])
+    return not is_process_alive(pid) or _beginning(pid) not in (None, match[1])
 
 
 def _machine() -> str:
     return socket.gethostname().partition(".")[0]
 
 
+@cache
+def _space() -> str:
+    """A name for the set of processes that this one can look up by id. Random, so nobody else's, if it is not known."""
+    kernel, namespace = kernel_id(), _namespace()
+    if kernel is None or namespace is None:
+        return secrets.token_hex(4)
+    return hashlib.sha256(f"{kernel} {namespace}".encode()).hexdigest()[:8]
+
+
+@cache
+def _own_beginning() -> str:
+    return _beginning(os.getpid()) or secrets.token_hex(4)
+
+
 if sys.platform == "win32":
+
+    def _namespace() -> str | None:
+        return ""
+
+    def _beginning(pid: int) -> str | None:
+        return None
 
     def is_process_alive(pid: int) -> bool:
         import ctypes
@@ -42,11 +79,39 @@ if sys.platform == "win32":
 
 else:
 
+    def _namespace() -> str | None:
+        """The namespaces in which ids and start times of processes count; None if `/proc` shows those of another."""
+        if sys.platform == "darwin":
+            return ""
+        own = _PROCESSES / "self"
+        with suppress(OSError):
+            if str(own.readlink()) == str(os.getpid()):
+                # Old kernels have one time for all.
+                kinds = [own / "ns" / kind for kind in ("pid", "time")]
+                return " ".join(str(each.readlink()) for each in kinds if each.is_symlink())
+        return None
+
+    def _beginning(pid: int) -> str | None:
+        """When a process began, in ticks since the boot; None if that is not known."""
+        status = _status(pid)
+        return status[_STARTED_AT] if status else None
+
     def is_process_alive(pid: int) -> bool:
+        """Whether a process runs. One that has ended does not, even if its parent has not asked for its exit code."""
         try:
             os.kill(pid, 0)
         except ProcessLookupError:
             return False
         except (PermissionError, OverflowError):
             return True
-        return True
+        status = _status(pid)
+        # While threads of an ended main thread are left, the process still has its files and locks.
+        return status is None or status[_STATE] not in _DEAD_STATES or int(status[_THREAD_COUNT]) > 1
+
+    def _status(pid: int) -> list[str] | None:
+        """The words of /proc/{pid}/stat from the state on; None if there is no such file."""
+        with suppress(OSError):
+            # The name of the program is in parentheses and may contain some.
+            words = (_PROCESSES / str(pid) / "stat").read_text("ascii", "replace").rpartition(")")[2].split()
+            return words if len(words) > _STARTED_AT else None
+        return None

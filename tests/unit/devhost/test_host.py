@@ -8,7 +8,6 @@ import json
 import os
 import signal
 import socket
-import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
@@ -22,7 +21,6 @@ from devhost.errors import ConfigurationError
 from devhost.host import Host, hand_back
 from devhost.settings import Settings, StartOptions, load_settings
 from devhost.shutdown import Shutdown
-from devhost.worker_id import is_abandoned, is_process_alive, own_worker_id
 
 
 class TestShutdown:
@@ -59,21 +57,6 @@ async def test_a_storage_that_takes_nothing_back_does_not_keep_a_host_from_its_e
 ) -> None:
     await hand_back(anyio.sleep_forever, seconds=0.01)
     assert "has not taken back within 0.01 seconds" in caplog.text
-
-
-class TestWorkerId:
-    def test_of_a_running_process_is_not_abandoned(self) -> None:
-        assert not is_abandoned(own_worker_id())
-
-    def test_of_a_process_that_has_ended_is_abandoned(self) -> None:
-        ended = subprocess.Popen([sys.executable, "-c", ""])
-        ended.wait()
-        assert not is_process_alive(ended.pid)
-        assert is_abandoned(f"{own_worker_id().rpartition('-')[0]}-{ended.pid}")
-
-    @pytest.mark.parametrize("owner", ["", "elsewhere-1", "elsewhere", f"{own_worker_id().rpartition('-')[0]}-x"])
-    def test_of_another_machine_or_host_is_left_alone(self, owner: str) -> None:
-        assert not is_abandoned(owner)
 
 
 @pytest.fixture
