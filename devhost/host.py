@@ -13,8 +13,9 @@ import platform
 import sys
 import time
 from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import anyio
 
@@ -30,6 +31,8 @@ from devhost.exposure import exposure_warnings
 from devhost.hub_options import hub_options
 from devhost.keys.key_file import key_file
 from devhost.keys.key_store import KeyStore
+from devhost.local_folder import NAME as LOCAL_FOLDER
+from devhost.local_folder import make_local_folder
 from devhost.local_storage import ensure_storage
 from devhost.port import check_port
 from devhost.running import RunningInvocations
@@ -52,6 +55,7 @@ from devhost.worker_id import is_abandoned, own_worker_id
 HAND_BACK_SECONDS = 15.0
 
 _RUNTIME_VERSION = "4.0.0"
+_JOURNALS = "hosts"
 
 _log = logging.getLogger("Host.Startup")
 
@@ -214,11 +218,25 @@ class Host:
             resources.callback(azurite.stop)
         hub = await resources.enter_async_context(open_task_hub(options, SystemClock()))
         await hub.create()
+        # While the worker processes start.
+        hub.look_for_dead_hosts()
         resources.push_async_callback(hand_back, hub.stop)
         return hub
 
     def _storage_options(self) -> StorageOptions:
-        return replace(hub_options(self._settings), worker_id=self._worker_id, is_abandoned_owner=is_abandoned)
+        return replace(
+            hub_options(self._settings),
+            worker_id=self._worker_id,
+            is_abandoned_owner=is_abandoned,
+            journal_folder=self._journal_folder(),
+        )
+
+    def _journal_folder(self) -> Path:
+        root = self._settings.script_root
+        # Where nothing can be written, the task hub says what follows from it.
+        with suppress(OSError):
+            make_local_folder(root)
+        return root / LOCAL_FOLDER / _JOURNALS
 
     async def _start_workers(self, app: FunctionApp, links: Links, resources: AsyncExitStack) -> WorkerPool:
         worker = self._settings.worker

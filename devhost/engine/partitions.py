@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -177,11 +178,17 @@ class PartitionKeeper:
         self._worker_id = worker_id
         self._is_abandoned_owner = is_abandoned_owner
         self._listening: set[str] = set()
+        self._hurried = asyncio.Event()
+
+    def hurry(self) -> None:
+        """Makes the next pass begin at once."""
+        self._hurried.set()
 
     async def run(self) -> None:
         """Passes until cancelled."""
         failures = 0
         while True:
+            self._hurried.clear()
             try:
                 is_hasty = await self.make_pass()
                 failures = 0
@@ -193,7 +200,8 @@ class PartitionKeeper:
             except StorageError as error:
                 _log.warning("The partition leases cannot be read or renewed: %s", error)
                 is_hasty = True
-            await asyncio.sleep(HASTY_PASS_SECONDS if is_hasty else PASS_SECONDS)
+            with suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._hurried.wait(), HASTY_PASS_SECONDS if is_hasty else PASS_SECONDS)
 
     async def release_all(self, *, attempts: int = 10) -> None:
         """Ceases to listen and gives every partition back; called when nothing is in anybody's hands any more.

@@ -9,6 +9,7 @@ from devhost.core.ids import partition_of
 from devhost.core.messages import TaskMessage
 from devhost.errors import StorageError
 from devhost.storage.concurrency import call_each
+from devhost.storage.journal import Journal
 from devhost.storage.listening import QueueListener
 from devhost.storage.names import HubNames
 from devhost.storage.queues import MessageQueue, StoredMessage, back_off_seconds
@@ -20,8 +21,9 @@ _log = logging.getLogger("Host.TaskHub")
 class HubQueues:
     """One queue for activity requests, one control queue per partition."""
 
-    def __init__(self, service: ServiceClient, names: HubNames, partition_count: int) -> None:
+    def __init__(self, service: ServiceClient, names: HubNames, partition_count: int, journal: Journal) -> None:
         self._service = service
+        self._journal = journal
         self._names = names
         self._partition_count = partition_count
         self._queues: dict[str, MessageQueue] = {}
@@ -35,7 +37,7 @@ class HubQueues:
 
     def queue(self, name: str) -> MessageQueue:
         if name not in self._queues:
-            self._queues[name] = MessageQueue(self._service, name)
+            self._queues[name] = MessageQueue(self._service, name, self._journal)
         return self._queues[name]
 
     def queue_for(self, message: TaskMessage) -> MessageQueue:

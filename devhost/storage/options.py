@@ -9,6 +9,7 @@ import os
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from devhost.storage.connection import Connection
 
@@ -29,7 +30,8 @@ class StorageOptions:
     `partition_count` must not change while work of the hub is in flight. `is_abandoned_owner` says of a worker id that
     its process is known to be gone, so that its partitions are taken at once instead of after their lease has expired.
     An activity that took no longer than `longest_repeatable_seconds` may be done again after a crash, although it had
-    ended: its result is not stored by itself, but by the turn that takes it in.
+    ended: its result is not stored by itself, but by the turn that takes it in. `journal_folder` is where hosts of this
+    machine keep the receipts of what they hold, for the next one after a kill; None: nowhere.
     """
 
     hub_name: str
@@ -43,3 +45,4 @@ class StorageOptions:
     longest_repeatable_seconds: float = 1.0
     worker_id: str = field(default_factory=default_worker_id)
     is_abandoned_owner: Callable[[str], bool] = _no_owner_is_abandoned
+    journal_folder: Path | None = None

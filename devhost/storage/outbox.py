@@ -65,7 +65,7 @@ class Outbox:
             self._queues.notify(queue, delay_seconds)
             return
         # A crash from here on leaves the message where it is, to come into sight when its time is over.
-        stored = await queue.put(text, delay_seconds=listener.visibility_seconds)
+        stored = await queue.put_received(text, visibility_seconds=listener.visibility_seconds)
         held = HeldMessage(stored=stored, message=message, sequence_number=sequence_number)
         if not listener.hand_over(held):
             await self._queues.hide(stored, 0)

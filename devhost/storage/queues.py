@@ -1,13 +1,15 @@
 """One storage queue: texts put, received, hidden and deleted.
 
 Rule of this file: nothing here knows what a message means. A receipt is only good until the next answer about its
-message, so it lives in one mutable place, `StoredMessage`.
+message, so it lives in one mutable place, `StoredMessage`, and each new one is written to the journal.
 """
 
 from __future__ import annotations
 
+import asyncio
 import math
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
@@ -16,6 +18,7 @@ from xml.etree import ElementTree
 from xml.sax.saxutils import escape
 
 from devhost.errors import StorageError
+from devhost.storage.journal import Journal
 from devhost.storage.refusal import Conflict, Missing
 from devhost.storage.service_client import ServiceClient
 from devhost.storage.signing import Request
@@ -37,6 +40,8 @@ class StoredMessage:
     text: str
     dequeue_count: int
     inserted_at: datetime | None
+    # Held by a request that replaces or uses up the receipt.
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def replace_by(self, newer: StoredMessage) -> None:
         """The same message was received again: only the newer receipt counts."""
@@ -55,10 +60,12 @@ def whole_delay(seconds: float) -> int:
 
 
 class MessageQueue:
-    """A queue by name."""
+    """A queue by name, and those of its messages that this host holds. Their receipts are in the journal."""
 
-    def __init__(self, service: ServiceClient, name: str) -> None:
+    def __init__(self, service: ServiceClient, name: str, journal: Journal | None = None) -> None:
         self._service = service
+        self._journal = journal or Journal()
+        self._held: dict[str, StoredMessage] = {}
         self.name = name
 
     async def create(self) -> None:
@@ -69,10 +76,7 @@ class MessageQueue:
             return
 
     async def put(self, text: str, *, delay_seconds: int = 0) -> StoredMessage:
-        """Stores a message that nobody sees before the delay is over.
-
-        Until then it is as good as received: it can be deleted, or hidden for longer, by what is returned.
-        """
+        """Stores a message that nobody sees before the delay is over."""
         answer = await self._service.send(
             Request(
                 method="POST",
@@ -85,8 +89,16 @@ class MessageQueue:
         (stored,) = self._messages(answer.body, text)
         return stored
 
+    async def put_received(self, text: str, *, visibility_seconds: int) -> StoredMessage:
+        """Stores a message as if this host had received it already, to be settled by what is returned."""
+        stored = await self.put(text, delay_seconds=visibility_seconds)
+        return self._hold([stored])[0]
+
     async def get(self, count: int, *, visibility_seconds: int) -> list[StoredMessage]:
-        """Up to `count` messages, at most 32, without waiting for any."""
+        """Receives up to `count` messages, at most 32, without waiting for any.
+
+        One that this host still holds is returned as the same object, with its newer receipt.
+        """
         answer = await self._service.send(
             Request(
                 method="GET",
@@ -94,7 +106,7 @@ class MessageQueue:
                 query={"numofmessages": str(count), "visibilitytimeout": str(visibility_seconds)},
             )
         )
-        return self._messages(answer.body)
+        return self._hold(self._messages(answer.body))
 
     def _messages(self, xml: bytes, text: str = "") -> list[StoredMessage]:
         """The messages in an answer; one to a put leaves out their text and has never been delivered before."""
@@ -113,26 +125,52 @@ class MessageQueue:
         except (ElementTree.ParseError, ValueError, TypeError) as error:
             raise StorageError(f"The answer of the queue '{self.name}' cannot be read: {error}") from error
 
+    def holds(self, message: StoredMessage) -> bool:
+        """Whether this host has received the message and not settled it since."""
+        return self._held.get(message.message_id) is message
+
+    async def renew(self, message: StoredMessage, seconds: int) -> None:
+        """Keeps a held message invisible for so many seconds from now; leaves one that is settled alone."""
+        async with message.lock:
+            if self.holds(message) and await self._update(message, seconds):
+                self._hold([message])
+
     async def hide(self, message: StoredMessage, seconds: int) -> None:
-        """Makes a message visible after so many seconds. Does nothing where somebody else has received it meanwhile."""
+        """Gives a message back, to be visible after so many seconds. Leaves one to whoever has received it since."""
+        async with message.lock:
+            await self._update(message, seconds)
+            self._settle(message)
+
+    async def _update(self, message: StoredMessage, seconds: int) -> bool:
         try:
             answer = await self._service.send(
-                self._about(message, "PUT", message.pop_receipt, visibilitytimeout=str(seconds))
+                self._about(message.message_id, "PUT", message.pop_receipt, visibilitytimeout=str(seconds))
             )
         except (Missing, Conflict):
-            return
+            return False
         message.pop_receipt = answer.headers.get("x-ms-popreceipt", message.pop_receipt)
+        return True
+
+    async def show(self, message_id: str, pop_receipt: str) -> bool:
+        """Makes a message visible that another host held; returns False if the receipt is not its last one."""
+        try:
+            await self._service.send(self._about(message_id, "PUT", pop_receipt, visibilitytimeout="0"))
+        except (Missing, Conflict):
+            return False
+        return True
 
     async def delete(self, message: StoredMessage) -> None:
         """Deletes a message; one that is gone, or in somebody else's hands, is left to them."""
-        receipt = message.pop_receipt
-        try:
-            await self._delete(message, receipt)
-        except Missing:
-            return
-        except Conflict:
-            if message.pop_receipt != receipt:
-                await self._delete_once_more(message)
+        async with message.lock:
+            receipt = message.pop_receipt
+            try:
+                await self._delete(message, receipt)
+            except Missing:
+                pass
+            except Conflict:
+                if message.pop_receipt != receipt:
+                    await self._delete_once_more(message)
+            self._settle(message)
 
     async def _delete_once_more(self, message: StoredMessage) -> None:
         try:
@@ -141,11 +179,26 @@ class MessageQueue:
             return
 
     async def _delete(self, message: StoredMessage, receipt: str) -> None:
-        await self._service.send(self._about(message, "DELETE", receipt))
+        await self._service.send(self._about(message.message_id, "DELETE", receipt))
 
-    def _about(self, message: StoredMessage, method: str, receipt: str, **query: str) -> Request:
-        path = f"{self.name}/messages/{quote(message.message_id, safe='')}"
+    def _about(self, message_id: str, method: str, receipt: str, **query: str) -> Request:
+        path = f"{self.name}/messages/{quote(message_id, safe='')}"
         return Request(method=method, path=path, query={"popreceipt": receipt, **query})
+
+    def _hold(self, messages: Iterable[StoredMessage]) -> list[StoredMessage]:
+        held = []
+        for each in messages:
+            known = self._held.setdefault(each.message_id, each)
+            # That it came once more says nothing against it, so it keeps its count of deliveries.
+            known.pop_receipt = each.pop_receipt
+            held.append(known)
+        self._journal.hold(self.name, ((each.message_id, each.pop_receipt) for each in held))
+        return held
+
+    def _settle(self, message: StoredMessage) -> None:
+        if self.holds(message):
+            del self._held[message.message_id]
+            self._journal.settle(self.name, message.message_id)
 
 
 @lru_cache(maxsize=16)

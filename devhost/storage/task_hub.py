@@ -37,6 +37,7 @@ from devhost.storage.history_table import History, HistoryTable
 from devhost.storage.hub_queues import HubQueues
 from devhost.storage.inbox import ControlInbox, MessageReader
 from devhost.storage.instance_table import InstanceTable
+from devhost.storage.journal import JournalFolder
 from devhost.storage.lease_table import LeaseTable
 from devhost.storage.names import HubNames, escape_key
 from devhost.storage.options import StorageOptions
@@ -50,6 +51,7 @@ from devhost.storage.services import Services, open_services
 from devhost.storage.sessions import Batch, HeldMessage, Sessions
 from devhost.storage.settling import Settler
 from devhost.storage.starting import Starter
+from devhost.storage.take_over import TakeOver
 from devhost.storage.work_items import LONGEST_HOLD_SECONDS, WorkItemInbox
 
 _log = logging.getLogger("Host.TaskHub")
@@ -60,7 +62,8 @@ async def open_task_hub(options: StorageOptions, clock: Clock) -> AsyncIterator[
     """A hub that is stopped and disconnected at the end of the block. Creates and receives nothing by itself."""
     async with AsyncExitStack() as stack:
         services = await stack.enter_async_context(open_services(options.connection))
-        hub = AzureStorageTaskHub(options, clock, services)
+        journals = stack.enter_context(_journals(options, services))
+        hub = AzureStorageTaskHub(options, clock, services, journals)
         stack.push_async_callback(hub.stop)
         yield hub
 
@@ -68,8 +71,11 @@ async def open_task_hub(options: StorageOptions, clock: Clock) -> AsyncIterator[
 class AzureStorageTaskHub:
     """Implements `devhost.engine.ports.TaskHub`, whose prose is the contract."""
 
-    def __init__(self, options: StorageOptions, clock: Clock, services: Services) -> None:
+    def __init__(
+        self, options: StorageOptions, clock: Clock, services: Services, journals: JournalFolder | None = None
+    ) -> None:
         names = HubNames(options.hub_name)
+        journals = journals or _journals(options, services)
         self._options = options
         self._clock = clock
         self._services = services
@@ -89,7 +95,7 @@ class AzureStorageTaskHub:
             names.hub,
         )
         self._leases = LeaseTable(services.tables.get_table_client(names.partitions_table))
-        self._queues = HubQueues(services.queue_service, names, options.partition_count)
+        self._queues = HubQueues(services.queue_service, names, options.partition_count, journals.own)
         self._pace = Pace(time.monotonic)
         self._outbox = Outbox(self._queues, self._payloads, clock, self._pace)
         self._cache = HistoryCache()
@@ -133,22 +139,37 @@ class AzureStorageTaskHub:
             self._receiver,
             clock,
             worker_id=options.worker_id,
-            is_abandoned_owner=options.is_abandoned_owner,
+            is_abandoned_owner=lambda owner: options.is_abandoned_owner(owner) or journals.is_dead(owner),
         )
-        self._lease_task: asyncio.Task[None] | None = None
+        self._take_over = TakeOver(journals, self._queues, self._keeper.hurry)
+        self._own_tasks: list[asyncio.Task[None]] = []
+        self._first_look: asyncio.Task[None] | None = None
 
     async def create(self) -> None:
         await create_resources(self._services, self._names, self._queues, self._leases)
 
+    def look_for_dead_hosts(self) -> asyncio.Task[None]:
+        """Begins to make visible what dead hosts of this machine held; `start` waits for it."""
+        if self._first_look is None:
+            self._first_look = self._tasks.spawn(self._take_over.look(), "look for dead hosts")
+        return self._first_look
+
     async def start(self) -> None:
-        self._lease_task = self._tasks.spawn(self._keeper.run(), "keep partition leases")
+        # Before anything is received: what dead hosts held is as old as what is visible, or older.
+        await self.look_for_dead_hosts()
+        self._own_tasks = [
+            self._tasks.spawn(self._keeper.run(), "keep partition leases"),
+            self._tasks.spawn(self._take_over.run(), "look for dead hosts again"),
+        ]
         self._receiver.listen_to_work_items()
 
     async def stop(self) -> None:
-        if self._lease_task is None:
+        if not self._own_tasks:
+            await self._tasks.cancel_all()
             return
-        await self._tasks.cancel(self._lease_task)
-        self._lease_task = None
+        for task in self._own_tasks:
+            await self._tasks.cancel(task)
+        self._own_tasks.clear()
         await self._receiver.cease_work_items()
         await self._receiver.cease_all()
         await self._keeper.release_all()
@@ -295,7 +316,7 @@ class AzureStorageTaskHub:
             return
         batch = self._sessions.batch_out(item.instance_id)
         seconds = self._options.control_queue_visibility_seconds
-        await call_each(lambda held: held.stored.queue.hide(held.stored, seconds), batch.messages)
+        await call_each(lambda held: held.stored.queue.renew(held.stored, seconds), batch.messages)
 
     async def fetch_activity(self) -> ActivityWorkItem:
         self._tasks.check()
@@ -329,7 +350,7 @@ class AzureStorageTaskHub:
         if not self._work_items.holds(item.received.message_id):
             return
         held = self._work_items.held(item.received.message_id)
-        await held.stored.queue.hide(held.stored, self._options.work_item_visibility_seconds)
+        await held.stored.queue.renew(held.stored, self._options.work_item_visibility_seconds)
 
     async def start_instance(self, start: TaskMessage, *, overridable: frozenset[RuntimeStatus]) -> None:
         await self._starter.start(start, overridable)
@@ -364,6 +385,16 @@ class AzureStorageTaskHub:
         # Last: as long as the record is there, an interrupted purge can be repeated.
         await self._instances.delete(instance_id)
         return True
+
+
+def _journals(options: StorageOptions, services: Services) -> JournalFolder:
+    """They are kept only once it is entered."""
+    return JournalFolder(
+        options.journal_folder,
+        worker_id=options.worker_id,
+        hub_name=options.hub_name,
+        queue_endpoint=services.endpoints.queue,
+    )
 
 
 def _is_over(checkpoint: Checkpoint) -> bool:

@@ -16,6 +16,7 @@ from aiohttp import (
 )
 
 from devhost.clock import SystemClock
+from devhost.storage.journal import JournalFolder
 from devhost.storage.options import StorageOptions
 from devhost.storage.services import open_services
 from devhost.storage.task_hub import AzureStorageTaskHub
@@ -57,12 +58,14 @@ async def _no_pause(seconds: float) -> None:
 
 
 @asynccontextmanager
-async def open_failing_hub(options: StorageOptions, line: ClientMiddlewareType) -> AsyncIterator[AzureStorageTaskHub]:
+async def open_failing_hub(
+    options: StorageOptions, line: ClientMiddlewareType, journals: JournalFolder | None = None
+) -> AsyncIterator[AzureStorageTaskHub]:
     """A hub whose requests go through `line`; with a `Line` that is cut, its process looks dead to the storage."""
     async with open_services(
         options.connection, new_session=lambda: ClientSession(middlewares=(line,)), pause=_no_pause
     ) as services:
-        hub = AzureStorageTaskHub(options, SystemClock(), services)
+        hub = AzureStorageTaskHub(options, SystemClock(), services, journals)
         try:
             yield hub
         finally:

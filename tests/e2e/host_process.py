@@ -137,11 +137,28 @@ def environment_of(storage: str | None, hub_name: str | None, extra: Mapping[str
 
 
 def spawn_host(
-    app_root: Path, *, output_file: Path, environment: Mapping[str, str], options: Sequence[str] = (), port: int = 0
+    app_root: Path,
+    *,
+    output_file: Path,
+    environment: Mapping[str, str],
+    options: Sequence[str] = (),
+    port: int = 0,
+    within: Sequence[str] = (),
 ) -> HostProcess:
-    """Starts a host and returns at once."""
+    """Starts a host and returns at once; `within` is a command that runs it, such as that of a container."""
     port = port or free_port()
-    command = [sys.executable, "-m", "devhost", "start", "--script-root", str(app_root), "--port", str(port), *options]
+    command = [
+        *within,
+        sys.executable,
+        "-m",
+        "devhost",
+        "start",
+        "--script-root",
+        str(app_root),
+        "--port",
+        str(port),
+        *options,
+    ]
     with output_file.open("ab") as output:
         process = subprocess.Popen(
             command,

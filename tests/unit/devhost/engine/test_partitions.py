@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
@@ -10,6 +11,7 @@ import pytest
 
 from devhost.engine.partitions import Lease, PartitionKeeper, Plan, Situation, plan
 from devhost.errors import LeaseLost, StorageUnavailable
+from tests.eventually import eventually
 from tests.hubs.memory import ManualClock
 
 CLOCK = ManualClock()
@@ -115,8 +117,10 @@ class LeaseList:
     def __init__(self, count: int) -> None:
         self.leases = [Lease(partition=f"control-{number:02}", version="0") for number in range(count)]
         self.failures: list[Exception] = []
+        self.reads = 0
 
     async def read_all(self) -> Sequence[Lease]:
+        self.reads += 1
         return tuple(self.leases)
 
     async def replace(self, lease: Lease) -> None:
@@ -152,8 +156,9 @@ class Ears:
 class Host:
     def __init__(self, store: LeaseList, worker_id: str, clock: ManualClock, gone: str = "") -> None:
         self.ears = Ears()
+        self.gone = gone
         self.keeper = PartitionKeeper(
-            store, self.ears, clock, worker_id=worker_id, is_abandoned_owner=lambda owner: owner == gone
+            store, self.ears, clock, worker_id=worker_id, is_abandoned_owner=lambda owner: owner == self.gone
         )
 
 
@@ -198,6 +203,21 @@ async def test_the_leases_of_a_dead_process_are_taken_at_once() -> None:
     heir = Host(store, "b", clock, gone="a")
     await heir.keeper.make_pass()
     assert store.owners == ["b", "b"]
+
+
+async def test_a_hurried_host_takes_the_leases_of_a_dead_process_before_its_next_pass() -> None:
+    store, clock = LeaseList(1), ManualClock()
+    await Host(store, "a", clock).keeper.make_pass()
+    heir = Host(store, "b", clock, gone="nobody")
+    running = asyncio.create_task(heir.keeper.run())
+    try:
+        await eventually(lambda: store.reads == 1)
+        heir.gone = "a"
+        heir.keeper.hurry()
+        assert await eventually(lambda: store.owners == ["b"])
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
 
 
 async def test_a_partition_that_another_host_asks_for_is_handed_over_when_nothing_is_in_hand() -> None:
