@@ -57,6 +57,11 @@ class HubQueues:
         if listener := self._listeners.get(queue.name):
             listener.notify(delay_seconds)
 
+    def notify_all(self) -> None:
+        """Wakes all listeners of this process."""
+        for listener in self._listeners.values():
+            listener.notify()
+
     def listener_of(self, message: TaskMessage) -> QueueListener | None:
         """The listener of the queue that a message goes to; None where another host has it, or nobody."""
         return self._listeners.get(self.queue_for(message).name)

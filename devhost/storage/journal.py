@@ -92,6 +92,10 @@ class Journal:
         if self._held.pop((queue_name, message_id), None):
             self._write(f"{queue_name} {message_id}\n")
 
+    def end(self) -> None:
+        """Writes nothing any more."""
+        self._file = None
+
     def _write(self, text: str) -> None:
         if self._file is None or not text:
             return
@@ -101,8 +105,8 @@ class Journal:
                 self._compact(self._file)
         except OSError as error:
             _log.warning("The journal of held messages ends here; it cannot be written: %s", error)
-            # Its lock stays, for it shows that this host lives.
-            self._file = None
+            # The file stays locked, which shows that this host lives.
+            self.end()
 
     def _compact(self, file: FileIO) -> None:
         content = "".join(
@@ -200,9 +204,9 @@ class JournalFolder:
     ) -> None:
         if self._own_file is None or self._own_path is None:
             return
-        is_empty = self.own.is_empty
+        self.own.end()
         self._own_file.close()
-        if is_empty:
+        if self.own.is_empty:
             with contextlib.suppress(OSError):
                 self._own_path.unlink()
 

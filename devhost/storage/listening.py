@@ -16,6 +16,7 @@ from devhost.core.messages import TaskMessage, answered_task_id
 from devhost.errors import StorageError
 from devhost.storage.queues import MAX_MESSAGES_PER_GET, MessageQueue, StoredMessage
 from devhost.storage.sessions import HeldMessage
+from devhost.storage.visibility import Extender
 
 FIRST_WAIT_SECONDS = 0.05
 FULL_BUFFER_WAIT_SECONDS = 1.0
@@ -53,12 +54,19 @@ class QueueListener:
     """Receives from a queue until stopped."""
 
     def __init__(
-        self, queue: MessageQueue, inbox: Inbox, *, visibility_seconds: int, longest_wait_seconds: float
+        self,
+        queue: MessageQueue,
+        inbox: Inbox,
+        *,
+        visibility_seconds: int,
+        longest_wait_seconds: float,
+        extender: Extender | None = None,
     ) -> None:
         self.queue = queue
         self.visibility_seconds = visibility_seconds
         self._inbox = inbox
         self._longest_wait_seconds = longest_wait_seconds
+        self._extender = extender
         self._woken = asyncio.Event()
         self._timers: set[asyncio.TimerHandle] = set()
         # The last answer had all that was visible when it was asked for.
@@ -136,7 +144,7 @@ class QueueListener:
 
     async def _get(self, count: int) -> bool:
         try:
-            messages = await self.queue.get(count, visibility_seconds=self.visibility_seconds)
+            messages = await self._receive(count)
         except StorageError as error:
             _log.warning("The queue '%s' cannot be read: %s", self.queue.name, error)
             return False
@@ -145,6 +153,11 @@ class QueueListener:
         if messages:
             await self._inbox.receive(messages)
         return bool(messages)
+
+    async def _receive(self, count: int) -> list[StoredMessage]:
+        if self._extender is None:
+            return await self.queue.get(count, visibility_seconds=self.visibility_seconds)
+        return await self._extender.receive(self.queue, count, visibility_seconds=self.visibility_seconds)
 
     async def _wait(self, seconds: float) -> bool:
         """Whether somebody has called before the time was over."""

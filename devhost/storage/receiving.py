@@ -16,6 +16,7 @@ from devhost.storage.listening import QueueListener
 from devhost.storage.options import StorageOptions
 from devhost.storage.sessions import Sessions
 from devhost.storage.settling import Settler
+from devhost.storage.visibility import Extender
 from devhost.storage.work_items import WorkItemInbox
 
 
@@ -34,6 +35,7 @@ class Receiver:
         work_items: WorkItemInbox,
         settler: Settler,
         tasks: TaskOwner,
+        extender: Extender | None,
         on_hand_over: Callable[[], None],
     ) -> None:
         self._options = options
@@ -43,6 +45,7 @@ class Receiver:
         self._work_items = work_items
         self._settler = settler
         self._tasks = tasks
+        self._extender = extender
         self._on_hand_over = on_hand_over
         self._running: dict[str, tuple[QueueListener, asyncio.Task[None]]] = {}
 
@@ -57,6 +60,7 @@ class Receiver:
                 self._control,
                 visibility_seconds=self._options.control_queue_visibility_seconds,
                 longest_wait_seconds=self._options.max_polling_interval_seconds,
+                extender=self._extender,
             )
         )
 
@@ -87,6 +91,7 @@ class Receiver:
                 self._work_items,
                 visibility_seconds=self._options.work_item_visibility_seconds,
                 longest_wait_seconds=self._options.max_polling_interval_seconds,
+                extender=self._extender,
             )
         )
 

@@ -13,8 +13,10 @@ from devhost.errors import StorageError, StorageUnavailable
 from devhost.storage.concurrency import call_each
 from devhost.storage.hub_queues import HubQueues
 from devhost.storage.journal import DeadJournal, JournalFolder, Receipt
+from devhost.storage.visibility import FIRST_SECONDS
 
 LOOK_SECONDS = 1.0
+_POLL_SECONDS = 0.5
 
 _log = logging.getLogger("Host.TaskHub")
 
@@ -27,6 +29,7 @@ class TakeOver:
         self._queues = queues
         self._on_found = on_found
         self._is_failing = False
+        self._timers: list[asyncio.TimerHandle] = []
 
     async def run(self) -> None:
         """Looks until cancelled."""
@@ -47,8 +50,21 @@ class TakeOver:
                 self._is_failing = False
                 journal.remove()
                 self._on_found()
+                self._poll_for_a_while()
             finally:
                 journal.close()
+
+    def stop(self) -> None:
+        for timer in self._timers:
+            timer.cancel()
+        self._timers.clear()
+
+    def _poll_for_a_while(self) -> None:
+        # What was being received when the host was killed is in no journal, and visible again by the end of this time.
+        self.stop()
+        loop = asyncio.get_running_loop()
+        polls = range(1, int(FIRST_SECONDS / _POLL_SECONDS) + 1)
+        self._timers = [loop.call_later(number * _POLL_SECONDS, self._queues.notify_all) for number in polls]
 
     async def _show_all(self, journal: DeadJournal) -> None:
         shown = sum(await call_each(self._show, journal.receipts))

@@ -52,6 +52,7 @@ from devhost.storage.sessions import Batch, HeldMessage, Sessions
 from devhost.storage.settling import Settler
 from devhost.storage.starting import Starter
 from devhost.storage.take_over import TakeOver
+from devhost.storage.visibility import Extender
 from devhost.storage.work_items import LONGEST_HOLD_SECONDS, WorkItemInbox
 
 _log = logging.getLogger("Host.TaskHub")
@@ -124,6 +125,7 @@ class AzureStorageTaskHub:
         )
         self._starter = Starter(self._instances, self._outbox, self._control)
         self._settler = Settler(self._queues, self._outbox, self._work_items)
+        self._extender = Extender(self._tasks.spawn)
         self._receiver = Receiver(
             options,
             self._queues,
@@ -132,6 +134,8 @@ class AzureStorageTaskHub:
             self._work_items,
             self._settler,
             self._tasks,
+            # Without a journal, a kill leaves everything invisible for as long as the settings say.
+            self._extender if journals.own.is_kept else None,
             self._cache.clear,
         )
         self._keeper = PartitionKeeper(
@@ -173,6 +177,8 @@ class AzureStorageTaskHub:
         await self._receiver.cease_work_items()
         await self._receiver.cease_all()
         await self._keeper.release_all()
+        self._extender.stop()
+        self._take_over.stop()
         await self._tasks.cancel_all()
         self._due.stop()
 

@@ -13,14 +13,17 @@ import pytest
 from devhost.clock import SystemClock
 from devhost.core.messages import TaskMessage
 from devhost.engine.ports import ActivityWorkItem, OrchestrationWorkItem, TaskHub
+from devhost.storage import visibility
 from devhost.storage.connection import connection_endpoints
 from devhost.storage.journal import Journal, JournalFolder
 from devhost.storage.options import StorageOptions
 from devhost.storage.queues import MessageQueue
 from devhost.storage.services import open_services
 from devhost.storage.task_hub import open_task_hub
+from devhost.storage.visibility import Extender
 from tests.contract.account import CONTROL, OVERRIDABLE, Account, begun, next_item, nothing_comes
 from tests.contract.failing_transport import Line, open_failing_hub
+from tests.eventually import eventually
 from tests.hubs import build
 
 WORK_ITEMS = "-workitems"
@@ -29,8 +32,9 @@ OTHER = "order-0"
 
 
 @pytest.fixture
-def hidden_for_long(options: StorageOptions, tmp_path: Path) -> StorageOptions:
-    """Whatever is held is invisible to others for an hour."""
+def hidden_for_long(options: StorageOptions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StorageOptions:
+    """Whatever is held is invisible to others for an hour, and no request that would extend it is cut off."""
+    monkeypatch.setattr(visibility, "FIRST_SECONDS", HOUR)
     return replace(
         options,
         control_queue_visibility_seconds=HOUR,
@@ -204,3 +208,29 @@ async def test_a_message_that_comes_twice_is_one_and_neither_renewal_nor_deletio
     async with open_services(options.connection) as services:
         client = services.queues.get_queue_client(queue.name)
         assert (await client.get_queue_properties()).approximate_message_count == 0
+
+
+async def test_what_is_received_is_hidden_shortly_and_longer_if_it_is_still_held(
+    options: StorageOptions, account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(visibility, "FIRST_SECONDS", 1)
+    monkeypatch.setattr(visibility, "EXTEND_AFTER_SECONDS", 0.3)
+    tasks: list[asyncio.Task[None]] = []
+    async with open_services(options.connection) as services:
+        queue = MessageQueue(services.queue_service, f"{options.hub_name.lower()}-queue")
+        await queue.create()
+        extender = Extender(lambda coroutine, name: tasks.append(asyncio.create_task(coroutine, name=name)))
+        for text in ("deleted", "held"):
+            await queue.put(text)
+        deleted, held = await extender.receive(queue, 2, visibility_seconds=HOUR)
+        await queue.delete(deleted)
+        receipt = held.pop_receipt
+        await eventually(lambda: held.pop_receipt != receipt)
+        assert len(tasks) == 1
+
+        await queue.put("lost")
+        (lost,) = await extender.receive(queue, 1, visibility_seconds=HOUR)
+        # The host is killed before it can extend anything.
+        extender.stop()
+        assert await eventually(lambda: account.texts("-queue")) == [lost.text]
+        assert await eventually(lambda: len(tasks) == 1)
