@@ -225,9 +225,10 @@ class JournalFolder:
         """The journals of dead hosts of this hub; the caller closes or removes each."""
         if self._folder is None:
             return
-        for path in sorted(self._folder.glob(f"*{_SUFFIX}")):
-            if path != self._own_path and path not in self._foreign and (journal := self._open_dead(path)):
-                yield journal
+        with contextlib.suppress(OSError):
+            for path in sorted(self._folder.iterdir()):
+                if path.suffix == _SUFFIX and path != self._own_path and path not in self._foreign:
+                    yield from filter(None, [self._open_dead(path)])
 
     def _open_dead(self, path: Path) -> DeadJournal | None:
         """The journal if its host has died and was of this hub. Notes the host as dead, whatever its hub."""

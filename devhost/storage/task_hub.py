@@ -146,34 +146,31 @@ class AzureStorageTaskHub:
             is_abandoned_owner=lambda owner: options.is_abandoned_owner(owner) or journals.is_dead(owner),
         )
         self._take_over = TakeOver(journals, self._queues, self._keeper.hurry)
-        self._own_tasks: list[asyncio.Task[None]] = []
-        self._first_look: asyncio.Task[None] | None = None
+        self._look_task: asyncio.Task[None] | None = None
+        self._lease_task: asyncio.Task[None] | None = None
 
     async def create(self) -> None:
         await create_resources(self._services, self._names, self._queues, self._leases)
 
-    def look_for_dead_hosts(self) -> asyncio.Task[None]:
-        """Begins to make visible what dead hosts of this machine held; `start` waits for it."""
-        if self._first_look is None:
-            self._first_look = self._tasks.spawn(self._take_over.look(), "look for dead hosts")
-        return self._first_look
+    def look_for_dead_hosts(self) -> None:
+        """Begins to make visible what dead hosts of this machine held, if `start` is not to begin with it."""
+        if self._look_task is None:
+            self._look_task = self._tasks.spawn(self._take_over.run(), "look for dead hosts")
 
     async def start(self) -> None:
-        # Before anything is received: what dead hosts held is as old as what is visible, or older.
-        await self.look_for_dead_hosts()
-        self._own_tasks = [
-            self._tasks.spawn(self._keeper.run(), "keep partition leases"),
-            self._tasks.spawn(self._take_over.run(), "look for dead hosts again"),
-        ]
+        self.look_for_dead_hosts()
+        await self._take_over.wait_for_first_look()
+        self._lease_task = self._tasks.spawn(self._keeper.run(), "keep partition leases")
         self._receiver.listen_to_work_items()
 
     async def stop(self) -> None:
-        if not self._own_tasks:
-            await self._tasks.cancel_all()
+        if self._look_task is not None:
+            await self._tasks.cancel(self._look_task)
+            self._look_task = None
+        if self._lease_task is None:
             return
-        for task in self._own_tasks:
-            await self._tasks.cancel(task)
-        self._own_tasks.clear()
+        await self._tasks.cancel(self._lease_task)
+        self._lease_task = None
         await self._receiver.cease_work_items()
         await self._receiver.cease_all()
         await self._keeper.release_all()
