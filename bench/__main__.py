@@ -19,6 +19,7 @@ from bench.figures import Measured
 from bench.latency import measure_latency
 from bench.peers.measure import measure_peers
 from bench.report import Document, markdown
+from bench.restart import measure_restarts
 from bench.stack import ROOT
 from bench.start_up import measure_start_up
 from demo.ending import end_on_signals
@@ -84,6 +85,7 @@ SECTIONS: dict[str, Callable[[Arguments, Path], Iterator[Measured]]] = {
     "latency": lambda arguments, folder: measure_latency(folder, say),
     "many": lambda arguments, folder: measure_many(folder, arguments.runs, say),
     "start-up": lambda arguments, folder: measure_start_up(folder, arguments.runs, say),
+    "restart": lambda arguments, folder: measure_restarts(folder, arguments.runs, say),
     "compute": _compute,
     "peers": lambda arguments, folder: measure_peers(folder, arguments.peer_chunks, arguments.runs, say),
 }

@@ -26,6 +26,7 @@ TIMEOUT_SECONDS = 1800
 SETTLE_SECONDS = 60
 
 _INSTANCES = f"{HUB}Instances"
+_HISTORY = f"{HUB}History"
 _PARTITIONS = 4
 _QUEUES = [f"{HUB.lower()}-workitems", *(f"{HUB.lower()}-control-{number:02}" for number in range(_PARTITIONS))]
 
@@ -56,6 +57,12 @@ class Caller:
     async def raise_event(self, links: dict[str, str], name: str) -> None:
         await self._post(links["sendEventPostUri"].replace("{eventName}", name), {})
 
+    async def suspend(self, links: dict[str, str]) -> None:
+        await self._post(links["suspendPostUri"].replace("{text}", "bench"), None)
+
+    async def resume(self, links: dict[str, str]) -> None:
+        await self._post(links["resumePostUri"].replace("{text}", "bench"), None)
+
     async def output_of(self, instance_id: str) -> Any:
         """Waits for the completion of an instance."""
         return json.loads((await self._until(instance_id, "Completed"))["Output"])
@@ -64,8 +71,16 @@ class Caller:
         """Waits until the first turn of an instance is stored."""
         await self._until(instance_id, "Running")
 
+    async def until_suspended(self, instance_id: str) -> None:
+        await self._until(instance_id, "Suspended")
+
     async def row_of(self, instance_id: str) -> dict[str, Any]:
         return await self._storage.read_row(_INSTANCES, instance_id) or {}
+
+    async def last_episode_of(self, instance_id: str) -> object:
+        """When the last episode of an instance was stored."""
+        sentinel = await self._storage.read_row(_HISTORY, instance_id, "sentinel") or {}
+        return sentinel.get("CheckpointCompletedTimestamp")
 
     async def get_status(self, links: dict[str, str]) -> None:
         async with self._session.get(links["statusQueryGetUri"]) as answer:

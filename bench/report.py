@@ -92,6 +92,13 @@ def _start_up(figures: dict[str, Figures]) -> str:
     return table(["start-up", "ready, s", "imports alone, s", "beyond them, s"], [["devhost", *cells]])
 
 
+def _restart(figures: dict[str, Figures]) -> str:
+    names = {"event": "an event held for a suspended instance", "fanout": "in the middle of a fan-out"}
+    keys = ("first_episode_seconds", "longest_first_episode_seconds", "ready_seconds")
+    rows = [[names[kind], *(_seconds(each[key]) for key in keys)] for kind, each in figures.items()]
+    return table(["restart after kill -9", "first episode, s", "at most", "ready, s"], rows)
+
+
 def _compute(figures: dict[str, Figures]) -> str:
     rows = [
         [
@@ -145,6 +152,7 @@ TABLES = {
     "latency": _latency,
     "many": _many,
     "start-up": _start_up,
+    "restart": _restart,
     "compute": _compute,
     "peers": _peers,
 }

@@ -58,6 +58,10 @@ class Devhost:
         lines = self._log_file.read_text("utf-8", errors="replace").splitlines()[-_LOG_TAIL_LINES:]
         return "\n".join(["The end of its log:", *(f"  {line}" for line in lines)])
 
+    def kill(self) -> None:
+        """Ends it as a power cut would, without asking for its exit code."""
+        self._process.kill()
+
     def stop(self, *, timeout_seconds: float = STOP_SECONDS) -> None:
         if self._process.poll() is None:
             self._signal("SIGINT", windows="CTRL_BREAK_EVENT")

@@ -53,6 +53,17 @@ def test_a_fan_out_in_one_orchestration_has_a_row_of_its_own() -> None:
     assert [cells_of(line)[4] for line in shown.splitlines()[2:]] == ["0.50", "0.25"]
 
 
+def test_the_restarts_after_a_kill_have_a_row_each() -> None:
+    figures = {"first_episode_seconds": 1.5, "longest_first_episode_seconds": 2.0, "ready_seconds": 1.25, "runs": 3}
+
+    shown = markdown({"restart": {"event": figures, "fanout": {**figures, "ready_seconds": 0.5}}})
+
+    assert [cells_of(line) for line in shown.splitlines()[2:]] == [
+        ["an event held for a suspended instance", "1.50", "2.00", "1.25"],
+        ["in the middle of a fan-out", "1.50", "2.00", "0.500"],
+    ]
+
+
 def test_a_peer_that_could_not_be_measured_is_named_with_the_reason() -> None:
     assert "not measured: there is no PostgreSQL" in markdown({"peers": {"100": PEERS}})
 
