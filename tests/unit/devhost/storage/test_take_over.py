@@ -1,0 +1,142 @@
+"""In which order the messages of a dead host become visible, and what a storage that fails changes."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import cast
+
+import pytest
+
+from devhost.errors import StorageError, StorageUnavailable
+from devhost.storage import take_over
+from devhost.storage.hub_queues import HubQueues
+from devhost.storage.journal import JournalFolder
+from devhost.storage.take_over import TakeOver
+from tests.eventually import eventually
+
+WORK_ITEMS, CONTROL = "hub-workitems", "hub-control-00"
+
+
+class Queues:
+    """Notes what becomes visible; `failures` are raised first, each once. Also the one queue of every name."""
+
+    def __init__(self) -> None:
+        self.shown: list[str] = []
+        self.failures: list[Exception] = []
+        self.refused: set[str] = set()
+        self.on_show: Callable[[str], None] = lambda message_id: None
+        self.name = WORK_ITEMS
+
+    @property
+    def work_items(self) -> Queues:
+        return self
+
+    def queue(self, name: str) -> Queues:
+        return self
+
+    def notify(self, queue: Queues) -> None:
+        pass
+
+    def notify_all(self) -> None:
+        pass
+
+    async def show(self, message_id: str, pop_receipt: str) -> bool:
+        await asyncio.sleep(0)
+        if self.failures:
+            raise self.failures.pop(0)
+        if pop_receipt in self.refused:
+            return False
+        self.on_show(message_id)
+        self.shown.append(f"{message_id} by {pop_receipt}")
+        return True
+
+
+def folder_of(path: Path, worker_id: str) -> JournalFolder:
+    return JournalFolder(path, worker_id=worker_id, hub_name="Hub", queue_endpoint="http://queues")
+
+
+def leave(path: Path, control: int = 1, requests: int = 1) -> None:
+    """The journal of a dead host that held so many messages."""
+    with folder_of(path, "dead") as dead:
+        dead.own.hold(WORK_ITEMS, [(f"request-{number}", "r1") for number in range(requests)])
+        dead.own.hold(CONTROL, [(f"event-{number}", "r1") for number in range(control)])
+
+
+@contextlib.asynccontextmanager
+async def running(path: Path, queues: Queues, on_found: Callable[[], None] = lambda: None) -> AsyncIterator[TakeOver]:
+    with folder_of(path, "me") as journals:
+        looking = TakeOver(journals, cast(HubQueues, queues), on_found)
+        task = asyncio.create_task(looking.run())
+        yield looking
+        looking.stop()
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+@pytest.fixture(autouse=True)
+def _frequent_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(take_over, "LOOK_SECONDS", 0.01)
+
+
+async def test_control_messages_come_first_and_in_their_order_and_partitions_are_free_then(tmp_path: Path) -> None:
+    leave(tmp_path, control=50, requests=3)
+    queues, at_found = Queues(), list[str]()
+    async with running(tmp_path, queues, lambda: at_found.extend(queues.shown)) as looking:
+        await looking.wait_for_first_look()
+        assert await eventually(lambda: len(queues.shown) == 53)
+        assert at_found == [f"event-{number} by r1" for number in range(50)]
+        await eventually(lambda: not (tmp_path / "dead.journal").exists())
+
+
+async def test_a_storage_that_is_away_is_asked_again_and_named_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    leave(tmp_path)
+    queues = Queues()
+    queues.failures = [StorageUnavailable("refused")] * 3
+    async with running(tmp_path, queues) as looking:
+        await looking.wait_for_first_look()
+        assert await eventually(lambda: queues.shown == ["event-0 by r1", "request-0 by r1"])
+    assert [record.levelname for record in caplog.records].count("WARNING") == 1
+
+
+async def test_a_message_that_is_refused_does_not_keep_the_others_away(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    leave(tmp_path, control=2)
+    queues = Queues()
+    queues.failures = [StorageError("a receipt that nobody can read")]
+    async with running(tmp_path, queues):
+        assert await eventually(lambda: queues.shown == ["event-1 by r1", "request-0 by r1"])
+    assert "event-0" in caplog.text
+
+
+async def test_an_emulator_that_was_killed_too_knows_the_receipt_before_the_last(tmp_path: Path) -> None:
+    with folder_of(tmp_path, "dead") as dead:
+        for pop_receipt in ("r1", "r2", "r3"):
+            dead.own.hold(CONTROL, [("event", pop_receipt)])
+    queues = Queues()
+    queues.refused = {"r3"}
+    async with running(tmp_path, queues):
+        assert await eventually(lambda: queues.shown == ["event by r2"])
+
+
+async def test_the_start_does_not_wait_for_all_of_very_many(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(take_over, "LONGEST_WAIT_SECONDS", 0.01)
+    leave(tmp_path)
+    queues, goes_on = Queues(), asyncio.Event()
+    queues.show = lambda message_id, pop_receipt: goes_on.wait()  # type: ignore[method-assign]
+    async with running(tmp_path, queues) as looking:
+        await asyncio.wait_for(looking.wait_for_first_look(), 10)
+
+
+async def test_an_unforeseen_error_ends_the_search_alone(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    leave(tmp_path)
+    queues = Queues()
+    queues.failures = [ValueError("surprise")]
+    async with running(tmp_path, queues) as looking:
+        await looking.wait_for_first_look()
+        assert await eventually(lambda: "given up" in caplog.text)
