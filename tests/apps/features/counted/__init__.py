@@ -5,8 +5,7 @@ import azure.durable_functions as df
 
 def counted(context: df.DurableOrchestrationContext):
     total = context.get_input() or 0
-    if total == 0:
-        context.set_custom_status("counting")
+    context.set_custom_status("counting")
     number = yield context.wait_for_external_event("number")
     if number == 0:
         return total
