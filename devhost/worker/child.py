@@ -98,15 +98,23 @@ class Child:
 
     def _run(self, function: loader.LoadedFunction, invocation: Invocation) -> None:
         try:
-            self._answer(invocation, call(function, invocation))
+            result = call(function, invocation)
         except SystemExit as error:
-            _end_process(error)
+            result = self._ended_by(error)
+        self._answer(invocation, result)
 
     async def _run_async(self, function: loader.LoadedFunction, invocation: Invocation) -> None:
         try:
-            self._answer(invocation, await call_async(function, invocation))
+            result = await call_async(function, invocation)
         except SystemExit as error:
+            result = self._ended_by(error)
+        self._answer(invocation, result)
+
+    def _ended_by(self, error: SystemExit) -> InvocationResult:
+        """Fails the call, not the process that it shares with others; a copy that user code has forked does end."""
+        if self._channel.is_forked:
             _end_process(error)
+        return InvocationResult(failure=describe(error))
 
     def _answer(self, invocation: Invocation, result: InvocationResult) -> None:
         if self._channel.is_forked:

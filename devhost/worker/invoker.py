@@ -1,6 +1,6 @@
 """One call: invocation to arguments, the call itself, return value and out parameters to a result.
 
-Nothing that user code raises leaves this module, but for SystemExit: it ends the process, as it does in Azure.
+Nothing that user code raises leaves this module, but for SystemExit: it ends a process that user code has forked.
 Mirrors the invocation request of `azure_functions_worker.dispatcher` and its bindings.
 """
 

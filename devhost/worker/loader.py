@@ -54,7 +54,8 @@ def load_all(
     for function in functions:
         try:
             loaded[function.name] = load(function)
-        except (Exception, SystemExit) as error:
+        # A module that raises KeyboardInterrupt or SystemExit fails its own function, not the process.
+        except BaseException as error:
             failures[function.name] = describe(error)
     return loaded, failures
 

@@ -133,7 +133,7 @@ class WorkerProcess:
         code = self._transport.get_returncode()
         text = f"Language Worker Process exited. Pid={self._transport.get_pid()}."
         if code is not None:
-            text += f" python exited with code {code} (0x{code & 0xFFFFFFFF:X})."
+            text += f" python exited with code {code} (0x{code & 0xFFFFFFFF:X}){_killer(code)}."
         return f"{text} {self._end_reason}" if self._end_reason else text
 
     async def _spawn(self, token: str) -> None:
@@ -276,6 +276,14 @@ class _Output(asyncio.SubprocessProtocol):
         if fd == _STDERR:
             self._last_errors.append(line.strip())
         _console.log(level_of_error_line(line) if fd == _STDERR else logging.INFO, "%s", line)
+
+
+def _killer(code: int) -> str:
+    """Names the signal that killed a process with this return code; empty if none did."""
+    try:
+        return f", killed by {signal.Signals(-code).name}" if code < 0 else ""
+    except ValueError:
+        return f", killed by signal {-code}"
 
 
 def _in_own_group() -> dict[str, Any]:

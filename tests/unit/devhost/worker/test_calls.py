@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from devhost.app.invocation import HttpResponse, InvocationResult
 from tests.unit.devhost.worker.conftest import CLIENT, HTTP, RESPONSE, AppBuilder, StartPool
 
@@ -161,7 +163,9 @@ async def test_no_exception_of_user_code_harms_the_process(app: AppBuilder, star
         class Nasty(Exception):
             def __str__(self): raise ValueError
 
-        KINDS = (KeyboardInterrupt, asyncio.CancelledError, Nasty, GeneratorExit, StopIteration, BaseException)
+        KINDS = (
+            KeyboardInterrupt, asyncio.CancelledError, Nasty, GeneratorExit, StopIteration, BaseException, SystemExit
+        )
     """
     app.activity("Plain", source + "\n        def main(input): raise KINDS[input]")
     app.activity("Coroutine", source + "\n        async def main(input): raise KINDS[input]")
@@ -169,9 +173,22 @@ async def test_no_exception_of_user_code_harms_the_process(app: AppBuilder, star
     pool = await start_pool()
     pid = await pool.activity("Pid")
     for name in ("Plain", "Coroutine"):
-        for kind in range(6):
+        for kind in range(7):
             assert (await pool.call(name, {"input": str(kind)})).failure is not None
     assert await pool.activity("Pid") == pid
+
+
+@pytest.mark.parametrize(("how", "message"), [("sys.exit()", ""), ("sys.exit(3)", "3"), ("sys.exit('why')", "why")])
+async def test_an_exit_is_an_exception_of_the_call(
+    app: AppBuilder, start_pool: StartPool, how: str, message: str
+) -> None:
+    app.activity("Plain", f"import sys\ndef main(input): {how}")
+    app.activity("Coroutine", f"import sys\nasync def main(input): {how}")
+    pool = await start_pool()
+    for name in ("Plain", "Coroutine"):
+        failure = (await pool.call(name)).failure
+        assert failure is not None
+        assert (failure.type_name, failure.message) == ("SystemExit", message)
 
 
 async def test_the_context_tells_of_the_call(app: AppBuilder, start_pool: StartPool) -> None:

@@ -79,6 +79,7 @@ FAULTS = {
     ),
     "Division": ("code.py", "1 / 0", "ZeroDivisionError: division by zero"),
     "Exit": ("code.py", "raise SystemExit(3)", "SystemExit: 3"),
+    "Interrupt": ("code.py", "raise KeyboardInterrupt", "KeyboardInterrupt: "),
     "Parameters": (
         "code.py",
         "def main(): ...",
