@@ -44,6 +44,10 @@ class NonDeterminismError(UserCodeError):
     """The orchestrator asks for something else than its history says it asked for before."""
 
 
+class FunctionGivenUp(UserCodeError):
+    """The function ran longer than `functionTimeout`, or ended its worker process every time it was called."""
+
+
 class UnsupportedFeatureError(UserCodeError):
     """The app asks for a feature of Durable Functions that devhost does not have; the message names it."""
 
@@ -73,7 +77,7 @@ class WorkerError(DevHostError):
 
 
 class WorkerCrashed(WorkerError):
-    """The worker process ended while the function ran."""
+    """The worker process ended while the function ran, and because of it where the call can be repeated."""
 
 
 class WorkerUnresponsive(WorkerError):

@@ -42,13 +42,16 @@ class Invocation:
 
     `invocation_id` is a GUID and appears in the log lines and as `context.invocation_id`. `inputs` holds the values of
     bindings with direction `in`, by binding name: the trigger always, durable clients are filled in by the executor.
-    `reason` is the text of the Executing line.
+    `reason` is the text of the Executing line. `work` names what the call is for, the same in each attempt at it; empty
+    if nobody repeats the call. `is_suspect`: it has ended a worker process before, and is to run in one of its own.
     """
 
     invocation_id: str
     function_name: str
     inputs: Mapping[str, InputValue]
     reason: str = "(null)"
+    work: str = ""
+    is_suspect: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

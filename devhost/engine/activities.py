@@ -17,10 +17,8 @@ from devhost.core.history import HistoryEvent, TaskCompleted, TaskFailed, TaskSc
 from devhost.core.messages import TaskMessage
 from devhost.core.payload import activity_argument, normalize_result
 from devhost.engine.ports import ActivityWorkItem, Executor, TaskHub
-from devhost.errors import FunctionTimeout, WorkerCrashed
-
-# A request that took its worker process down so many times is taken for the cause: it fails instead of coming back.
-MAX_CRASHED_DELIVERIES = 5
+from devhost.engine.trials import Trials
+from devhost.errors import FunctionGivenUp
 
 
 class Activities:
@@ -30,7 +28,7 @@ class Activities:
 
     def __init__(self, hub: TaskHub, executor: Executor, functions: Mapping[str, Function], clock: Clock) -> None:
         self._hub = hub
-        self._executor = executor
+        self._trials = Trials(executor)
         self._functions = functions
         self._clock = clock
 
@@ -51,21 +49,18 @@ class Activities:
     async def process(self, item: ActivityWorkItem) -> None:
         """Stores the reply to one request. Raises what the two seams raise."""
         request = item.received.message
-        event = await self._answer(cast(TaskScheduled, request.event), item.received.dequeue_count)
+        event = await self._answer(cast(TaskScheduled, request.event), item.received.message_id)
         reply = TaskMessage(event=event, target=request.target, sender=request.target, episode=request.episode)
         await self._hub.complete_activity(item, reply)
+        self._trials.done(item.received.message_id)
 
-    async def _answer(self, request: TaskScheduled, dequeue_count: int) -> HistoryEvent:
-        invocation = self._invocation(request)
+    async def _answer(self, request: TaskScheduled, message_id: str) -> HistoryEvent:
+        invocation = self._invocation(request, message_id)
         if invocation is None:
             return self._failed(request, f" Activity function '{request.name}' does not exist.", "")
         try:
-            outcome = await self._executor.invoke(invocation)
-        except FunctionTimeout as error:
-            return self._failed(request, f" {error}", "")
-        except WorkerCrashed as error:
-            if dequeue_count < MAX_CRASHED_DELIVERIES:
-                raise
+            outcome = await self._trials.invoke(invocation)
+        except FunctionGivenUp as error:
             return self._failed(request, f" {error}", "")
         if outcome.failure is not None:
             return self._failed(request, _text_of(outcome.failure), outcome.failure.stack)
@@ -75,7 +70,7 @@ class Activities:
             result=normalize_result(outcome.return_value),
         )
 
-    def _invocation(self, request: TaskScheduled) -> Invocation | None:
+    def _invocation(self, request: TaskScheduled, message_id: str) -> Invocation | None:
         """The call that the request asks for; None where there is no such activity."""
         function = self._functions.get(request.name.lower())
         if function is None and request.name != HTTP_ACTIVITY:
@@ -84,6 +79,7 @@ class Activities:
             invocation_id=str(uuid.uuid4()),
             function_name=function.name if function else HTTP_ACTIVITY,
             inputs={function.trigger.name if function else HTTP_INPUT: activity_argument(request.input)},
+            work=message_id,
         )
 
     def _failed(self, request: TaskScheduled, text: str, details: str) -> TaskFailed:

@@ -20,10 +20,10 @@ from devhost.core.entity_result import BatchResult, parse_batch_result
 from devhost.core.history import EventRaised, OrchestrationInstance
 from devhost.core.state import OrchestrationState, fold
 from devhost.core.status import RuntimeStatus
-from devhost.engine.activities import MAX_CRASHED_DELIVERIES
 from devhost.engine.entity_control import repair, status_checkpoint, wanted_status
 from devhost.engine.ports import Executor, OrchestrationWorkItem, TaskHub
-from devhost.errors import FunctionTimeout, PoisonMessage, UserCodeError, WorkerCrashed
+from devhost.engine.trials import Trials
+from devhost.errors import FunctionGivenUp, PoisonMessage, UserCodeError
 
 MAX_BATCH_SIZE = 5000
 
@@ -44,7 +44,7 @@ class Entities:
         reorder_window_seconds: float = REORDER_WINDOW_SECONDS,
     ) -> None:
         self._hub = hub
-        self._executor = executor
+        self._trials = Trials(executor)
         self._functions = functions
         self._clock = clock
         self._max_batch_size = max_batch_size
@@ -67,6 +67,7 @@ class Entities:
             checkpoint,
             held=[each for each in item.messages if is_waiting and isinstance(each.message.event, EventRaised)],
         )
+        self._trials.done(item.instance_id)
 
     async def _control(
         self, item: OrchestrationWorkItem, state: OrchestrationState, wanted: RuntimeStatus
@@ -94,22 +95,28 @@ class Entities:
                 turn.receive(event)
             except PoisonMessage as error:
                 _log.error("A message to the entity '%s' cannot be read and is dropped: %s", item.instance_id, error)
-        deliveries = max(each.dequeue_count for each in item.messages)
-        while batch := turn.take(self._max_batch_size):
-            await self._run(turn, batch, deliveries)
+        # One by one after a crash, so that only the request that causes it fails in the end.
+        most = 1 if self._trials.has_crashed(item.instance_id) else self._max_batch_size
+        while batch := turn.take(most):
+            await self._run(turn, batch)
         return turn.checkpoint()
 
-    async def _run(self, turn: EntityTurn, batch: Sequence[Request], deliveries: int) -> None:
+    async def _run(self, turn: EntityTurn, batch: Sequence[Request]) -> None:
         try:
-            result = await self._call(turn, batch, deliveries)
+            result = await self._call(turn, batch)
         except UserCodeError as error:
+            if len(batch) > 1:
+                # Nothing of the batch has been taken into the state; only the request at fault is to fail.
+                for request in batch:
+                    await self._run(turn, [request])
+                return
             _log.error("The entity '%s' could not be run: %s", turn.entity.instance_id, error)
             turn.fail(batch, str(error))
         else:
             turn.complete(batch, result)
             self._report(turn, batch, result)
 
-    async def _call(self, turn: EntityTurn, batch: Sequence[Request], deliveries: int) -> BatchResult:
+    async def _call(self, turn: EntityTurn, batch: Sequence[Request]) -> BatchResult:
         name = turn.entity.name
         function = self._functions.get(name)
         if function is None:
@@ -118,14 +125,11 @@ class Entities:
             invocation_id=str(uuid.uuid4()),
             function_name=function.name,
             inputs={function.trigger.name: turn.payload(batch)},
+            work=turn.entity.instance_id,
         )
         try:
-            outcome = await self._executor.invoke(invocation)
-        except FunctionTimeout as error:
-            raise _failed(name, str(error)) from error
-        except WorkerCrashed as error:
-            if deliveries < MAX_CRASHED_DELIVERIES:
-                raise
+            outcome = await self._trials.invoke(invocation)
+        except FunctionGivenUp as error:
             raise _failed(name, str(error)) from error
         if outcome.failure is not None:
             raise _failed(name, f"{outcome.failure.type_name}: {outcome.failure.message}")

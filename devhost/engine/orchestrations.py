@@ -26,6 +26,7 @@ from devhost.core.lineage import descends
 from devhost.core.state import MAX_DELIVERIES_TO_NOTHING, Admission, OrchestrationState, admit, fold
 from devhost.core.status import RuntimeStatus
 from devhost.engine.ports import Executor, InstanceRecord, OrchestrationWorkItem, ReceivedMessage, TaskHub
+from devhost.engine.trials import Trials
 from devhost.engine.turns import Turns
 
 MARKS = (ExecutionSuspended, ExecutionResumed)
@@ -46,7 +47,7 @@ class Orchestrations:
         default_version: str = "",
     ) -> None:
         self._hub = hub
-        self._executor = executor
+        self._trials = Trials(executor)
         self._functions = functions
         self._clock = clock
         self._max_actions = max_actions
@@ -73,6 +74,9 @@ class Orchestrations:
             deferred=[item.messages[position] for position in outcome.deferred],
             held=[item.messages[position] for position in outcome.held],
         )
+        # Stale messages alone prove nothing.
+        if outcome.checkpoint.new_events:
+            self._trials.done(item.instance_id)
 
     def _turns(self, item: OrchestrationWorkItem, state: OrchestrationState) -> Turns:
         start = next((event for event in _events(item) if isinstance(event, ExecutionStarted)), None)
@@ -88,7 +92,7 @@ class Orchestrations:
             default_version=self._default_version,
             states_start=start is not None,
         )
-        return Turns(self._executor, self._functions, episode)
+        return Turns(self._trials, self._functions, episode)
 
     async def _without_turn(
         self, item: OrchestrationWorkItem, state: OrchestrationState, admission: Admission

@@ -28,6 +28,7 @@ class Turns:
         self._executor = executor
         self._functions = functions
         self._episode = episode
+        self._work = episode.started.orchestration_instance.instance_id
         self._result: OrchestratorResult | None = None
         self.checkpoint = Checkpoint()
         self.has_ended = False
@@ -111,6 +112,7 @@ class Turns:
                 invocation_id=str(uuid.uuid4()),
                 function_name=function.name,
                 inputs={function.trigger.name: payload},
+                work=self._work,
             )
         )
         if outcome.failure is None:

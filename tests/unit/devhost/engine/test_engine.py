@@ -153,6 +153,70 @@ async def test_an_activity_that_takes_its_process_down_every_time_fails_in_the_e
     assert failures == ["Activity function 'Say' failed: python exited with code 3"]
 
 
+async def end_when_time_passes(host: Host, instance_id: str) -> InstanceRecord:
+    async def ended() -> InstanceRecord | None:
+        host.clock.advance(30)
+        record = await host.client.get(instance_id)
+        return record if record and record.runtime_status.is_terminal else None
+
+    record = await eventually(ended)
+    assert record is not None
+    return record
+
+
+async def test_an_orchestrator_that_ends_its_process_every_time_fails_its_instance(
+    host: Host, executor: ScriptedExecutor
+) -> None:
+    executor.answer("Chain", WorkerCrashed("python exited with code -11, killed by SIGSEGV."))
+    async with host.running():
+        record = await end_when_time_passes(host, await host.client.start("Chain"))
+        assert await host.client.purge(record.instance_id) == 1
+    assert record.runtime_status is RuntimeStatus.FAILED
+    assert record.output == ("Orchestrator function 'Chain' failed: python exited with code -11, killed by SIGSEGV.")
+    assert [call.is_suspect for call in executor.calls] == [False, True, True, True, True]
+
+
+async def test_an_orchestrator_that_ends_its_process_at_an_event_fails_its_instance(
+    host: Host, executor: ScriptedExecutor
+) -> None:
+    """The runs over the history so far succeed every time; they must not make the crashes forgotten."""
+    waiting = orchestrator_state({"actionType": 6, "externalEventName": "Go"})
+
+    async def crash_at_the_event(invocation: Invocation) -> InvocationResult:
+        if '"Go"' in str(invocation.inputs["context"]):
+            raise WorkerCrashed("gone")
+        return waiting
+
+    executor.answers["Chain"] = crash_at_the_event
+    async with host.running():
+        instance_id = await host.client.start("Chain")
+        await eventually(lambda: bool(executor.calls))
+        await host.client.raise_event(instance_id, "Go", "1")
+        record = await end_when_time_passes(host, instance_id)
+    assert (record.runtime_status, record.output) == (
+        RuntimeStatus.FAILED,
+        "Orchestrator function 'Chain' failed: gone",
+    )
+
+
+async def test_an_orchestrator_whose_process_died_once_goes_on(host: Host, executor: ScriptedExecutor) -> None:
+    executor.answer("Chain", WorkerCrashed("gone"), orchestrator_state(call("Say")), SAID)
+    async with host.running():
+        record = await end_when_time_passes(host, await host.client.start("Chain"))
+    assert record.output == '"said"'
+    assert [call.is_suspect for call in executor.calls if call.function_name == "Chain"] == [False, True, False]
+
+
+async def test_an_orchestrator_that_ran_too_long_fails_its_instance(host: Host, executor: ScriptedExecutor) -> None:
+    executor.answer("Chain", FunctionTimeout("Timeout value of 00:05:00 was exceeded by function: Functions.Chain"))
+    async with host.running():
+        record = await host.end_of(await host.client.start("Chain"))
+    assert (record.runtime_status, record.output) == (
+        RuntimeStatus.FAILED,
+        "Orchestrator function 'Chain' failed: Timeout value of 00:05:00 was exceeded by function: Functions.Chain",
+    )
+
+
 async def test_an_error_of_the_orchestrator_fails_the_instance(host: Host, executor: ScriptedExecutor) -> None:
     executor.answer("Chain", raised("TypeError", "bad payload"))
     async with host.running():

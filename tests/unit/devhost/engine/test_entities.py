@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from devhost.app.invocation import InvocationResult
+from devhost.app.invocation import Invocation, InvocationResult
 from devhost.core.entity_messages import Request, request_to_text, scheduled_name
 from devhost.core.history import EventRaised, ExecutionTerminated, HistoryEvent, OrchestrationInstance
 from devhost.core.ids import EntityId
@@ -142,6 +142,30 @@ async def test_a_crashed_process_is_tried_again_until_it_is_taken_for_the_cause(
         world.clock.advance(600)
     await world.turn()
     assert "python exited with code 3" in world.answers[0]["result"]
+
+
+@pytest.mark.parametrize("ends_the_process", [True, False])
+async def test_only_the_request_that_breaks_the_function_fails(world: World, ends_the_process: bool) -> None:
+    async def run(invocation: Invocation) -> InvocationResult:
+        operations = [operation["name"] for operation in json.loads(str(invocation.inputs["context"]))["batch"]]
+        if "bad" not in operations and "worse" not in operations:
+            return ran(*("1" for _ in operations))
+        if ends_the_process:
+            raise WorkerCrashed("gone")
+        return raised("SystemExit", "3")
+
+    world.executor.answers["Counter"] = run
+    for operation in ("good", "bad", "worse", "fine"):
+        await world.ask(operation=operation)
+    for _ in range(4 if ends_the_process else 0):
+        item = await world.hub.fetch_orchestration()
+        with pytest.raises(WorkerCrashed):
+            await world.entities.process(item)
+        await world.hub.abandon_orchestration(item)
+        world.clock.advance(600)
+    await world.turn()
+    text = json.dumps("Entity function 'counter' failed: " + ("gone" if ends_the_process else "SystemExit: 3"))
+    assert [answer["result"] for answer in world.answers] == ["1", text, text, "1"]
 
 
 async def test_a_failed_signal_is_in_the_log(world: World, caplog: pytest.LogCaptureFixture) -> None:
