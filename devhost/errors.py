@@ -77,7 +77,14 @@ class WorkerError(DevHostError):
 
 
 class WorkerCrashed(WorkerError):
-    """The worker process ended while the function ran, and because of it where the call can be repeated."""
+    """The worker process ended while the function ran.
+
+    `suspects`: how many calls may have been the cause, this one among them. 1: only this one; 0: something else was.
+    """
+
+    def __init__(self, message: str, *, suspects: int = 1) -> None:
+        super().__init__(message)
+        self.suspects = suspects
 
 
 class WorkerUnresponsive(WorkerError):

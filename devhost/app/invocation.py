@@ -36,6 +36,10 @@ class HttpResponse:
 InputValue = Union[str, HttpRequest, None]  # noqa: UP007
 
 
+# What the end of a process in which no other call ran adds to `Invocation.crashes`.
+PROVEN = 2
+
+
 @dataclass(frozen=True, kw_only=True)
 class Invocation:
     """One call of one function.
@@ -43,7 +47,8 @@ class Invocation:
     `invocation_id` is a GUID and appears in the log lines and as `context.invocation_id`. `inputs` holds the values of
     bindings with direction `in`, by binding name: the trigger always, durable clients are filled in by the executor.
     `reason` is the text of the Executing line. `work` names what the call is for, the same in each attempt at it; empty
-    if nobody repeats the call. `is_suspect`: it has ended a worker process before, and is to run in one of its own.
+    if nobody repeats the call. `crashes` counts the ends of worker processes that it may have caused, and `PROVEN` for
+    each that it has caused for certain.
     """
 
     invocation_id: str
@@ -51,7 +56,7 @@ class Invocation:
     inputs: Mapping[str, InputValue]
     reason: str = "(null)"
     work: str = ""
-    is_suspect: bool = False
+    crashes: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,6 +12,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from itertools import count
 from typing import Generic, Protocol, TypeVar
 
 import anyio
@@ -22,6 +23,7 @@ from devhost.core.entities import REORDER_WINDOW_SECONDS
 from devhost.engine.activities import Activities
 from devhost.engine.entities import MAX_BATCH_SIZE, Entities
 from devhost.engine.instances import Instances
+from devhost.engine.long_calls import LongCalls
 from devhost.engine.orchestrations import Orchestrations
 from devhost.engine.ports import Executor, TaskHub
 from devhost.errors import StaleCheckpoint, StorageError, WorkerError
@@ -29,6 +31,8 @@ from devhost.errors import StaleCheckpoint, StorageError, WorkerError
 FIRST_BACK_OFF_SECONDS = 0.1
 MAX_BACK_OFF_SECONDS = 10.0
 _DOUBLINGS = 10
+# Times the limit: items that wait for their function are in memory with their histories.
+_MOST_LONG = 10
 
 _log = logging.getLogger("Host.Engine")
 
@@ -51,7 +55,8 @@ class Dispatcher(Generic[Item]):
     """Takes work from one source and processes up to `limit` items at a time.
 
     Each of its lanes waits for work by itself, so that the source knows how much is wanted and fetches it at once. An
-    item in hand is renewed before `renew_seconds` have passed, and again and again.
+    item in hand is renewed before `renew_seconds` have passed, and again and again. Items whose function takes long
+    (`call_is_long`, `long_call_ended`) do not count towards the limit, so that functions which block hold up no others.
     """
 
     def __init__(self, source: WorkSource[Item], *, limit: int, renew_seconds: float) -> None:
@@ -59,6 +64,9 @@ class Dispatcher(Generic[Item]):
         self._renew_seconds = renew_seconds
         self._limit = limit
         self._is_failing = False
+        self._long_calls = 0
+        self._lanes = 0
+        self._start_lane: Callable[[], None] = lambda: None
         # Of the lanes that wait for work.
         self._waits: set[anyio.CancelScope] = set()
         # By lane, with the time at which each was taken or renewed.
@@ -69,16 +77,42 @@ class Dispatcher(Generic[Item]):
         async with anyio.create_task_group() as beside:
             beside.start_soon(self._renew_in_hand, name=f"renew {self._source.name}")
             async with anyio.create_task_group() as lanes:
-                for lane in range(self._limit):
+                numbers = count()
+
+                def start_lane() -> None:
+                    lane = next(numbers)
                     lanes.start_soon(self._run_lane, lane, stopping, name=f"{self._source.name} {lane}")
+
+                self._start_lane = start_lane
+                self._fill_lanes()
                 await stopping.wait()
                 for wait in tuple(self._waits):
                     wait.cancel()
             beside.cancel_scope.cancel()
 
+    def call_is_long(self) -> None:
+        """Lets another item be fetched while this one waits for its function."""
+        self._long_calls += 1
+        self._fill_lanes()
+
+    def long_call_ended(self) -> None:
+        self._long_calls -= 1
+
+    @property
+    def _wanted_lanes(self) -> int:
+        return self._limit + min(self._long_calls, _MOST_LONG * self._limit)
+
+    def _fill_lanes(self) -> None:
+        while self._lanes < self._wanted_lanes:
+            self._lanes += 1
+            self._start_lane()
+
     async def _run_lane(self, lane: int, stopping: asyncio.Event) -> None:
         failures = 0
         while not stopping.is_set():
+            if self._lanes > self._wanted_lanes:
+                self._lanes -= 1
+                return
             with self._wait():
                 try:
                     item = await self._source.fetch()
@@ -173,9 +207,10 @@ class Engine:
         entity_reorder_window_seconds: float = REORDER_WINDOW_SECONDS,
         default_version: str = "",
     ) -> None:
+        calls = LongCalls(executor)
         orchestrations = Orchestrations(
             hub,
-            executor,
+            calls,
             app.of_kind(TriggerKind.ORCHESTRATION),
             clock,
             max_actions=max_actions,
@@ -184,7 +219,7 @@ class Engine:
         )
         entities = Entities(
             hub,
-            executor,
+            calls,
             app.of_kind(TriggerKind.ENTITY),
             clock,
             max_batch_size=max_entity_batch_size,
@@ -193,6 +228,7 @@ class Engine:
         instances = Instances(hub, orchestrations, entities)
         activities = Activities(hub, executor, app.of_kind(TriggerKind.ACTIVITY), clock)
         self._instances = Dispatcher(instances, limit=max_orchestrations, renew_seconds=renew_seconds)
+        calls.on_long, calls.on_end = self._instances.call_is_long, self._instances.long_call_ended
         self._activities = Dispatcher(activities, limit=max_activities, renew_seconds=renew_seconds)
 
     async def run(self, stopping: asyncio.Event) -> None:

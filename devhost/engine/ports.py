@@ -227,7 +227,6 @@ class Executor(Protocol):
 
         Raises:
             FunctionTimeout: the function ran longer than `functionTimeout`; its process was killed.
-            WorkerCrashed: the process ended first; whether the function had effects is not known. An orchestrator, an
-                entity or an activity was the only call in it: those that only ran beside a crash are run again.
+            WorkerCrashed: the process ended first; whether the function had effects is not known.
             WorkerUnresponsive: no process could take the call.
         """

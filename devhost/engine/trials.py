@@ -1,8 +1,10 @@
-"""Ends work that ends its worker process: such work is tried a bounded number of times, alone after the first.
+"""Ends work that ends its worker process: it is called a bounded number of times, then fails.
 
-Crashes are counted in memory, by piece of work. A crash of a worker process is none of the host, so the count is there
-for every further delivery; the dequeue counts of messages would not do: they also grow when a host is restarted, and
-new messages for an instance begin at one. After a restart of the host the work is tried as often again.
+Work that only ran in a process which something else may have ended is called again at once, and not counted: apart from
+other work, so that the cause shows itself. Crashes are counted in memory, by piece of work. A crash of a worker process
+leaves the host alone, so the count is there for every further delivery; the dequeue counts of messages would not do:
+they also grow when a host is restarted, and each new message for an instance begins at one. After a restart of the host
+the work is tried as often again.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from dataclasses import replace
 
-from devhost.app.invocation import Invocation, InvocationResult
+from devhost.app.invocation import PROVEN, Invocation, InvocationResult
 from devhost.engine.ports import Executor
 from devhost.errors import FunctionGivenUp, FunctionTimeout, WorkerCrashed
 
@@ -21,23 +23,29 @@ _MOST_COUNTED = 10_000
 
 
 class Trials:
-    """An executor that counts the crashes of each piece of work and gives it up in the end."""
+    """An executor for calls that can be repeated: counts the crashes of each piece of work, and gives it up at last."""
 
     def __init__(self, executor: Executor) -> None:
         self._executor = executor
         self._crashes: OrderedDict[str, int] = OrderedDict()
 
     async def invoke(self, invocation: Invocation) -> InvocationResult:
-        """As the executor behind it; raises `FunctionGivenUp` where trying again is of no use."""
-        is_suspect = self.has_crashed(invocation.work)
-        try:
-            return await self._executor.invoke(replace(invocation, is_suspect=is_suspect))
-        except FunctionTimeout as error:
-            raise FunctionGivenUp(str(error)) from error
-        except WorkerCrashed as error:
-            if self._count(invocation.work) < MAX_CRASHES:
-                raise
-            raise FunctionGivenUp(str(error)) from error
+        """As the executor behind it. Raises `FunctionGivenUp` where trying again is of no use.
+
+        `WorkerCrashed` is raised only if the call was the cause.
+        """
+        crashes = PROVEN * self._crashes.get(invocation.work, 0)
+        while True:
+            try:
+                return await self._executor.invoke(replace(invocation, crashes=crashes))
+            except FunctionTimeout as error:
+                raise FunctionGivenUp(str(error)) from error
+            except WorkerCrashed as error:
+                if error.suspects == 1:
+                    if self._count(invocation.work) < MAX_CRASHES:
+                        raise
+                    raise FunctionGivenUp(str(error)) from error
+                crashes += bool(error.suspects)
 
     def has_crashed(self, work: str) -> bool:
         """Whether the work has ended a worker process since it was last done."""

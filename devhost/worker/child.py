@@ -28,7 +28,20 @@ from devhost.worker import loader, records
 from devhost.worker.channel import Channel
 from devhost.worker.failure import describe
 from devhost.worker.invoker import call, call_async
-from devhost.worker.protocol import Hello, Invoke, Load, Loaded, Message, Ping, Pong, Result, Shutdown
+from devhost.worker.protocol import (
+    Hello,
+    Invoke,
+    Load,
+    Loaded,
+    Loading,
+    Message,
+    Ping,
+    Pong,
+    Recall,
+    Recalled,
+    Result,
+    Shutdown,
+)
 
 _TRUTHS = ("1", "true", "yes")
 
@@ -41,6 +54,8 @@ class Child:
         self._functions: Mapping[str, loader.LoadedFunction] = {}
         self._threads: ThreadPoolExecutor | None = None
         self._tasks: set[asyncio.Task[None]] = set()
+        # Calls that have not begun, by id. Whoever removes one owns it: its thread, its task, or a recall.
+        self._waiting: dict[str, Invocation] = {}
 
     async def serve(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -63,6 +78,8 @@ class Child:
             self._channel.send(Pong())
         elif isinstance(message, Invoke):
             self._begin(message.invocation)
+        elif isinstance(message, Recall):
+            self._recall()
         elif isinstance(message, Load):
             self._loop.call_soon_threadsafe(self._load, message)
         elif isinstance(message, Shutdown):
@@ -72,10 +89,14 @@ class Child:
         # In the thread of the loop: modules may look the running loop up, or install signal handlers.
         loader.install(message.root)
         self._threads = ThreadPoolExecutor(max_workers=message.thread_count, thread_name_prefix="function")
-        self._functions, failures = loader.load_all(message.functions)
+        self._functions, failures = loader.load_all(message.functions, self._tell_loading)
         self._channel.send(Loaded(failures=failures))
 
+    def _tell_loading(self, name: str) -> None:
+        self._channel.send(Loading(function_name=name))
+
     def _begin(self, invocation: Invocation) -> None:
+        self._waiting[invocation.invocation_id] = invocation
         try:
             function = self._functions[invocation.function_name]
             if function.is_async:
@@ -84,19 +105,33 @@ class Child:
                 self._thread_pool().submit(self._run, function, invocation)
         except Exception as error:
             # No thread can be started, or the pool is shut down: the call fails, not the process.
-            self._answer(invocation, InvocationResult(failure=describe(error)))
+            if self._take(invocation.invocation_id):
+                self._answer(invocation, InvocationResult(failure=describe(error)))
 
     def _thread_pool(self) -> ThreadPoolExecutor:
         if self._threads is None:
             raise RuntimeError("no function is loaded yet")
         return self._threads
 
+    def _recall(self) -> None:
+        for invocation_id in tuple(self._waiting):
+            if self._take(invocation_id):
+                self._channel.send(Recalled(invocation_id=invocation_id))
+
+    def _take(self, invocation_id: str) -> bool:
+        """Whether the caller is the one to begin or to recall this call; a single step, so any thread may ask."""
+        return self._waiting.pop(invocation_id, None) is not None
+
     def _begin_task(self, function: loader.LoadedFunction, invocation: Invocation) -> None:
+        if not self._take(invocation.invocation_id):
+            return
         task = self._loop.create_task(self._run_async(function, invocation), name=invocation.invocation_id)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
     def _run(self, function: loader.LoadedFunction, invocation: Invocation) -> None:
+        if not self._take(invocation.invocation_id):
+            return
         try:
             result = call(function, invocation)
         except SystemExit as error:

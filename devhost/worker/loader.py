@@ -46,12 +46,13 @@ def install(root: str) -> None:
 
 
 def load_all(
-    functions: tuple[FunctionToLoad, ...],
+    functions: tuple[FunctionToLoad, ...], on_begin: Callable[[str], None] = lambda name: None
 ) -> tuple[Mapping[str, LoadedFunction], Mapping[str, Failure]]:
-    """Every function that loads, and why each other one does not."""
+    """Every function that loads, and why each other one does not. Calls `on_begin` before each."""
     loaded: dict[str, LoadedFunction] = {}
     failures: dict[str, Failure] = {}
     for function in functions:
+        on_begin(function.name)
         try:
             loaded[function.name] = load(function)
         # A module that raises KeyboardInterrupt or SystemExit fails its own function, not the process.

@@ -16,10 +16,10 @@ import subprocess
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import anyio
 
@@ -28,7 +28,19 @@ from devhost.errors import ProtocolError, WorkerCrashed, WorkerError, WorkerUnre
 from devhost.worker import journal
 from devhost.worker.listener import Connection, Listener
 from devhost.worker.output import LineSplitter, level_of_error_line
-from devhost.worker.protocol import Invoke, Load, Loaded, Log, Message, Ping, Result, Shutdown
+from devhost.worker.protocol import (
+    Invoke,
+    Load,
+    Loaded,
+    Loading,
+    Log,
+    Message,
+    Ping,
+    Recall,
+    Recalled,
+    Result,
+    Shutdown,
+)
 
 T = TypeVar("T")
 
@@ -39,6 +51,7 @@ _LAST_FRAMES_SECONDS = 1.0
 _KILL_SECONDS = 5.0
 _PINGS = 4
 _STABLE_SECONDS = 60.0
+_OUTSIDE_SIGNALS = {-getattr(signal, name, 0) for name in ("SIGKILL", "SIGTERM", "SIGINT", "SIGHUP")} - {0}
 
 _log = logging.getLogger(journal.WORKER)
 _console = logging.getLogger(journal.CONSOLE)
@@ -46,17 +59,42 @@ _console = logging.getLogger(journal.CONSOLE)
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """How long the host waits for a worker process, in seconds; `wait_seconds` is how long a call waits for any."""
+    """How long the host waits for a worker process, in seconds.
+
+    `wait_seconds` is how long a call waits for any process, `blocked_seconds` how long the run of an orchestrator or an
+    entity may take before its process gets no other calls.
+    """
 
     start_seconds: float = 60
     load_seconds: float = 300
     wait_seconds: float = 60
     liveness_seconds: float = 60
+    blocked_seconds: float = 3
     shutdown_seconds: float = 5
 
 
+class CallRecalled(Exception):
+    """The process has given the call back before it began."""
+
+
+class Observer(Protocol):
+    """Is told of the fate of a process."""
+
+    def ready(self, process: WorkerProcess) -> None:
+        """It has imported the app."""
+
+    def exited(self, process: WorkerProcess) -> None:
+        """It was ready and has ended; its calls have no outcome yet."""
+
+    def count_suspects(self, process: WorkerProcess, lost: Sequence[Invocation]) -> int:
+        """How many of these calls may have ended it: those that have no result."""
+
+
 class WorkerProcess:
-    """Runs calls until it ends."""
+    """Runs calls until it ends.
+
+    `loading` is the function whose import has begun last.
+    """
 
     def __init__(self, listener: Listener, environment: Mapping[str, str], limits: Limits) -> None:
         self._listener = listener
@@ -66,13 +104,14 @@ class WorkerProcess:
         self._transport: asyncio.SubprocessTransport | None = None
         self._connection: Connection | None = None
         self._loaded: asyncio.Future[Mapping[str, Failure]] = asyncio.get_running_loop().create_future()
-        self._calls: dict[str, asyncio.Future[InvocationResult]] = {}
+        self._calls: dict[str, tuple[Invocation, asyncio.Future[InvocationResult]]] = {}
         self._unanswered_pings = 0
         self._ready_at: float | None = None
         self._end_reason: str | None = None
         self.load_failures: Mapping[str, Failure] = {}
+        self.loading: str | None = None
 
-    async def run(self, load: Load, on_ready: Callable[[WorkerProcess], None]) -> None:
+    async def run(self, load: Load, observer: Observer) -> None:
         """From start to end of the process; returns when it has ended, whatever has ended it.
 
         Raises:
@@ -82,24 +121,29 @@ class WorkerProcess:
         try:
             await self._spawn(token)
             self._connection = await self._while_alive(connected, self._limits.start_seconds)
-            problem = await self._serve(self._connection, load, on_ready)
+            problem = await self._serve(self._connection, load, observer)
         finally:
             connected.cancel()
-            await self._clean_up()
+            await self._clean_up(observer)
         if problem is not None:
             raise problem
 
     async def invoke(self, invocation: Invocation) -> InvocationResult:
-        """Raises `WorkerCrashed` if the process ends first."""
-        if self._connection is None or self._output.exited.is_set():
-            raise self._crashed()
+        """Raises `WorkerCrashed` if the process ends first, `CallRecalled` if it gives the call back."""
+        if self._connection is None or self.has_ended:
+            raise WorkerCrashed(self.end_text, suspects=0)
         answer: asyncio.Future[InvocationResult] = asyncio.get_running_loop().create_future()
-        self._calls[invocation.invocation_id] = answer
+        self._calls[invocation.invocation_id] = invocation, answer
         try:
             await self._connection.send(Invoke(invocation=invocation))
             return await answer
         finally:
             self._calls.pop(invocation.invocation_id, None)
+
+    async def recall(self) -> None:
+        """Asks for the calls that have not begun yet."""
+        if self._connection is not None:
+            await self._connection.send(Recall())
 
     async def shutdown(self) -> None:
         """Asks the process to end, then makes it."""
@@ -119,6 +163,20 @@ class WorkerProcess:
         self._end_reason = self._end_reason or reason
         if self._transport is not None:
             _kill_tree(self._transport.get_pid(), is_alive=not self._output.exited.is_set())
+
+    @property
+    def has_ended(self) -> bool:
+        return self._output.exited.is_set()
+
+    @property
+    def is_ready(self) -> bool:
+        return self._ready_at is not None and not self.has_ended
+
+    @property
+    def was_killed_from_outside(self) -> bool:
+        """Whether a signal has ended it that code does not raise by mistake: somebody's kill, or lack of memory."""
+        code = self._transport.get_returncode() if self._transport is not None else None
+        return not self._end_reason and code in _OUTSIDE_SIGNALS
 
     @property
     def is_stable(self) -> bool:
@@ -155,9 +213,7 @@ class WorkerProcess:
         stdin.write(json.dumps({"port": self._listener.port, "token": token}).encode("ascii") + b"\n")
         stdin.close()
 
-    async def _serve(
-        self, connection: Connection, load: Load, on_ready: Callable[[WorkerProcess], None]
-    ) -> WorkerError | None:
+    async def _serve(self, connection: Connection, load: Load, observer: Observer) -> WorkerError | None:
         """The problem is returned: the task group would raise it in a group of exceptions."""
         problem: WorkerError | None = None
         received = asyncio.Event()
@@ -168,8 +224,9 @@ class WorkerProcess:
                 await connection.send(load)
                 self.load_failures = await self._while_alive(self._loaded, self._limits.load_seconds)
                 self._ready_at = time.monotonic()
-                on_ready(self)
+                observer.ready(self)
                 await self._output.exited.wait()
+                observer.exited(self)
                 # What the process sent before its end is still on the way.
                 with anyio.move_on_after(_LAST_FRAMES_SECONDS):
                     await received.wait()
@@ -204,13 +261,24 @@ class WorkerProcess:
 
     def _handle(self, message: Message) -> None:
         if isinstance(message, Result):
-            answer = self._calls.get(message.invocation_id)
-            if answer is not None and not answer.done():
-                answer.set_result(message.result)
+            self._settle(message.invocation_id, message.result)
+        elif isinstance(message, Recalled):
+            self._settle(message.invocation_id, CallRecalled())
         elif isinstance(message, Log):
             journal.log_record(message)
+        elif isinstance(message, Loading):
+            self.loading = message.function_name
         elif isinstance(message, Loaded) and not self._loaded.done():
             self._loaded.set_result(message.failures)
+
+    def _settle(self, invocation_id: str, outcome: InvocationResult | Exception) -> None:
+        _, answer = self._calls.get(invocation_id, (None, None))
+        if answer is None or answer.done():
+            return
+        if isinstance(outcome, Exception):
+            answer.set_exception(outcome)
+        else:
+            answer.set_result(outcome)
 
     async def _watch(self, connection: Connection) -> None:
         """Kills the process when none of its threads runs any more: code that never lets go of the interpreter."""
@@ -224,7 +292,7 @@ class WorkerProcess:
             await asyncio.sleep(limit / _PINGS)
         self.kill(f"It did not answer for {limit:g} seconds.")
 
-    async def _clean_up(self) -> None:
+    async def _clean_up(self, observer: Observer) -> None:
         with anyio.CancelScope(shield=True):
             self.kill("")
             with anyio.move_on_after(_KILL_SECONDS):
@@ -235,12 +303,11 @@ class WorkerProcess:
                 self._transport.close()
                 with anyio.move_on_after(_KILL_SECONDS):
                     await self._output.closed.wait()
-        for answer in self._calls.values():
-            if not answer.done():
-                answer.set_exception(self._crashed())
-
-    def _crashed(self) -> WorkerCrashed:
-        return WorkerCrashed(self.end_text)
+        lost = [invocation for invocation, answer in self._calls.values() if not answer.done()]
+        suspects = observer.count_suspects(self, lost)
+        # The call that began last is the likeliest cause: what is tried again first is cleared first.
+        for invocation in reversed(lost):
+            self._settle(invocation.invocation_id, WorkerCrashed(self.end_text, suspects=suspects))
 
 
 class _Output(asyncio.SubprocessProtocol):

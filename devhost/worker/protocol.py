@@ -51,6 +51,13 @@ class Load:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Loading:
+    """The import of this function begins. If the process ends now, the function has ended it."""
+
+    function_name: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Loaded:
     """The app is imported, but for the functions named in `failures`."""
 
@@ -70,6 +77,18 @@ class Result:
 
     invocation_id: str
     result: InvocationResult
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recall:
+    """Takes back every call that waits for a thread."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recalled:
+    """The call was taken back before it began; it has no other result."""
+
+    invocation_id: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,7 +116,9 @@ class Shutdown:
     """Asks the process to end."""
 
 
-Message = Union[Hello, Load, Loaded, Invoke, Result, Log, Ping, Pong, Shutdown]  # noqa: UP007
+Message = Union[  # noqa: UP007
+    Hello, Load, Loading, Loaded, Invoke, Result, Recall, Recalled, Log, Ping, Pong, Shutdown
+]
 
 
 def encode(message: Message) -> bytes:
@@ -209,8 +230,10 @@ def _flat(message_type: type[Message]) -> Callable[[Mapping[str, Any], memoryvie
     return lambda value, _: message_type(**{name: member for name, member in value.items() if name != "type"})
 
 
+_FLAT: tuple[type[Message], ...] = (Hello, Loading, Recall, Recalled, Log, Ping, Pong, Shutdown)
+
 _DECODERS: Mapping[str, Callable[[Mapping[str, Any], memoryview], Message]] = {
-    **{message_type.__name__: _flat(message_type) for message_type in (Hello, Log, Ping, Pong, Shutdown)},
+    **{message_type.__name__: _flat(message_type) for message_type in _FLAT},
     "Load": _load,
     "Loaded": _loaded,
     "Invoke": _invoke,

@@ -173,7 +173,7 @@ async def test_an_orchestrator_that_ends_its_process_every_time_fails_its_instan
         assert await host.client.purge(record.instance_id) == 1
     assert record.runtime_status is RuntimeStatus.FAILED
     assert record.output == ("Orchestrator function 'Chain' failed: python exited with code -11, killed by SIGSEGV.")
-    assert [call.is_suspect for call in executor.calls] == [False, True, True, True, True]
+    assert [call.crashes for call in executor.calls] == [0, 2, 4, 6, 8]
 
 
 async def test_an_orchestrator_that_ends_its_process_at_an_event_fails_its_instance(
@@ -204,7 +204,25 @@ async def test_an_orchestrator_whose_process_died_once_goes_on(host: Host, execu
     async with host.running():
         record = await end_when_time_passes(host, await host.client.start("Chain"))
     assert record.output == '"said"'
-    assert [call.is_suspect for call in executor.calls if call.function_name == "Chain"] == [False, True, False]
+    assert [call.crashes for call in executor.calls if call.function_name == "Chain"] == [0, 2, 0]
+
+
+async def test_orchestrators_that_block_hold_up_no_others(host: Host, executor: ScriptedExecutor) -> None:
+    gate = asyncio.Event()
+
+    async def block(_: Invocation) -> InvocationResult:
+        await gate.wait()
+        return orchestrator_state(isDone=True)
+
+    executor.answers["Other"] = block
+    async with host.running():
+        # More than run at once.
+        blocked = [await host.client.start("Other") for _ in range(15)]
+        record = await host.end_of(await host.client.start("Chain"))
+        assert record.output == '"said"'
+        gate.set()
+        for instance_id in blocked:
+            await host.end_of(instance_id)
 
 
 async def test_an_orchestrator_that_ran_too_long_fails_its_instance(host: Host, executor: ScriptedExecutor) -> None:
