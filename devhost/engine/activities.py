@@ -49,6 +49,7 @@ class Activities:
     async def process(self, item: ActivityWorkItem) -> None:
         """Stores the reply to one request. Raises what the two seams raise."""
         request = item.received.message
+        self._trials.begin(item.received.message_id, [item.received])
         event = await self._answer(cast(TaskScheduled, request.event), item.received.message_id)
         reply = TaskMessage(event=event, target=request.target, sender=request.target, episode=request.episode)
         await self._hub.complete_activity(item, reply)

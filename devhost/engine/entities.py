@@ -56,6 +56,7 @@ class Entities:
         events = [each.message.event for each in item.messages]
         raised = [event for event in events if isinstance(event, EventRaised)]
         wanted = wanted_status(state, events)
+        self._trials.begin(item.instance_id, item.messages)
         if raised and wanted in (RuntimeStatus.PENDING, RuntimeStatus.RUNNING):
             # A new execution: whatever the one before was, this one runs.
             checkpoint = await self._turn(item, raised)

@@ -58,6 +58,7 @@ class Orchestrations:
         """Stores the checkpoint that the item's messages lead to. Raises what the two seams raise."""
         state = fold(item.history)
         admission = admit(state, [(received.message, received.dequeue_count) for received in item.messages])
+        self._trials.begin(item.instance_id, item.messages)
         if admission.is_empty and not state.is_episode_open:
             outcome = await self._without_turn(item, state, admission)
         else:
@@ -74,9 +75,7 @@ class Orchestrations:
             deferred=[item.messages[position] for position in outcome.deferred],
             held=[item.messages[position] for position in outcome.held],
         )
-        # Stale messages alone prove nothing.
-        if outcome.checkpoint.new_events:
-            self._trials.done(item.instance_id)
+        self._trials.done(item.instance_id)
 
     def _turns(self, item: OrchestrationWorkItem, state: OrchestrationState) -> Turns:
         start = next((event for event in _events(item) if isinstance(event, ExecutionStarted)), None)

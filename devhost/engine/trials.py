@@ -10,10 +10,11 @@ the work is tried as often again.
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Iterable
 from dataclasses import replace
 
 from devhost.app.invocation import PROVEN, Invocation, InvocationResult
-from devhost.engine.ports import Executor
+from devhost.engine.ports import Executor, ReceivedMessage
 from devhost.errors import FunctionGivenUp, FunctionTimeout, WorkerCrashed
 
 # Work that has ended its worker process so many times fails instead of coming again.
@@ -28,6 +29,9 @@ class Trials:
     def __init__(self, executor: Executor) -> None:
         self._executor = executor
         self._crashes: OrderedDict[str, int] = OrderedDict()
+        # The messages of the present attempt at each work, and those of the last one that ended a process.
+        self._present: dict[str, frozenset[str]] = {}
+        self._lost: dict[str, frozenset[str]] = {}
 
     async def invoke(self, invocation: Invocation) -> InvocationResult:
         """As the executor behind it. Raises `FunctionGivenUp` where trying again is of no use.
@@ -51,15 +55,26 @@ class Trials:
         """Whether the work has ended a worker process since it was last done."""
         return work in self._crashes
 
-    def done(self, work: str) -> None:
-        """Forgets the crashes of work whose result is stored.
+    def begin(self, work: str, messages: Iterable[ReceivedMessage]) -> None:
+        """Tells which messages the calls to come are for. At any time there is one attempt at a piece of work."""
+        self._present[work] = frozenset(received.message_id for received in messages)
 
-        Not earlier: one work item may need several calls, and the first of them may succeed every time.
+    def done(self, work: str) -> None:
+        """Forgets the crashes of work whose result is stored, if it was for a message that had ended a process.
+
+        Not earlier: one work item may need several calls, and the first of them may succeed every time. Nor for other
+        messages: an entity that many call would never come to the end of its trials.
         """
+        if self._lost.get(work, frozenset()) & self._present.pop(work, frozenset()):
+            self._forget(work)
+
+    def _forget(self, work: str) -> None:
         self._crashes.pop(work, None)
+        self._lost.pop(work, None)
 
     def _count(self, work: str) -> int:
+        self._lost[work] = self._present.get(work, frozenset())
         crashes = self._crashes[work] = min(self._crashes.pop(work, 0) + 1, MAX_CRASHES)
         if len(self._crashes) > _MOST_COUNTED:
-            self._crashes.popitem(last=False)
+            self._forget(next(iter(self._crashes)))
         return crashes

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 import pytest
 
 from devhost.app.invocation import Invocation, InvocationResult
+from devhost.engine.ports import ReceivedMessage
 from devhost.engine.trials import MAX_CRASHES, Trials
 from devhost.errors import FunctionGivenUp, FunctionTimeout, WorkerCrashed, WorkerUnresponsive
+from tests.hubs import build
 
 CALL = Invocation(invocation_id="1", function_name="F", inputs={}, work="w")
+MESSAGE = ReceivedMessage(message_id="m", message=build.start("w"), dequeue_count=1)
 DONE = InvocationResult(return_value="1")
 
 
@@ -50,15 +54,24 @@ async def test_a_crash_is_raised_until_the_work_is_given_up() -> None:
 
 
 async def test_only_stored_work_is_forgiven_its_crashes() -> None:
-    executor = Answering([WorkerCrashed("x"), DONE, DONE])
+    executor = Answering([WorkerCrashed("x"), DONE, DONE, DONE])
     trials = Trials(executor)
+    poison, other = (replace(MESSAGE, message_id=name) for name in ("poison", "other"))
+    trials.begin("w", [poison])
     with pytest.raises(WorkerCrashed):
         await trials.invoke(CALL)
+    # A result for another message says nothing about the one that was lost.
+    trials.begin("w", [other])
+    await trials.invoke(CALL)
+    trials.done("w")
+    assert trials.has_crashed("w")
+    trials.begin("w", [other, poison])
     await trials.invoke(CALL)
     assert trials.has_crashed("w")
     trials.done("w")
+    assert not trials.has_crashed("w")
     await trials.invoke(CALL)
-    assert [call.crashes for call in executor.calls] == [0, 2, 0]
+    assert [call.crashes for call in executor.calls] == [0, 2, 2, 0]
 
 
 async def test_a_timeout_is_not_tried_again() -> None:
