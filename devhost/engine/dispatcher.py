@@ -23,7 +23,7 @@ from devhost.core.entities import REORDER_WINDOW_SECONDS
 from devhost.engine.activities import Activities
 from devhost.engine.entities import MAX_BATCH_SIZE, Entities
 from devhost.engine.instances import Instances
-from devhost.engine.long_calls import LongCalls
+from devhost.engine.long_calls import LONG_TURN_SECONDS, LongCalls
 from devhost.engine.orchestrations import Orchestrations
 from devhost.engine.ports import Executor, TaskHub
 from devhost.errors import StaleCheckpoint, StorageError, WorkerError
@@ -207,10 +207,12 @@ class Engine:
         entity_reorder_window_seconds: float = REORDER_WINDOW_SECONDS,
         default_version: str = "",
     ) -> None:
-        calls = LongCalls(executor)
+        turns = LongCalls(executor, long_seconds=LONG_TURN_SECONDS)
+        # The limit of activities is about work; one that takes long does work.
+        work = LongCalls(executor, long_seconds=None)
         orchestrations = Orchestrations(
             hub,
-            calls,
+            turns,
             app.of_kind(TriggerKind.ORCHESTRATION),
             clock,
             max_actions=max_actions,
@@ -219,17 +221,18 @@ class Engine:
         )
         entities = Entities(
             hub,
-            calls,
+            turns,
             app.of_kind(TriggerKind.ENTITY),
             clock,
             max_batch_size=max_entity_batch_size,
             reorder_window_seconds=entity_reorder_window_seconds,
         )
         instances = Instances(hub, orchestrations, entities)
-        activities = Activities(hub, executor, app.of_kind(TriggerKind.ACTIVITY), clock)
+        activities = Activities(hub, work, app.of_kind(TriggerKind.ACTIVITY), clock)
         self._instances = Dispatcher(instances, limit=max_orchestrations, renew_seconds=renew_seconds)
-        calls.on_long, calls.on_end = self._instances.call_is_long, self._instances.long_call_ended
+        turns.on_long, turns.on_end = self._instances.call_is_long, self._instances.long_call_ended
         self._activities = Dispatcher(activities, limit=max_activities, renew_seconds=renew_seconds)
+        work.on_long, work.on_end = self._activities.call_is_long, self._activities.long_call_ended
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Runs until `stopping` is set and all work in hand is done."""

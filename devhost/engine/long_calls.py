@@ -8,15 +8,20 @@ from collections.abc import Callable
 from devhost.app.invocation import Invocation, InvocationResult
 from devhost.engine.ports import Executor
 
-# A turn takes milliseconds. A longer one blocks, replays a huge history, or waits for its process after a crash.
-LONG_SECONDS = 0.5
+# A turn takes milliseconds. A longer one blocks, or replays a huge history.
+LONG_TURN_SECONDS = 0.5
 
 
 class LongCalls:
-    """An executor that calls `on_long` when a call has become long, and `on_end` at the end of such a call."""
+    """An executor that calls `on_long` when a call has become long, and `on_end` at the end of such a call.
 
-    def __init__(self, executor: Executor) -> None:
+    A call that may have ended a worker process is long from its beginning: it waits until it can run apart from others.
+    `long_seconds` None: others never are.
+    """
+
+    def __init__(self, executor: Executor, *, long_seconds: float | None) -> None:
         self._executor = executor
+        self._long_seconds = long_seconds
         self.on_long: Callable[[], None] = lambda: None
         self.on_end: Callable[[], None] = lambda: None
 
@@ -28,10 +33,15 @@ class LongCalls:
             is_long = True
             self.on_long()
 
-        timer = asyncio.get_running_loop().call_later(LONG_SECONDS, become_long)
+        timer = None
+        if invocation.crashes:
+            become_long()
+        elif self._long_seconds is not None:
+            timer = asyncio.get_running_loop().call_later(self._long_seconds, become_long)
         try:
             return await self._executor.invoke(invocation)
         finally:
-            timer.cancel()
+            if timer is not None:
+                timer.cancel()
             if is_long:
                 self.on_end()

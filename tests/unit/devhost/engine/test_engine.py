@@ -225,6 +225,26 @@ async def test_orchestrators_that_block_hold_up_no_others(host: Host, executor: 
             await host.end_of(instance_id)
 
 
+async def test_activities_that_wait_for_their_trial_hold_up_no_others(host: Host, executor: ScriptedExecutor) -> None:
+    gate = asyncio.Event()
+
+    async def wait_for_trial(invocation: Invocation) -> InvocationResult:
+        if not invocation.crashes:
+            raise WorkerCrashed("beside others", suspects=3)
+        await gate.wait()
+        return returned("hello")
+
+    executor.answers["Say"] = wait_for_trial
+    executor.answer(
+        "Chain", orchestrator_state(*[call("Say")] * 8), orchestrator_state(*[call("Say")] * 8, isDone=True)
+    )
+    async with host.running(max_activities=3):
+        instance_id = await host.client.start("Chain")
+        await eventually(lambda: executor.running == 8)
+        gate.set()
+        await host.end_of(instance_id)
+
+
 async def test_an_orchestrator_that_ran_too_long_fails_its_instance(host: Host, executor: ScriptedExecutor) -> None:
     executor.answer("Chain", FunctionTimeout("Timeout value of 00:05:00 was exceeded by function: Functions.Chain"))
     async with host.running():
