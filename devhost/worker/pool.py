@@ -131,7 +131,7 @@ class WorkerPool:
     async def _run_in(
         self, process: WorkerProcess, invocation: Invocation, function: Function, call: CallJournal
     ) -> InvocationResult:
-        failure = self._processes.load_failure(process, function.name)
+        failure = process.load_failures.get(function.name)
         if failure is not None:
             return InvocationResult(failure=failure)
         with self._watched(process, function, invocation), anyio.move_on_after(self._timeout_seconds):

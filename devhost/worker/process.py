@@ -93,7 +93,8 @@ class Observer(Protocol):
 class WorkerProcess:
     """Runs calls until it ends.
 
-    `loading` is the function whose import has begun last.
+    `loading` is the function whose import has begun last. `load_failures` says why it lacks a function; whoever starts
+    it adds those that it is not asked to load.
     """
 
     def __init__(self, listener: Listener, environment: Mapping[str, str], limits: Limits) -> None:
@@ -222,7 +223,8 @@ class WorkerProcess:
             tasks.start_soon(self._watch, connection, name="worker liveness")
             try:
                 await connection.send(load)
-                self.load_failures = await self._while_alive(self._loaded, self._limits.load_seconds)
+                failures = await self._while_alive(self._loaded, self._limits.load_seconds)
+                self.load_failures = {**self.load_failures, **failures}
                 self._ready_at = time.monotonic()
                 observer.ready(self)
                 await self._output.exited.wait()

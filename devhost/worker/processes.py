@@ -31,6 +31,8 @@ _RESTART_DELAYS_SECONDS = (0, 1, 2, 5, 10, 20, 30)
 # How long a call that may have ended one process has the next one for itself; by the factor longer after each crash.
 _ALONE_SECONDS = 0.5
 _ALONE_FACTOR = 4
+_MOST_ALONE_SECONDS = 300.0
+_MOST_PATIENCE_SECONDS = 10.0
 _MOST_QUARANTINES = 3
 # Blocked processes go on beside their successors; beyond so many a blocked process stays in use.
 _MOST_RETIRED = 3
@@ -96,11 +98,6 @@ class Processes:
         """Why a function could not be imported, by its name; each call of it fails with that."""
         return self._load_errors
 
-    def load_failure(self, process: WorkerProcess, function_name: str) -> Failure | None:
-        """Why the process does not have the function."""
-        left_out = self._left_out.get(function_name)
-        return process.load_failures.get(function_name) or (left_out[0] if left_out else None)
-
     @property
     def is_cautious(self) -> bool:
         """Whether a call has ended a process lately."""
@@ -160,16 +157,16 @@ class Processes:
         """A process that is empty, if possible. To be given back by `release`.
 
         The call has the process for itself for a time that grows with its crashes. If there are as many processes as
-        there may be, it waits for as long before it shares one. So a crash has a single suspect in the end, and long
+        there may be, it waits for a while before it shares one. So a crash has a single suspect in the end, and long
         calls do not wait for each other.
 
         Raises:
             WorkerUnresponsive: none was ready in time.
         """
-        alone_seconds = _ALONE_SECONDS * _ALONE_FACTOR ** (crashes - 1)
+        alone_seconds = min(_ALONE_SECONDS * _ALONE_FACTOR ** (crashes - 1), _MOST_ALONE_SECONDS)
         async with self._turnstile:
-            patience_ends = time.monotonic() + alone_seconds
-            with anyio.move_on_after(self._limits.wait_seconds + alone_seconds):
+            patience_ends = time.monotonic() + min(alone_seconds, _MOST_PATIENCE_SECONDS)
+            with anyio.move_on_after(self._limits.wait_seconds):
                 while not self._stopping.is_set():
                     if process := self._quarantine(is_patient=time.monotonic() < patience_ends):
                         self._alone_until[process] = time.monotonic() + alone_seconds
@@ -235,7 +232,7 @@ class Processes:
     def ready(self, process: WorkerProcess) -> None:
         role = self._roles[process]
         self._awaited[role] -= 1
-        self._note_load_failures(process)
+        self._note_load_failures(process.load_failures)
         if self._started.is_set():
             _log.info("Restart of language worker process(es) completed.")
         elif len(self._ready(Role.SHARED)) == self._process_count:
@@ -334,8 +331,10 @@ class Processes:
                 return
             process = WorkerProcess(self._listener, self._environment, self._limits)
             self._roles[process] = role
+            left_out = self._failures_left_out()
+            process.load_failures = left_out
             try:
-                await process.run(self._load_request(), self)
+                await process.run(_without(self._load, left_out), self)
                 return
             except WorkerError as error:
                 if self._leave_out(process, error):
@@ -353,11 +352,11 @@ class Processes:
                 self._idle_since.pop(process, None)
                 self._notify()
 
-    def _load_request(self) -> Load:
-        """Without the functions whose import has ended a process lately."""
+    def _failures_left_out(self) -> Mapping[str, Failure]:
+        """The functions whose import has ended a process lately; others are tried again."""
         now = time.monotonic()
         self._left_out = {name: each for name, each in self._left_out.items() if now - each[1] < _LEFT_OUT_SECONDS}
-        return replace(self._load, functions=tuple(f for f in self._load.functions if f.name not in self._left_out))
+        return {name: failure for name, (failure, _) in self._left_out.items()}
 
     def _leave_out(self, process: WorkerProcess, error: WorkerError) -> bool:
         """Notes a function whose import has ended the process; False where there is none, or none would be left."""
@@ -372,9 +371,8 @@ class Processes:
         self._left_out[name] = failure, time.monotonic()
         return True
 
-    def _note_load_failures(self, process: WorkerProcess) -> None:
+    def _note_load_failures(self, failures: Mapping[str, Failure]) -> None:
         known = self._load_errors
-        failures = {**process.load_failures, **{name: failure for name, (failure, _) in self._left_out.items()}}
         self._load_errors = {name: f"{f.type_name}: {f.message}" for name, f in failures.items()}
         for name, failure in failures.items():
             # Every process of the pool has the same to say; it is logged once.
@@ -418,6 +416,10 @@ class Processes:
         return WorkerUnresponsive(
             f"Did not find any initialized language workers: none was ready within {seconds:g} seconds."
         )
+
+
+def _without(load: Load, left_out: Mapping[str, Failure]) -> Load:
+    return replace(load, functions=tuple(each for each in load.functions if each.name not in left_out))
 
 
 def _restart_delay(ends_in_a_row: int) -> int:

@@ -57,13 +57,12 @@ async def repeated(pool: RunningPool, name: str, value: Any = None, *, work: str
     return json.loads(result.return_value or "null")
 
 
-@pytest.mark.parametrize("waiting", [1, 5])
 async def test_what_ran_beside_a_crash_runs_again_and_only_the_cause_fails(
-    app: AppBuilder, start_pool: StartPool, caplog: pytest.LogCaptureFixture, waiting: int
+    app: AppBuilder, start_pool: StartPool, caplog: pytest.LogCaptureFixture
 ) -> None:
     app.activity("Crash", CRASH)
     app.activity("Wait", WAIT)
-    gate = app.root.parent / "gate"
+    gate, waiting = app.root.parent / "gate", 5
     pool = await start_pool()
     waits = [
         asyncio.ensure_future(repeated(pool, "Wait", str(gate), work=f"wait {number}")) for number in range(waiting)
@@ -167,19 +166,14 @@ async def test_a_timeout_costs_no_other_call_of_its_process(
     await eventually(lambda: worker_processes() == [pid])
 
 
-@pytest.mark.parametrize(
-    ("source", "reason"),
-    [("import os; os._exit(3)", "exited with code 3"), ("import ctypes; ctypes.string_at(0)", "killed by SIGSEGV")],
-)
-async def test_a_function_whose_import_ends_the_process_is_left_out(
-    app: AppBuilder, start_pool: StartPool, source: str, reason: str
-) -> None:
-    app.activity("Bad", source)
+async def test_a_function_whose_import_ends_the_process_is_left_out(app: AppBuilder, start_pool: StartPool) -> None:
+    app.activity("Bad", "import os; os._exit(3)")
     app.activity("Good", PID)
-    app.activity("Worse", source)
+    app.activity("Worse", "import ctypes; ctypes.string_at(0)")
     pool = await start_pool()
-    assert set(pool.pool.load_errors) == {"Bad", "Worse"}
-    for name in ("Bad", "Worse"):
+    reasons = {"Bad": "exited with code 3", "Worse": "killed by SIGSEGV"}
+    assert set(pool.pool.load_errors) == set(reasons)
+    for name, reason in reasons.items():
         failure = (await pool.call(name)).failure
         assert failure is not None
         assert "The import of the function ended the worker process." in failure.message
