@@ -123,10 +123,13 @@ class WorkerPool:
     async def _take_process(self, invocation: Invocation) -> WorkerProcess:
         if invocation.crashes:
             return await self._processes.take_quarantined(invocation.crashes)
+        return await self._processes.take(lambda: self._role_for(invocation))
+
+    def _role_for(self, invocation: Invocation) -> Role:
         if self._processes.suspicion.is_suspect(invocation.function_name):
-            return await self._processes.take(Role.WARD)
+            return Role.WARD
         is_apart = self._processes.is_cautious and invocation.work
-        return await self._processes.take(Role.REPEATABLE if is_apart else Role.SHARED)
+        return Role.REPEATABLE if is_apart else Role.SHARED
 
     async def _run_in(
         self, process: WorkerProcess, invocation: Invocation, function: Function, call: CallJournal

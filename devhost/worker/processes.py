@@ -12,7 +12,7 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
 from enum import Enum
 from typing import Any
@@ -138,14 +138,17 @@ class Processes:
             await asyncio.wait(self._tasks)
         self._listener.close()
 
-    async def take(self, role: Role) -> WorkerProcess:
-        """A process of this role, in turn. To be given back by `release`.
+    async def take(self, choose_role: Callable[[], Role]) -> WorkerProcess:
+        """A process of the chosen role, in turn. To be given back by `release`.
+
+        The role is chosen again while the call waits: what ended the process before may have come to light.
 
         Raises:
             WorkerUnresponsive: none was ready in time.
         """
         with anyio.move_on_after(self._limits.wait_seconds):
             while not self._stopping.is_set():
+                role = choose_role()
                 self._fill(role)
                 if processes := self._ready(role):
                     self._turn += 1

@@ -91,6 +91,21 @@ async def test_a_crash_leaves_the_calls_alone_that_nobody_repeats(app: AppBuilde
     assert await pool.activity("Pid") == shared
 
 
+async def test_calls_that_waited_for_the_process_of_a_crash_do_not_end_the_next_one(
+    app: AppBuilder, start_pool: StartPool, caplog: pytest.LogCaptureFixture
+) -> None:
+    app.activity("Crash", CRASH)
+    app.activity("Pid", PID)
+    pool = await start_pool()
+    crash = asyncio.ensure_future(repeated(pool, "Crash", work="0"))
+    await eventually(lambda: "Starting another in 0 seconds." in caplog.text)
+    more = [asyncio.ensure_future(repeated(pool, "Crash", work=str(number))) for number in range(1, 4)]
+    shared = await pool.activity("Pid")
+    ends = await asyncio.gather(crash, *more, return_exceptions=True)
+    assert [getattr(end, "suspects", end) for end in ends] == [1] * 4
+    assert await pool.activity("Pid") == shared
+
+
 async def test_a_first_kill_from_outside_is_blamed_on_no_call(
     app: AppBuilder, start_pool: StartPool, caplog: pytest.LogCaptureFixture
 ) -> None:
