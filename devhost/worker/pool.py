@@ -19,6 +19,7 @@ from devhost.app.invocation import Invocation, InvocationResult
 from devhost.app.model import Binding, Direction, Function, FunctionApp, TriggerKind
 from devhost.errors import FunctionTimeout, ProtocolError, WorkerError
 from devhost.worker import journal
+from devhost.worker.first_calls import FirstCalls
 from devhost.worker.journal import CallJournal, format_time_span
 from devhost.worker.process import CallRecalled, Limits, WorkerProcess
 from devhost.worker.processes import Processes, Role
@@ -58,6 +59,7 @@ class WorkerPool:
             limits=self._limits,
             process_count=process_count,
         )
+        self._first_calls = FirstCalls()
         self._calls: set[asyncio.Task[InvocationResult]] = set()
 
     @property
@@ -102,7 +104,8 @@ class WorkerPool:
             raise ProtocolError(f"there is no function '{invocation.function_name}' in this app")
         call = CallJournal(invocation)
         try:
-            result = await self._run(self._with_clients(invocation, function), function, call)
+            async with self._first_calls.turn(invocation):
+                result = await self._run(self._with_clients(invocation, function), function, call)
         except WorkerError as error:
             call.broken(error)
             raise
