@@ -118,7 +118,7 @@ class WorkerPool:
             try:
                 return await self._run_in(process, invocation, function, call)
             except CallRecalled:
-                # Something else blocks that process, and this call had not begun.
+                # Something else blocks that process, or it has just ended.
                 continue
             finally:
                 self._processes.release(process)
@@ -156,7 +156,7 @@ class WorkerPool:
 
     @contextmanager
     def _watched(self, process: WorkerProcess, function: Function, invocation: Invocation) -> Iterator[None]:
-        """Keeps other calls away from the process if the block is an orchestrator or an entity that blocks it."""
+        """Keeps new calls away from the process if this call, of an orchestrator or an entity, blocks it."""
         if function.kind not in _QUICK_KINDS:
             yield
             return

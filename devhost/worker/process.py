@@ -74,7 +74,7 @@ class Limits:
 
 
 class CallRecalled(Exception):
-    """The process has given the call back before it began."""
+    """The call has not begun in this process and will not: another one is to take it."""
 
 
 class Observer(Protocol):
@@ -130,9 +130,9 @@ class WorkerProcess:
             raise problem
 
     async def invoke(self, invocation: Invocation) -> InvocationResult:
-        """Raises `WorkerCrashed` if the process ends first, `CallRecalled` if it gives the call back."""
+        """Raises `WorkerCrashed` if the process ends first, `CallRecalled` if the call does not begin."""
         if self._connection is None or self.has_ended:
-            raise WorkerCrashed(self.end_text, suspects=0)
+            raise CallRecalled
         answer: asyncio.Future[InvocationResult] = asyncio.get_running_loop().create_future()
         self._calls[invocation.invocation_id] = invocation, answer
         try:
