@@ -51,6 +51,7 @@ _LAST_FRAMES_SECONDS = 1.0
 _KILL_SECONDS = 5.0
 _PINGS = 4
 _STABLE_SECONDS = 60.0
+_BACKGROUND_NICENESS = 10
 _OUTSIDE_SIGNALS = {-getattr(signal, name, 0) for name in ("SIGKILL", "SIGTERM", "SIGINT", "SIGHUP")} - {0}
 
 _log = logging.getLogger(journal.WORKER)
@@ -91,16 +92,19 @@ class Observer(Protocol):
 
 
 class WorkerProcess:
-    """Runs calls until it ends.
+    """Runs calls until it ends; in the background: at a lower priority.
 
     `loading` is the function whose import has begun last. `load_failures` says why it lacks a function; whoever starts
     it adds those that it is not asked to load.
     """
 
-    def __init__(self, listener: Listener, environment: Mapping[str, str], limits: Limits) -> None:
+    def __init__(
+        self, listener: Listener, environment: Mapping[str, str], limits: Limits, *, is_in_background: bool = False
+    ) -> None:
         self._listener = listener
         self._environment = environment
         self._limits = limits
+        self._is_in_background = is_in_background
         self._output = _Output()
         self._transport: asyncio.SubprocessTransport | None = None
         self._connection: Connection | None = None
@@ -210,6 +214,8 @@ class WorkerProcess:
             )
         except OSError as error:
             raise WorkerUnresponsive(f"The worker process could not be started: {error}") from error
+        if self._is_in_background:
+            _lower_priority(self._transport.get_pid())
         stdin: Any = self._transport.get_pipe_transport(0)
         stdin.write(json.dumps({"port": self._listener.port, "token": token}).encode("ascii") + b"\n")
         stdin.close()
@@ -360,6 +366,14 @@ def _in_own_group() -> dict[str, Any]:
     if sys.platform == "win32":
         return {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
     return {"start_new_session": True}
+
+
+def _lower_priority(pid: int) -> None:
+    """Of a process without threads so far: they inherit it."""
+    if sys.platform != "win32":
+        # A process that has ended by now needs none.
+        with contextlib.suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, pid, _BACKGROUND_NICENESS)
 
 
 def _kill_tree(pid: int, *, is_alive: bool) -> None:

@@ -332,7 +332,9 @@ class Processes:
             with anyio.move_on_after(delay):
                 await self._stopping.wait()
                 return
-            process = WorkerProcess(self._listener, self._environment, self._limits)
+            # What crashes or loops is not to take the processor from the others.
+            is_in_background = role in (Role.WARD, Role.QUARANTINE)
+            process = WorkerProcess(self._listener, self._environment, self._limits, is_in_background=is_in_background)
             self._roles[process] = role
             left_out = self._failures_left_out()
             process.load_failures = left_out

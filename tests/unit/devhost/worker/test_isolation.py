@@ -91,6 +91,16 @@ async def test_a_crash_leaves_the_calls_alone_that_nobody_repeats(app: AppBuilde
     assert await pool.activity("Pid") == shared
 
 
+async def test_what_has_crashed_runs_at_a_lower_priority(app: AppBuilder, start_pool: StartPool) -> None:
+    app.activity("Crash", "import os\ndef main(input):\n  if input: os._exit(3)\n  return os.nice(0)")
+    app.activity("Other", "import os\ndef main(input): return os.nice(0)")
+    pool = await start_pool()
+    with pytest.raises(WorkerCrashed):
+        await repeated(pool, "Crash", True)
+    assert await repeated(pool, "Crash", False) > os.nice(0)
+    assert await repeated(pool, "Other") == os.nice(0)
+
+
 async def test_calls_that_waited_for_the_process_of_a_crash_do_not_end_the_next_one(
     app: AppBuilder, start_pool: StartPool, caplog: pytest.LogCaptureFixture
 ) -> None:
