@@ -48,8 +48,12 @@ _OBJECT_TYPES = {
 }
 _TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(?:Z|\+00:00)?", re.ASCII)
 
+_FIRST_MOMENT = datetime.min.replace(tzinfo=timezone.utc)
+_LAST_MOMENT = datetime.max.replace(tzinfo=timezone.utc)
+
+# The year 1 may lack its zeros: on Linux, Python's `strftime` writes `datetime.min` as 1-01-01T00:00:00.
 _MOMENT = re.compile(
-    r"(\d{4})-(\d\d)-(\d\d)(?:[T ](\d\d):(\d\d)(?::(\d\d)(?:\.(\d{1,9}))?)?)?\s*(?:(Z)|([+ -])(\d\d):?(\d\d))?",
+    r"(\d{1,4})-(\d\d)-(\d\d)(?:[T ](\d\d):(\d\d)(?::(\d\d)(?:\.(\d{1,9}))?)?)?\s*(?:(Z)|([+ -])(\d\d):?(\d\d))?",
     re.ASCII | re.IGNORECASE,
 )
 
@@ -76,7 +80,8 @@ def parse_time(text: str) -> datetime:
 def parse_moment(text: str) -> datetime | None:
     """A time as people write it, in UTC unless it has an offset; None where the text is no time.
 
-    A blank where the sign of the offset belongs is a `+` that was not quoted.
+    A blank where the sign of the offset belongs is a `+` that was not quoted. A time that its offset moves out of the
+    years 1 to 9999 becomes the first or the last one of these.
     """
     match = _MOMENT.fullmatch(text)
     if match is None:
@@ -89,9 +94,12 @@ def parse_moment(text: str) -> datetime | None:
             int(year), int(month), int(day), int(hour or 0), int(minute or 0), int(second or 0), microsecond,
             tzinfo=timezone.utc,
         )  # fmt: skip
-        return local + offset if sign == "-" else local - offset
-    except (ValueError, OverflowError):
+    except ValueError:
         return None
+    try:
+        return local + offset if sign == "-" else local - offset
+    except OverflowError:
+        return _LAST_MOMENT if sign == "-" else _FIRST_MOMENT
 
 
 def own_members(event_type: type[HistoryEvent]) -> tuple[str, ...]:

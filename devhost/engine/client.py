@@ -221,8 +221,11 @@ class OrchestrationClient:
         return await self._hub.purge_instance(instance_id)
 
     async def purge_matching(self, query: InstanceQuery) -> int:
-        """Removes the finished instances that match, whatever other statuses the query names; returns how many."""
-        finished = replace(query, statuses=(query.statuses & NON_RUNNING) or NON_RUNNING)
+        """Removes the finished instances that match and returns how many; a query of unfinished ones removes none."""
+        statuses = query.statuses & NON_RUNNING if query.statuses else NON_RUNNING
+        if not statuses:
+            return 0
+        finished = replace(query, statuses=statuses)
         purged = 0
         token = None
         while True:

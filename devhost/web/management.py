@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from urllib.parse import unquote
 
 from aiohttp import web
@@ -27,7 +27,6 @@ from devhost.web.status_view import HistoryOptions, history_json, status_json
 from devhost.web.stored import body_to_input, json_array
 
 _POLL_SECONDS = "5"
-_FINISHED = frozenset(status for status in RuntimeStatus if status.is_terminal)
 _DEFAULT_CONNECTIONS = frozenset({"storage", "azurewebjobsstorage"})
 _VERBS = frozenset({"GET", "PUT", "POST", "DELETE", "OPTIONS"})
 
@@ -155,8 +154,8 @@ class ManagementApi:
     async def _purge_matching(self, request: EdgeRequest, _: dict[str, str]) -> web.Response:
         if request.query.time("createdTimeFrom") is None:
             return json_answer("Please provide value for 'createdTimeFrom' parameter.", status=400)
-        query = _instance_query(request)
-        count = await self._client.purge_matching(replace(query, statuses=query.statuses & _FINISHED))
+        _require_readable_filter(request)
+        count = await self._client.purge_matching(_instance_query(request))
         return json_answer({"instancesDeleted": count}) if count else empty(404)
 
 
@@ -176,6 +175,20 @@ def _instance_query(request: EdgeRequest) -> InstanceQuery:
         statuses=query.statuses("runtimeStatus"),
         id_prefix=query.text("instanceIdPrefix"),
     )
+
+
+def _require_readable_filter(request: EdgeRequest) -> None:
+    """Refuses a condition that cannot be read, where to ignore it would remove more than was meant.
+
+    Raises:
+        RequestError: 400, with the value that is wrong.
+    """
+    if unknown := request.query.unknown_statuses("runtimeStatus"):
+        known = ", ".join(status.value for status in RuntimeStatus)
+        raise RequestError(400, f"The runtimeStatus '{unknown[0]}' is none of {known}.")
+    created_to = request.query.text("createdTimeTo")
+    if created_to and request.query.time("createdTimeTo") is None:
+        raise RequestError(400, f"The createdTimeTo '{created_to}' is not a time, such as 2026-01-05T10:00:00Z.")
 
 
 def _refuse(feature: str) -> _Handler:

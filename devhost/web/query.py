@@ -63,5 +63,12 @@ class Query:
 
     def statuses(self, name: str) -> frozenset[RuntimeStatus]:
         """The statuses of a list with commas, of a repeated name, or of both; unknown ones are left out."""
-        words = (word.strip().lower() for value in self.all(name) for word in value.split(","))
-        return frozenset(_STATUSES[word] for word in words if word in _STATUSES)
+        return frozenset(_STATUSES[word.lower()] for word in self._words(name) if word.lower() in _STATUSES)
+
+    def unknown_statuses(self, name: str) -> list[str]:
+        """The words of a list of statuses that are none."""
+        return [word for word in self._words(name) if word.lower() not in _STATUSES]
+
+    def _words(self, name: str) -> list[str]:
+        """The words of a list with commas, without blank ones."""
+        return [word.strip() for value in self.all(name) for word in value.split(",") if word.strip()]

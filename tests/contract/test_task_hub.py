@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 
 import pytest
 
@@ -617,6 +617,10 @@ async def test_instances_are_listed_by_what_is_asked_for(hub: TaskHub) -> None:
     assert await listed(hub, window) == [["order-2", "parcel-1"]]
     completed = InstanceQuery(statuses=frozenset({RuntimeStatus.COMPLETED, RuntimeStatus.FAILED}))
     assert await listed(hub, completed) == [["zebra"]]
+    first, last = datetime.min.replace(tzinfo=timezone.utc), datetime.max.replace(tzinfo=timezone.utc)
+    assert await listed(hub, replace(completed, created_from=first, created_to=last)) == [["zebra"]]
+    assert await listed(hub, InstanceQuery(created_to=first)) == [[]]
+    assert await listed(hub, InstanceQuery(created_from=last)) == [[]]
     assert await listed(hub, replace(completed, id_prefix="order-")) == [[]]
 
 

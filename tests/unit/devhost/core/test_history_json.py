@@ -20,7 +20,7 @@ from devhost.core.history import (
     TaskScheduled,
     TimerFired,
 )
-from devhost.core.history_json import event_from_json, event_to_json, format_time, parse_time
+from devhost.core.history_json import event_from_json, event_to_json, format_time, parse_moment, parse_time
 from devhost.core.status import RuntimeStatus
 from devhost.errors import PoisonMessage
 from devhost.types import JsonValue
@@ -134,3 +134,27 @@ def test_a_seventh_digit_is_cut_off() -> None:
 def test_what_is_not_a_time_is_refused_by_name() -> None:
     with pytest.raises(ValueError, match="'yesterday' is not a time"):
         parse_time("yesterday")
+
+
+FIRST, LAST = datetime.min.replace(tzinfo=timezone.utc), datetime.max.replace(tzinfo=timezone.utc)
+
+
+@pytest.mark.parametrize(
+    ("text", "at"),
+    [
+        ("2026-01-05T10:00:00.12+02:00", datetime(2026, 1, 5, 8, 0, 0, 120000, tzinfo=timezone.utc)),
+        ("0001-01-01T00:00:00", FIRST),
+        ("0001-01-01T00:00:00.000000Z", FIRST),
+        ("1-01-01T00:00:00.000000Z", FIRST),  # as strftime writes it on Linux
+        ("0001-01-01T00:00:00+05:00", FIRST),
+        ("0001-01-01T05:00:00+05:00", FIRST),
+        ("9999-12-31T23:59:59.999999", LAST),
+        ("9999-12-31T23:59:59.9999999Z", LAST),
+        ("9999-12-31T23:59:59-05:00", LAST),
+        ("0000-01-01T00:00:00Z", None),
+        ("10000-01-01T00:00:00Z", None),
+        ("soon", None),
+    ],
+)
+def test_a_moment_is_read_from_the_first_year_to_the_last(text: str, at: datetime | None) -> None:
+    assert parse_moment(text) == at

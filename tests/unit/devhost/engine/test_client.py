@@ -109,14 +109,25 @@ async def test_only_a_finished_instance_is_purged(client: OrchestrationClient, h
     assert await client.get("one") is None
 
 
-async def test_a_purge_by_filter_spares_what_runs_whatever_the_filter_says(
-    client: OrchestrationClient, hub: MemoryTaskHub
+@pytest.mark.parametrize(
+    ("statuses", "kept"),
+    [
+        (set(), ["one", "three"]),
+        ({RuntimeStatus.PENDING}, ["one", "three", "two"]),
+        ({RuntimeStatus.PENDING, RuntimeStatus.RUNNING, RuntimeStatus.SUSPENDED}, ["one", "three", "two"]),
+        ({RuntimeStatus.FAILED}, ["one", "three", "two"]),
+        ({RuntimeStatus.PENDING, RuntimeStatus.FAILED}, ["one", "three", "two"]),
+        ({RuntimeStatus.PENDING, RuntimeStatus.COMPLETED}, ["one", "three"]),
+    ],
+)
+async def test_a_purge_by_filter_removes_only_finished_instances_of_the_named_statuses(
+    client: OrchestrationClient, hub: MemoryTaskHub, statuses: set[RuntimeStatus], kept: list[str]
 ) -> None:
     for instance_id in ("one", "two", "three"):
         await client.start("Chain", instance_id=instance_id)
     await finish(hub, "two")
-    assert await client.purge_matching(InstanceQuery(statuses=frozenset({RuntimeStatus.PENDING}))) == 1
-    assert sorted(hub.storage.records) == ["one", "three"]
+    assert await client.purge_matching(InstanceQuery(statuses=frozenset(statuses))) == 3 - len(kept)
+    assert sorted(hub.storage.records) == kept
 
 
 async def test_only_failed_instances_are_rewound(client: OrchestrationClient) -> None:

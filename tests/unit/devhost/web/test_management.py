@@ -365,9 +365,30 @@ async def test_purge_by_filter_counts_and_is_404_where_nothing_matches(edge: Edg
     path = "/instances?createdTimeFrom=2026-01-01"
 
     assert await answer_of(edge, "DELETE", f"{path}&instanceIdPrefix=zzz") == (404, None)
+    assert await answer_of(edge, "DELETE", f"{path}&runtimeStatus=Running") == (404, None)
     assert await answer_of(edge, "DELETE", f"{path}&runtimeStatus=Failed,Running") == (200, {"instancesDeleted": 1})
     assert await answer_of(edge, "DELETE", path) == (200, {"instancesDeleted": 1})
     assert await answer_of(edge, "DELETE", path) == (404, None)
+
+
+@pytest.mark.parametrize(
+    ("condition", "told"),
+    [
+        ("runtimeStatus=Complete", "The runtimeStatus 'Complete' is none of "),
+        ("runtimeStatus=Failed,Complete", "The runtimeStatus 'Complete' is none of "),
+        ("createdTimeTo=yesterday", "The createdTimeTo 'yesterday' is not a time"),
+    ],
+)
+async def test_a_purge_by_a_condition_that_cannot_be_read_is_400_and_removes_nothing(
+    edge: Edge, condition: str, told: str
+) -> None:
+    edge.hub.add("x", RuntimeStatus.FAILED)
+
+    status, body = await answer_of(edge, "DELETE", f"/instances?createdTimeFrom=2026-01-01&{condition}")
+
+    assert status == 400
+    assert told in body["ExceptionMessage"]
+    assert list(edge.hub.records) == ["x"]
 
 
 JSON = {"Content-Type": "application/json"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import azure.functions as func
@@ -179,11 +179,27 @@ async def test_purge_by_filter_spares_what_is_not_finished(client: Any, edge: Ed
     since = BEGIN - timedelta(days=1)
 
     failed = await client.purge_instance_history_by(since, None, [OrchestrationRuntimeStatus.Failed])
-    rest = await client.purge_instance_history_by(since, None, [OrchestrationRuntimeStatus.Running])
-    nothing = await client.purge_instance_history_by(since)
+    running = await client.purge_instance_history_by(since, None, [OrchestrationRuntimeStatus.Running])
 
-    assert [failed.instances_deleted, rest.instances_deleted, nothing.instances_deleted] == [1, 1, 0]
+    assert [failed.instances_deleted, running.instances_deleted] == [1, 0]
+    assert list(edge.hub.records) == ["done", "running"]
+    assert (await client.purge_instance_history_by(since)).instances_deleted == 1
     assert list(edge.hub.records) == ["running"]
+
+
+# Without a zone, as the sample has them.
+FIRST, LAST = datetime.min, datetime.max  # noqa: DTZ901
+
+
+async def test_the_earliest_and_the_latest_time_of_python_bound_a_purge_and_a_listing(client: Any, edge: Edge) -> None:
+    """The official sample purges from `datetime.min` to `datetime.max`."""
+    edge.hub.add("done", RuntimeStatus.COMPLETED)
+
+    assert [each.instance_id for each in await client.get_status_by(FIRST, LAST)] == ["done"]
+    assert (await client.purge_instance_history_by(LAST)).instances_deleted == 0
+    assert (await client.purge_instance_history_by(FIRST, FIRST)).instances_deleted == 0
+    completed = [OrchestrationRuntimeStatus.Completed]
+    assert (await client.purge_instance_history_by(FIRST, LAST, completed)).instances_deleted == 1
 
 
 async def wait(client: Any) -> func.HttpResponse:
