@@ -60,6 +60,10 @@ class StorageUnavailable(StorageError):
     """No answer, or a 5xx: back off and try again."""
 
 
+class PayloadTooLarge(StorageError):
+    """A payload has more bytes than devhost stores or reads; it is never written, and not read to its end."""
+
+
 class StaleCheckpoint(StorageError):
     """Another host has advanced this instance since its history was read: drop the work, write nothing."""
 

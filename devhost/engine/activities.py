@@ -18,7 +18,8 @@ from devhost.core.messages import TaskMessage
 from devhost.core.payload import activity_argument, normalize_result
 from devhost.engine.ports import ActivityWorkItem, Executor, TaskHub
 from devhost.engine.trials import Trials
-from devhost.errors import FunctionGivenUp
+from devhost.errors import FunctionGivenUp, PayloadTooLarge
+
 
 
 class Activities:
@@ -48,12 +49,19 @@ class Activities:
 
     async def process(self, item: ActivityWorkItem) -> None:
         """Stores the reply to one request. Raises what the two seams raise."""
-        request = item.received.message
+        request = cast(TaskScheduled, item.received.message.event)
         self._trials.begin(item.received.message_id, [item.received])
-        event = await self._answer(cast(TaskScheduled, request.event), item.received.message_id)
+        event = await self._answer(request, item.received.message_id)
+        try:
+            await self._complete(item, event)
+        except PayloadTooLarge as error:
+            await self._complete(item, self._failed(request, f" {error}", ""))
+        self._trials.done(item.received.message_id)
+
+    async def _complete(self, item: ActivityWorkItem, event: HistoryEvent) -> None:
+        request = item.received.message
         reply = TaskMessage(event=event, target=request.target, sender=request.target, episode=request.episode)
         await self._hub.complete_activity(item, reply)
-        self._trials.done(item.received.message_id)
 
     async def _answer(self, request: TaskScheduled, message_id: str) -> HistoryEvent:
         invocation = self._invocation(request, message_id)

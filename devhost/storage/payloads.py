@@ -1,22 +1,29 @@
 """Payloads that are too large for a queue or a table: gzip blobs in the hub's container of large messages.
 
-The container is created when the first of them is stored. Mirrors the blob half of DurableTask.AzureStorage's
-MessageManager.
+The container is created when the first of them is stored. Compression runs in threads, and only for a few payloads at
+a time: each may take hundreds of megabytes. Mirrors the blob half of DurableTask.AzureStorage's MessageManager.
 """
 
 from __future__ import annotations
 
+import asyncio
 import gzip
+import io
 import zlib
 from urllib.parse import quote, unquote
 
 from azure.storage.blob.aio import ContainerClient
 
-from devhost.errors import StorageError
+from devhost.errors import PayloadTooLarge, StorageError
 from devhost.storage.refusal import Conflict, Missing
 from devhost.storage.services import translated
 
+# A request of 100 MiB, with each of its characters escaped twice, still fits.
+MAX_PAYLOAD_BYTES = 512 * 1024 * 1024
+
 _GZIP_MAGIC = b"\x1f\x8b"
+_PIECE_SIZE = 1024 * 1024
+_MAX_AT_ONCE = 2
 
 
 class PayloadStore:
@@ -25,10 +32,16 @@ class PayloadStore:
     def __init__(self, container: ContainerClient) -> None:
         self._container = container
         self._url = container.url.partition("?")[0].rstrip("/")
+        self._turns = asyncio.Semaphore(_MAX_AT_ONCE)
 
     async def upload(self, name: str, text: str) -> None:
-        # No level beyond the first: the text is on its way, and local disk space is cheap.
-        data = gzip.compress(text.encode("utf-8", "surrogatepass"), compresslevel=1)
+        """Stores a text.
+
+        Raises:
+            PayloadTooLarge: nothing was stored.
+        """
+        async with self._turns:
+            data = await asyncio.to_thread(compress, name, text)
         try:
             await self._upload(name, data)
         except Missing:
@@ -50,17 +63,18 @@ class PayloadStore:
         """The text of a blob.
 
         Raises:
+            PayloadTooLarge: it holds more than devhost reads.
             StorageError: there is no such blob, or it does not hold text.
         """
         with translated():
-            download = await self._container.download_blob(name)
-            data = await download.readall()
-        try:
-            # Whoever stores the blob with a Content-Encoding has it decoded on the way.
-            plain = gzip.decompress(data) if data.startswith(_GZIP_MAGIC) else data
-            return plain.decode("utf-8", "surrogatepass")
-        except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
-            raise StorageError(f"The blob {name} cannot be read: {error}") from error
+            # Not decompressed on the way, where nothing bounds it, even if the blob has a Content-Encoding.
+            download = await self._container.download_blob(name, decompress=False)
+        if download.size > MAX_PAYLOAD_BYTES:
+            raise _too_large(name)
+        async with self._turns:
+            with translated():
+                data = await download.readall()
+            return await asyncio.to_thread(decompress, name, data)
 
     def url_of(self, name: str) -> str:
         """How the table of instances refers to a blob."""
@@ -87,3 +101,49 @@ class PayloadStore:
                 await self._container.delete_blob(name)
         except Missing:
             return
+
+
+def compress(name: str, text: str) -> bytes:
+    """The text in gzip format. `name` is that of its blob.
+
+    Raises:
+        PayloadTooLarge: the text has more bytes than may be stored.
+    """
+    stored = io.BytesIO()
+    size = 0
+    # No level beyond the first: the text is on its way, and local disk space is cheap.
+    with gzip.GzipFile(fileobj=stored, mode="wb", compresslevel=1, mtime=0) as file:
+        for start in range(0, len(text), _PIECE_SIZE):
+            piece = text[start : start + _PIECE_SIZE].encode("utf-8", "surrogatepass")
+            size += len(piece)
+            if size > MAX_PAYLOAD_BYTES:
+                raise _too_large(name)
+            file.write(piece)
+    return stored.getvalue()
+
+
+def decompress(name: str, data: bytes) -> str:
+    """The text of a blob's content, which may be gzip or plain.
+
+    Raises:
+        PayloadTooLarge: the text has more bytes than are read; hardly more than these were decompressed.
+        StorageError: the content is not text.
+    """
+    try:
+        if not data.startswith(_GZIP_MAGIC):
+            return data.decode("utf-8", "surrogatepass")
+        plain = bytearray()
+        with gzip.GzipFile(fileobj=io.BytesIO(data)) as file:
+            while piece := file.read(_PIECE_SIZE):
+                plain += piece
+                if len(plain) > MAX_PAYLOAD_BYTES:
+                    raise _too_large(name)
+        return plain.decode("utf-8", "surrogatepass")
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
+        raise StorageError(f"The blob {name} cannot be read: {error}") from error
+
+
+def _too_large(name: str) -> PayloadTooLarge:
+    return PayloadTooLarge(
+        f"The payload {name} is larger than {MAX_PAYLOAD_BYTES} bytes, the most that devhost stores or reads."
+    )

@@ -51,6 +51,7 @@ _CONNECT_SECONDS = 5
 _READ_SECONDS = 30
 _KEEP_ALIVE_SECONDS = 4
 _MAX_CONNECTIONS = 64
+_FIRST_DOWNLOAD_BYTES = 1024 * 1024
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +73,8 @@ def new_session() -> aiohttp.ClientSession:
         connector=aiohttp.TCPConnector(limit=_MAX_CONNECTIONS, keepalive_timeout=_KEEP_ALIVE_SECONDS),
         timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS, sock_read=_READ_SECONDS),
         cookie_jar=aiohttp.DummyCookieJar(),
+        # The SDK decompresses what it wants to; payloads are decompressed with a bound (payloads.py).
+        auto_decompress=False,
     )
 
 
@@ -111,7 +114,12 @@ async def open_services(
             ),
             blobs=await stack.enter_async_context(
                 BlobServiceClient(
-                    endpoints.blob, credential, transport=_Transport(blob_session, pause), retry_policy=_retry()
+                    endpoints.blob,
+                    credential,
+                    transport=_Transport(blob_session, pause),
+                    retry_policy=_retry(),
+                    # Most blobs come in one request; what is larger waits for its turn in PayloadStore.
+                    max_single_get_size=_FIRST_DOWNLOAD_BYTES,
                 )
             ),
             queue_service=ServiceClient(

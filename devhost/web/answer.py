@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from aiohttp import web
 
 from devhost.core.json_text import compact
-from devhost.errors import InstanceExists, RequestError, StorageUnavailable
+from devhost.errors import InstanceExists, PayloadTooLarge, RequestError, StorageUnavailable
 from devhost.types import JsonValue
 
 logger = logging.getLogger("Host.Web")
@@ -58,6 +58,8 @@ def error_answer(error: Exception) -> web.Response:
         answer = _long(503, "The storage is not available", str(error))
         answer.headers["Retry-After"] = str(_STORAGE_RETRY_SECONDS)
         return answer
+    if isinstance(error, PayloadTooLarge):
+        return _long(413, "The payload is too large", str(error))
     if isinstance(error, (web.RequestPayloadError, ConnectionError)):
         return empty(400)  # the body broke off; mostly there is nobody left to read this
     logger.error("A request failed: %r", error, exc_info=error)

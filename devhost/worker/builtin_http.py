@@ -20,6 +20,8 @@ from devhost.core.json_text import compact
 from devhost.engine.ports import Executor
 
 TIMEOUT_SECONDS = 240.0
+# Of the content after decompression, as the function sees it: as much as a request to the host may have.
+MAX_CONTENT_BYTES = 100 * 1024 * 1024
 
 _CONTENT_HEADERS = frozenset({"content-type", "content-length", "content-encoding", "transfer-encoding"})
 
@@ -47,8 +49,8 @@ class BuiltInHttp:
         async with self._session.request(
             request["method"], request["uri"], headers=headers, data=None if content is None else content.encode()
         ) as answer:
-            body = await answer.text(errors="replace")
-            return compact({"statusCode": answer.status, "headers": _answer_headers(answer), "content": body})
+            content = await _read(answer)
+            return compact({"statusCode": answer.status, "headers": _answer_headers(answer), "content": content})
 
 
 @asynccontextmanager
@@ -57,6 +59,27 @@ async def with_http(executor: Executor) -> AsyncIterator[BuiltInHttp]:
     timeout = aiohttp.ClientTimeout(total=TIMEOUT_SECONDS)
     async with aiohttp.ClientSession(timeout=timeout, auto_decompress=True) as session:
         yield BuiltInHttp(executor, session)
+
+
+async def _read(answer: aiohttp.ClientResponse) -> str:
+    """The content as text. aiohttp decompresses it in small pieces, so a compression bomb is stopped at the limit.
+
+    Raises:
+        ValueError: the content is larger than the limit.
+    """
+    content = bytearray()
+    async for piece in answer.content.iter_any():
+        content += piece
+        if len(content) > MAX_CONTENT_BYTES:
+            answer.close()
+            raise ValueError(
+                f"The answer of {answer.method} {answer.url} is larger than {MAX_CONTENT_BYTES} bytes, "
+                "the limit of call_http."
+            )
+    try:
+        return content.decode(answer.charset or "utf-8", "replace")
+    except LookupError:  # the answer names a charset that does not exist
+        return content.decode("utf-8", "replace")
 
 
 def _request_headers(headers: Mapping[str, Any], *, has_content: bool) -> list[tuple[str, str]]:

@@ -8,7 +8,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 from azure.data.tables import EntityProperty, TableServiceClient
-from azure.storage.blob import BlobServiceClient
+from azure.storage.blob import BlobServiceClient, ContentSettings
 from azure.storage.queue import QueueServiceClient
 
 from devhost.core.history import ExecutionStarted, OrchestrationInstance
@@ -85,6 +85,12 @@ class Account:
     def blob_text(self, name: str) -> str:
         container = self.blobs.get_container_client(f"{self.lower}-largemessages")
         return gzip.decompress(container.download_blob(name).readall()).decode()
+
+    def put_blob(self, name: str, data: bytes, *, encoding: str | None = None) -> None:
+        container = self.blobs.get_container_client(f"{self.lower}-largemessages")
+        if not container.exists():
+            container.create_container()
+        container.upload_blob(name, data, content_settings=ContentSettings(content_encoding=encoding))
 
     def delete_blobs(self) -> None:
         container = self.blobs.get_container_client(f"{self.lower}-largemessages")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import gzip
 import json
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -21,7 +22,8 @@ from devhost.core.messages import TaskMessage
 from devhost.core.status import RuntimeStatus
 from devhost.engine.ports import OrchestrationWorkItem, TaskHub
 from devhost.errors import StorageError
-from devhost.storage.message_json import envelope_to_text
+from devhost.storage import payloads
+from devhost.storage.message_json import envelope_to_text, wrapper_to_text
 from devhost.storage.options import StorageOptions
 from devhost.storage.task_hub import open_task_hub
 from tests.contract.account import CONTROL, ORDER, OVERRIDABLE, START, Account, begun, next_item, nothing_comes
@@ -102,6 +104,29 @@ async def test_an_unreadable_message_is_set_aside_kept_and_blocks_nobody(
     reasons = [record.getMessage() for record in caplog.records if "cannot be read" in record.getMessage()]
     assert len(reasons) >= len(unreadable())
     assert all(f"queue '{account.lower}{CONTROL}'" in reason for reason in reasons)
+
+
+@pytest.mark.parametrize("encoding", [None, "gzip"])
+async def test_a_message_whose_blob_is_a_compression_bomb_is_set_aside_by_name(
+    hub: TaskHub,
+    account: Account,
+    encoding: str | None,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(payloads, "MAX_PAYLOAD_BYTES", 1_000_000)
+    account.put_blob("bombs/one.json.gz", gzip.compress(bytes(200_000_000)), encoding=encoding)
+    account.put(CONTROL, wrapper_to_text("bombs/one.json.gz"))
+    assert await visible_to_the_host(hub, account, "After")
+    await eventually(lambda: "The payload bombs/one.json.gz is larger than 1000000 bytes" in caplog.text)
+    assert account.stored(CONTROL) >= 1
+
+
+async def test_a_blob_that_its_writer_marked_as_compressed_is_read(hub: TaskHub, account: Account) -> None:
+    message = build.event_raised("order-42", "Approved", input_text="x" * 50_000)
+    account.put_blob("foreign/one.json.gz", gzip.compress(text_of(message).encode()), encoding="gzip")
+    account.put(CONTROL, wrapper_to_text("foreign/one.json.gz"))
+    assert [each.message for each in (await next_item(hub)).messages] == [message]
 
 
 async def test_an_unreadable_activity_request_blocks_nobody(hub: TaskHub, account: Account) -> None:

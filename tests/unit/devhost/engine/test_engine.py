@@ -19,8 +19,8 @@ from devhost.core.messages import TaskMessage
 from devhost.core.status import RuntimeStatus
 from devhost.engine.client import OrchestrationClient
 from devhost.engine.dispatcher import Engine
-from devhost.engine.ports import InstanceRecord
-from devhost.errors import FunctionTimeout, StorageUnavailable, WorkerCrashed
+from devhost.engine.ports import ActivityWorkItem, InstanceRecord
+from devhost.errors import FunctionTimeout, PayloadTooLarge, StorageUnavailable, WorkerCrashed
 from tests.eventually import eventually
 from tests.hubs import build
 from tests.hubs.memory import ManualClock, MemoryStorage, MemoryTaskHub
@@ -116,6 +116,23 @@ async def test_an_exception_of_an_activity_is_reported_in_upstreams_words(
         instance_id = await host.client.start("Chain")
         failures = await eventually(lambda: _failures(host, instance_id))
     assert failures == ["Activity function 'Say' failed:  ValueError: no voice"]
+
+
+async def test_a_result_that_is_too_large_to_store_fails_its_task_by_name(
+    host: Host, executor: ScriptedExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    complete = host.hub.complete_activity
+
+    async def refuse_results(item: ActivityWorkItem, reply: TaskMessage) -> None:
+        if isinstance(reply.event, TaskCompleted):
+            raise PayloadTooLarge("The payload is larger than 1 bytes.")
+        await complete(item, reply)
+
+    monkeypatch.setattr(host.hub, "complete_activity", refuse_results)
+    async with host.running():
+        instance_id = await host.client.start("Chain")
+        failures = await eventually(lambda: _failures(host, instance_id))
+    assert failures == ["Activity function 'Say' failed: The payload is larger than 1 bytes."]
 
 
 async def test_an_activity_that_ran_too_long_fails(host: Host, executor: ScriptedExecutor) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from devhost.core.history import EventRaised, ExecutionResumed, ExecutionSuspended, ExecutionTerminated
 from devhost.core.status import RuntimeStatus
-from devhost.errors import RequestError, StorageUnavailable
+from devhost.errors import PayloadTooLarge, RequestError, StorageUnavailable
 from tests.eventually import eventually
 from tests.unit.devhost.web.conftest import Edge, EdgeFactory
 from tests.unit.devhost.web.fakes import BEGIN
@@ -568,6 +568,14 @@ async def test_storage_that_does_not_answer_is_503_with_retry_after(edge: Edge) 
         assert answer.status == 503
         assert int(answer.headers["Retry-After"]) > 0
         assert "10002" in body["ExceptionMessage"]
+
+
+async def test_a_payload_that_is_too_large_to_store_is_413_with_the_limit(edge: Edge) -> None:
+    edge.hub.failure = PayloadTooLarge("The payload x is larger than 1 bytes.")
+
+    status, answer = await answer_of(edge, "POST", "/orchestrators/Orch", data="1")
+
+    assert (status, answer["ExceptionMessage"]) == (413, "The payload x is larger than 1 bytes.")
 
 
 async def test_an_unexpected_error_is_500_without_its_trace_and_is_logged(

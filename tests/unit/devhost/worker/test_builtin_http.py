@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
+import zlib
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -15,6 +17,7 @@ from aiohttp.test_utils import TestServer
 
 from devhost.app.invocation import Invocation, InvocationResult
 from devhost.core.actions import HTTP_ACTIVITY, HTTP_INPUT
+from devhost.worker import builtin_http
 from devhost.worker.builtin_http import with_http
 
 
@@ -35,11 +38,30 @@ async def moved(request: web.Request) -> web.Response:
     raise web.HTTPFound("/echo")
 
 
+async def zeros(request: web.Request) -> web.StreamResponse:
+    """So many zeros, compressed as asked."""
+    size, encoding = int(request.query["size"]), request.query["encoding"]
+    response = web.StreamResponse(headers={"Content-Encoding": encoding} if encoding else {})
+    compressor = zlib.compressobj(wbits=31 if encoding == "gzip" else 15) if encoding else None
+    await response.prepare(request)
+    for start in range(0, size, 100_000):
+        piece = b"0" * min(100_000, size - start)
+        await response.write(compressor.compress(piece) if compressor else piece)
+    await response.write(compressor.flush() if compressor else b"")
+    return response
+
+
+async def latin(request: web.Request) -> web.Response:
+    return web.Response(body=b"Zo\xeb", headers={"Content-Type": f"text/plain; charset={request.query['charset']}"})
+
+
 @pytest.fixture
 async def server() -> AsyncIterator[TestServer]:
     app = web.Application()
     app.router.add_route("*", "/echo", echo)
     app.router.add_route("*", "/moved", moved)
+    app.router.add_route("GET", "/zeros", zeros)
+    app.router.add_route("GET", "/latin", latin)
     server = TestServer(app)
     async with server:
         yield server
@@ -105,6 +127,41 @@ async def test_a_request_that_cannot_be_sent_is_a_failure(request_: dict[str, An
     result = await result_of(request_)
     assert result.failure is not None
     assert text in result.failure.message
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate", ""])
+async def test_an_answer_above_the_limit_is_a_failure_that_names_the_limit(
+    server: TestServer, encoding: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(builtin_http, "MAX_CONTENT_BYTES", 3_000_000)
+    uri = str(server.make_url("/zeros").with_query(size=3_000_001, encoding=encoding))
+    result = await result_of({"method": "GET", "uri": uri})
+    assert result.failure is not None
+    assert f"The answer of GET {uri} is larger than 3000000 bytes, the limit of call_http." in result.failure.message
+    uri = str(server.make_url("/zeros").with_query(size=3_000_000, encoding=encoding))
+    assert len((await answer_to({"method": "GET", "uri": uri}))["content"]) == 3_000_000
+
+
+async def test_no_more_of_a_compression_bomb_is_read_than_the_limit(
+    server: TestServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(builtin_http, "MAX_CONTENT_BYTES", 1_000_000)
+    uri = str(server.make_url("/zeros").with_query(size=300_000_000, encoding="gzip"))
+    tracemalloc.start()
+    try:
+        result = await result_of({"method": "GET", "uri": uri})
+        # The server of this test compresses what it sends, piece by piece, in this process too.
+        assert tracemalloc.get_traced_memory()[1] < 50_000_000
+    finally:
+        tracemalloc.stop()
+    assert result.failure is not None
+    assert "larger than 1000000 bytes" in result.failure.message
+
+
+@pytest.mark.parametrize(("charset", "text"), [("iso-8859-1", "Zo\xeb"), ("no-such-charset", "Zo\ufffd")])
+async def test_the_charset_of_an_answer_is_respected(server: TestServer, charset: str, text: str) -> None:
+    uri = str(server.make_url("/latin").with_query(charset=charset))
+    assert (await answer_to({"method": "GET", "uri": uri}))["content"] == text
 
 
 async def test_every_other_call_is_passed_on() -> None:
