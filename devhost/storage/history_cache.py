@@ -7,38 +7,58 @@ what extended sessions save in DurableTask.AzureStorage.
 from __future__ import annotations
 
 from collections import OrderedDict
+from dataclasses import dataclass
 
 from devhost.storage.history_table import History
+from devhost.storage.sizes import event_bytes
 
-MAX_EVENTS = 50_000
+MAX_BYTES = 128 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class _Entry:
+    history: History
+    size: int
 
 
 class HistoryCache:
-    """The least recently used histories go first once there are too many events."""
+    """The least recently used histories go first once all of them take too many bytes."""
 
-    def __init__(self, max_events: int = MAX_EVENTS) -> None:
-        self._max_events = max_events
-        self._histories: OrderedDict[str, History] = OrderedDict()
-        self._event_count = 0
+    def __init__(self, max_bytes: int = MAX_BYTES) -> None:
+        self._max_bytes = max_bytes
+        self._entries: OrderedDict[str, _Entry] = OrderedDict()
+        self._size = 0
 
     def get(self, instance_id: str) -> History | None:
-        history = self._histories.get(instance_id)
-        if history is not None:
-            self._histories.move_to_end(instance_id)
-        return history
+        entry = self._entries.get(instance_id)
+        if entry is None:
+            return None
+        self._entries.move_to_end(instance_id)
+        return entry.history
 
     def put(self, instance_id: str, history: History) -> None:
+        size = self._size_of(history, self._entries.get(instance_id))
         self.drop(instance_id)
-        self._histories[instance_id] = history
-        self._event_count += len(history.events)
-        while self._event_count > self._max_events:
-            self.drop(next(iter(self._histories)))
+        self._entries[instance_id] = _Entry(history, size)
+        self._size += size
+        while self._size > self._max_bytes:
+            self.drop(next(iter(self._entries)))
 
     def drop(self, instance_id: str) -> None:
-        dropped = self._histories.pop(instance_id, None)
+        dropped = self._entries.pop(instance_id, None)
         if dropped is not None:
-            self._event_count -= len(dropped.events)
+            self._size -= dropped.size
 
     def clear(self) -> None:
-        self._histories.clear()
-        self._event_count = 0
+        self._entries.clear()
+        self._size = 0
+
+    def _size_of(self, history: History, known: _Entry | None) -> int:
+        """The size of a history; events that the one before it had already are not measured again."""
+        events, first, size = history.events, 0, 0
+        if known is not None and known.history.events:
+            last = len(known.history.events) - 1
+            # History is append only, so the rest agrees as well.
+            if last < len(events) and events[last] is known.history.events[last]:
+                first, size = last + 1, known.size
+        return size + sum(event_bytes(event) for event in events[first:])

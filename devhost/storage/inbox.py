@@ -9,6 +9,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Coroutine
 from datetime import datetime, timezone
+from functools import partial
 from typing import Any
 
 from devhost.clock import Clock
@@ -26,6 +27,11 @@ from devhost.storage.queues import StoredMessage, whole_delay
 from devhost.storage.sessions import HeldMessage, Sessions
 from devhost.storage.starts import Verdict, judge_start
 
+# For all messages on their way through this host, in bytes of memory.
+MESSAGE_ROOM = 128 * 1024 * 1024
+# Of the payloads in blobs, whose sizes are not known before.
+MAX_DOWNLOADS = 4
+
 # A delay is counted in whole seconds and may end a little early: what is due this soon waits here, not in the queue.
 SHORT_WAIT_SECONDS = 2.0
 
@@ -40,15 +46,17 @@ class MessageReader:
     def __init__(self, payloads: PayloadStore, queues: HubQueues) -> None:
         self._payloads = payloads
         self._queues = queues
+        self._downloads = asyncio.Semaphore(MAX_DOWNLOADS)
 
-    async def read(self, stored: StoredMessage) -> HeldMessage | None:
+    async def read(self, stored: StoredMessage, has_room: Callable[[], bool] = lambda: True) -> HeldMessage | None:
         """The message, or None where it cannot be read now.
 
         Then it is out of the way: it comes again later, and stays away longer each time, so that it never blocks
-        the others and is still there for whoever understands it.
+        the others and is still there for whoever understands it. A message with a payload to download goes back to
+        the queue at once where there is no room for it.
         """
         try:
-            envelope = await self._envelope(stored)
+            envelope = await self._envelope(stored, has_room)
         except StorageUnavailable as error:
             _log.warning("Message %s of queue '%s' waits: %s", stored.message_id, stored.queue.name, error)
         except StorageError as error:
@@ -60,15 +68,23 @@ class MessageReader:
                 error,
             )
         else:
-            return HeldMessage(stored=stored, message=envelope.message, sequence_number=envelope.sequence_number)
+            if envelope is not None:
+                return HeldMessage(stored=stored, message=envelope.message, sequence_number=envelope.sequence_number)
+            await self._queues.release([stored])
+            return None
         await self._queues.try_to_abandon(stored)
         return None
 
-    async def _envelope(self, stored: StoredMessage) -> Envelope:
+    async def _envelope(self, stored: StoredMessage, has_room: Callable[[], bool]) -> Envelope | None:
+        """None where the message has a payload to download, and no room for it."""
         envelope = envelope_from_text(stored.text)
         if isinstance(envelope, Envelope):
             return envelope
-        inner = envelope_from_text(await self._payloads.download(envelope.blob_name))
+        async with self._downloads:
+            if not has_room():
+                return None
+            text = await self._payloads.download(envelope.blob_name)
+        inner = envelope_from_text(text)
         if isinstance(inner, Envelope):
             return inner
         raise PoisonMessage(f"the blob {envelope.blob_name} only refers to another blob")
@@ -100,11 +116,16 @@ class ControlInbox:
         self._options = options
         self._early: dict[HeldMessage, asyncio.TimerHandle] = {}
         self._unconfirmed_starts: dict[str, asyncio.Event] = {}
+        # Bytes of what has been read and is not with the sessions yet.
+        self._arriving = 0
 
     @property
     def has_room(self) -> bool:
         message_count = self._sessions.message_count + len(self._early)
-        return message_count < self._options.control_queue_buffer_threshold
+        return message_count < self._options.control_queue_buffer_threshold and self._has_byte_room()
+
+    def _has_byte_room(self) -> bool:
+        return self._sessions.message_bytes + self._arriving < MESSAGE_ROOM
 
     @property
     def wanted(self) -> int:
@@ -122,11 +143,19 @@ class ControlInbox:
 
     async def receive(self, messages: list[StoredMessage]) -> None:
         new = [stored for stored in messages if not self._sessions.refresh(stored)]
-        read = await call_each(self._reader.read, new)
-        held = sorted((each for each in read if each), key=_stored_order)
-        accepted = await call_each(self._accept, held)
+        arriving: list[HeldMessage] = []
+        try:
+            await call_each(partial(self._read, arriving), new)
+            accepted = await call_each(self._accept, sorted(arriving, key=_stored_order))
+        finally:
+            self._arriving -= sum(held.size for held in arriving)
         for each in (each for each in accepted if each):
             self._hand_over(each)
+
+    async def _read(self, arriving: list[HeldMessage], stored: StoredMessage) -> None:
+        if held := await self._reader.read(stored, self._has_byte_room):
+            arriving.append(held)
+            self._arriving += held.size
 
     def take_over(self, held: HeldMessage) -> None:
         if _is_client_start(held.message):

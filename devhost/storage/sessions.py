@@ -8,11 +8,13 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from devhost.core.history import ExecutionStarted, TaskCompleted
 from devhost.core.messages import TaskMessage
 from devhost.engine.ports import ReceivedMessage
 from devhost.storage.queues import StoredMessage
+from devhost.storage.sizes import event_bytes
 
 # In characters, for all answers together that have no message of their own, and the least that each of them counts for.
 # Bounds the memory they take, and how many activities a crash makes run again: 1,024.
@@ -41,6 +43,11 @@ class HeldMessage:
     @property
     def key(self) -> tuple[str, str]:
         return (self.stored.queue.name, self.stored.message_id)
+
+    @cached_property
+    def size(self) -> int:
+        """About how many bytes of memory the message takes."""
+        return event_bytes(self.message.event)
 
     @property
     def room(self) -> int:
@@ -96,6 +103,8 @@ class Sessions:
         self.waiting_start_count = 0
         # Of those that have no message of their own.
         self._answer_count = self._answer_room_taken = 0
+        # Of those that have one, and of those among them that are kept.
+        self._bytes = self._kept_bytes = 0
 
     @property
     def message_count(self) -> int:
@@ -106,6 +115,14 @@ class Sessions:
         kept = sum(map(len, self._kept.values()))
         return len(self._held) - kept - self.waiting_start_count - self._answer_count
 
+    @property
+    def message_bytes(self) -> int:
+        """How many bytes the messages take that are on their way through, waiting starts included.
+
+        Those that are kept do not count: what would free them may have to come yet.
+        """
+        return self._bytes - self._kept_bytes
+
     def has_room_for(self, answer: HeldMessage) -> bool:
         """Whether an answer without a message of its own may be added."""
         return self._answer_room_taken + answer.room <= ANSWER_ROOM
@@ -115,7 +132,7 @@ class Sessions:
         if self.refresh(held.stored):
             return
         self._held[held.key] = held
-        self._count_answer(held, 1)
+        self._count(held, 1)
         instance_id = held.message.target.instance_id
         batches = self._waiting.setdefault(instance_id, deque())
         batch = next((batch for batch in reversed(batches) if batch.takes(held.message)), None)
@@ -155,7 +172,7 @@ class Sessions:
         self._drop_if_empty(instance_id)
         self._out[instance_id] = batch
         self.waiting_start_count -= batch.start is not None
-        batch.messages[:0] = self._kept.pop(instance_id, [])
+        batch.messages[:0] = self._pop_kept(instance_id)
         return batch
 
     def absorb(self, batch: Batch) -> None:
@@ -186,6 +203,7 @@ class Sessions:
         self._forget(held for held in batch.messages if held.stored.message_id not in kept_ids)
         if kept:
             self._kept[batch.instance_id] = kept
+            self._kept_bytes += _total_size(kept)
         if batch.instance_id in self._waiting:
             self._make_ready(batch.instance_id)
 
@@ -211,18 +229,25 @@ class Sessions:
         for instance_id in tuple(self._kept):
             # All messages of an instance come from one queue.
             if self._kept[instance_id][0].queue_name == queue_name:
-                removed += self._kept.pop(instance_id)
+                removed += self._pop_kept(instance_id)
         return removed
+
+    def _pop_kept(self, instance_id: str) -> list[HeldMessage]:
+        kept = self._kept.pop(instance_id, [])
+        self._kept_bytes -= _total_size(kept)
+        return kept
 
     def _forget(self, messages: Iterable[HeldMessage]) -> None:
         for held in tuple(messages):
             if self._held.pop(held.key, None):
-                self._count_answer(held, -1)
+                self._count(held, -1)
 
-    def _count_answer(self, held: HeldMessage, sign: int) -> None:
+    def _count(self, held: HeldMessage, sign: int) -> None:
         if held.answers_at:
             self._answer_count += sign
             self._answer_room_taken += sign * held.room
+        else:
+            self._bytes += sign * held.size
 
     def _make_ready(self, instance_id: str) -> None:
         if instance_id not in self._out:
@@ -232,3 +257,7 @@ class Sessions:
         if not self._waiting.get(instance_id):
             self._waiting.pop(instance_id, None)
             self._ready.pop(instance_id, None)
+
+
+def _total_size(messages: Iterable[HeldMessage]) -> int:
+    return sum(held.size for held in messages if not held.answers_at)

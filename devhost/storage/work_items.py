@@ -21,6 +21,7 @@ QUICK_SECONDS = 0.25
 SLOW_SECONDS = 1.0
 LONGEST_HOLD_SECONDS = 10.0
 MAX_BUFFERED = 128
+MAX_BUFFERED_BYTES = 32 * 1024 * 1024
 
 
 class BatchSize:
@@ -63,6 +64,7 @@ class WorkItemInbox:
         self._callers = Callers(self._hand_over)
         # In the order in which they came; keyed by message id.
         self._buffer: dict[str, HeldMessage] = {}
+        self._buffered_bytes = 0
         self._held: dict[str, HeldMessage] = {}
         self._taken_at: dict[str, float] = {}
 
@@ -74,7 +76,7 @@ class WorkItemInbox:
 
     @property
     def has_room(self) -> bool:
-        return len(self._buffer) < MAX_BUFFERED
+        return len(self._buffer) < MAX_BUFFERED and self._buffered_bytes < MAX_BUFFERED_BYTES
 
     async def take(self) -> HeldMessage:
         """Waits for the next request."""
@@ -84,7 +86,7 @@ class WorkItemInbox:
 
     async def _next(self) -> HeldMessage:
         if self._buffer:
-            return self._buffer.pop(next(iter(self._buffer)))
+            return self._unbuffer(next(iter(self._buffer)))
         if self._received_at is not None:
             self._batch_size.used_up(asyncio.get_running_loop().time() - self._received_at)
             self._received_at = None
@@ -102,13 +104,23 @@ class WorkItemInbox:
         self._hand_over(held)
 
     def _buffer_for_a_while(self, held: HeldMessage) -> None:
+        is_full = self._buffered_bytes >= MAX_BUFFERED_BYTES
         self._buffer[held.stored.message_id] = held
-        asyncio.get_running_loop().call_later(self._longest_hold_seconds, self._give_back, held)
+        self._buffered_bytes += held.size
+        if is_full:
+            self._give_back(held)
+        else:
+            asyncio.get_running_loop().call_later(self._longest_hold_seconds, self._give_back, held)
+
+    def _unbuffer(self, message_id: str) -> HeldMessage:
+        held = self._buffer.pop(message_id)
+        self._buffered_bytes -= held.size
+        return held
 
     def _give_back(self, held: HeldMessage) -> None:
         if self._buffer.get(held.stored.message_id) is not held:
             return
-        del self._buffer[held.stored.message_id]
+        self._unbuffer(held.stored.message_id)
         self.finish(held.stored.message_id)
         self._batch_size.not_used_up()
         self._spawn(self._release([held.stored]), "give an activity request back")
@@ -137,6 +149,7 @@ class WorkItemInbox:
         """Forgets, and returns, what was not handed out."""
         removed = list(self._buffer.values())
         self._buffer.clear()
+        self._buffered_bytes = 0
         for held in removed:
             self.finish(held.stored.message_id)
         return removed

@@ -11,10 +11,21 @@ import pytest
 from devhost.clock import SystemClock
 from devhost.core.checkpoint import Checkpoint
 from devhost.core.history import TaskScheduled
-from devhost.engine.ports import TaskHub
+from devhost.core.messages import TaskMessage
+from devhost.engine.ports import OrchestrationWorkItem, TaskHub
+from devhost.storage import inbox
+from devhost.storage.message_json import envelope_to_text, wrapper_to_text
 from devhost.storage.options import StorageOptions
 from devhost.storage.task_hub import open_task_hub
-from tests.contract.account import CONTROL, OVERRIDABLE, Account, begun, next_item, nothing_comes
+from tests.contract.account import (
+    CONTROL,
+    NOTHING_COMES_SECONDS,
+    OVERRIDABLE,
+    Account,
+    begun,
+    next_item,
+    nothing_comes,
+)
 from tests.eventually import eventually
 from tests.hubs import build
 
@@ -51,6 +62,45 @@ async def test_more_messages_than_the_buffer_holds_all_come_in_time(impatient_hu
         item = await next_item(impatient_hub)
         taken.add(item.instance_id)
         await impatient_hub.complete_orchestration(item, Checkpoint())
+
+
+async def test_no_more_bytes_of_messages_are_received_than_there_is_room_for_and_all_come_in_time(
+    options: StorageOptions, account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inbox, "MESSAGE_ROOM", 200_000)
+    monkeypatch.setattr(inbox, "MAX_DOWNLOADS", 1)
+    one_queue = replace(options, partition_count=1)
+    async with open_task_hub(one_queue, SystemClock()) as hub:
+        await hub.create()
+        names = {f"order-{number}" for number in range(7)}
+        for name in sorted(names):
+            put_in_a_blob(account, build.event_raised(name, "Go", input_text="x" * 100_000))
+        await hub.start()
+        taken: list[str] = []
+        while len(taken) < len(names):
+            items = [await next_item(hub)]
+            while item := await soon(hub):
+                items.append(item)
+            assert len(items) <= 2
+            taken += [item.instance_id for item in items]
+            for item in items:
+                await hub.complete_orchestration(item, Checkpoint())
+        assert sorted(taken) == sorted(names)
+
+
+def put_in_a_blob(account: Account, message: TaskMessage) -> None:
+    text = envelope_to_text(message, activity_id="", sequence_number=1)
+    blob = f"{message.target.instance_id}/message.json"
+    account.put_blob(blob, text.encode())
+    account.put(CONTROL, wrapper_to_text(blob))
+
+
+async def soon(hub: TaskHub) -> OrchestrationWorkItem | None:
+    """The next item, unless none comes for a while."""
+    try:
+        return await asyncio.wait_for(hub.fetch_orchestration(), NOTHING_COMES_SECONDS)
+    except asyncio.TimeoutError:
+        return None
 
 
 async def test_a_renewed_item_stays_out_of_sight_beyond_its_first_time(

@@ -241,3 +241,46 @@ def test_a_large_answer_takes_the_room_of_many() -> None:
     assert not sessions.has_room_for(answer("x" * (LEAST_ANSWER + 1)))
     sessions.remove_waiting("q0")
     assert sessions.has_room_for(answer("x" * ANSWER_ROOM))
+
+
+def large(text: str, instance_id: str = "a") -> TaskMessage:
+    return TaskMessage(
+        event=EventRaised(timestamp=build.AT, name="Go", input=text),
+        target=OrchestrationInstance(instance_id=instance_id, execution_id=None),
+    )
+
+
+def test_messages_on_their_way_through_are_counted_by_bytes() -> None:
+    sessions = Sessions(lambda: 0)
+    assert sessions.message_bytes == 0
+    sessions.add(held(large("x" * 100_000), message_id="m-large"))
+    sessions.add(held(large("x" * 100_000), message_id="m-large"))
+    assert 100_000 < sessions.message_bytes < 110_000
+    batch = taken(sessions)
+    assert sessions.message_bytes > 100_000
+    sessions.put_back(batch)
+    assert sessions.message_bytes > 100_000
+    sessions.finish(taken(sessions))
+    assert sessions.message_bytes == 0
+
+
+def test_bytes_of_messages_that_are_kept_do_not_count_until_they_are_taken_again() -> None:
+    sessions = Sessions(lambda: 0)
+    sessions.add(held(large("x" * 100_000), message_id="m-kept"))
+    sessions.finish(taken(sessions), frozenset({"m-kept"}))
+    assert sessions.message_bytes == 0
+    sessions.add(held(large("")))
+    assert sessions.message_bytes < 100_000
+    batch = taken(sessions)
+    assert sessions.message_bytes > 100_000
+    sessions.finish(batch)
+    assert sessions.message_bytes == 0
+
+
+def test_bytes_of_messages_that_are_removed_do_not_count() -> None:
+    sessions = Sessions(lambda: 0)
+    sessions.add(held(large("x" * 100_000), message_id="m-kept"))
+    sessions.finish(taken(sessions), frozenset({"m-kept"}))
+    sessions.add(held(large("x" * 100_000, "b")))
+    assert len(sessions.remove_waiting("q0")) == 2
+    assert sessions.message_bytes == 0

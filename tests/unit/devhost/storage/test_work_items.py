@@ -13,7 +13,7 @@ from devhost.core.messages import TaskMessage
 from devhost.storage.inbox import MessageReader
 from devhost.storage.queues import MessageQueue, StoredMessage
 from devhost.storage.sessions import HeldMessage
-from devhost.storage.work_items import LARGEST_BATCH, MAX_BUFFERED, BatchSize, WorkItemInbox
+from devhost.storage.work_items import LARGEST_BATCH, MAX_BUFFERED, MAX_BUFFERED_BYTES, BatchSize, WorkItemInbox
 from tests.eventually import eventually
 from tests.hubs import build
 
@@ -168,3 +168,26 @@ def test_a_batch_grows_while_it_is_used_up_quickly_and_shrinks_when_it_is_not() 
     assert size.value == 8
     size.not_used_up()
     assert size.value == 1
+
+
+def large(message_id: str, size: int = MAX_BUFFERED_BYTES // 2) -> HeldMessage:
+    request = TaskMessage(event=TaskScheduled(timestamp=build.AT, name="Say", input="x" * size), target=REQUEST.target)
+    return HeldMessage(stored=stored(message_id), message=request)
+
+
+async def test_requests_that_are_not_begun_are_buffered_up_to_so_many_bytes(
+    inbox: WorkItemInbox, released: Released
+) -> None:
+    inbox.take_over(large("1"))
+    assert inbox.has_room
+    inbox.take_over(large("2"))
+    assert not inbox.has_room
+    inbox.take_over(large("3"))
+    assert await eventually(lambda: released.ids == ["3"])
+    assert [(await inbox.take()).stored.message_id for _ in range(2)] == ["1", "2"]
+    assert inbox.has_room
+    inbox.take_over(large("4"))
+    assert [each.stored.message_id for each in inbox.remove_waiting()] == ["4"]
+    inbox.take_over(large("5"))
+    assert inbox.has_room
+    assert released.ids == ["3"]
