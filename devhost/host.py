@@ -34,6 +34,7 @@ from devhost.keys.key_store import KeyStore
 from devhost.local_folder import NAME as LOCAL_FOLDER
 from devhost.local_folder import make_local_folder
 from devhost.local_storage import ensure_storage
+from devhost.memory import return_large_blocks
 from devhost.port import check_port
 from devhost.running import RunningInvocations
 from devhost.serving import serve
@@ -67,6 +68,7 @@ def run_host(settings: Settings, console: Console) -> int:
         ConfigurationError: something is not as it must be to start.
     """
     configure_logging(console, settings.log)
+    return_large_blocks()
     return asyncio.run(_run(settings, console))
 
 

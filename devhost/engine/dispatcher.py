@@ -126,7 +126,8 @@ class Dispatcher(Generic[Item]):
             if lane in self._in_hand:
                 self._notice_success()
                 await self._process(item)
-                del self._in_hand[lane]
+                # Both references: a lane that waits for hours must not keep the payloads of its last item.
+                del self._in_hand[lane], item
 
     @contextmanager
     def _wait(self) -> Iterator[None]:

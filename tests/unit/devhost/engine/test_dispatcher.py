@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 from collections import deque
 
 import pytest
@@ -53,3 +55,46 @@ async def test_a_renewal_that_fails_costs_nothing(failure: Exception) -> None:
     stopping.set()
     await running
     assert items.done == ["first", "second"]
+
+
+class Payload:
+    """An item whose end can be seen."""
+
+
+class Payloads:
+    """A work source of one item, and then none for a long time."""
+
+    name = "payloads"
+
+    def __init__(self) -> None:
+        self._waiting = deque([Payload()])
+        self.only = weakref.ref(self._waiting[0])
+        self.is_idle = False
+
+    async def fetch(self) -> Payload:
+        if not self._waiting:
+            self.is_idle = True
+            await asyncio.Event().wait()
+        return self._waiting.popleft()
+
+    async def process(self, item: Payload) -> None:
+        pass
+
+    async def abandon(self, item: Payload) -> None:
+        pass
+
+    async def renew(self, item: Payload) -> None:
+        pass
+
+    def describe(self, item: Payload) -> str:
+        return "the payload"
+
+
+async def test_a_lane_that_waits_keeps_nothing_of_its_last_item() -> None:
+    items, stopping = Payloads(), asyncio.Event()
+    running = asyncio.create_task(Dispatcher(items, limit=1, renew_seconds=10).run(stopping))
+    await eventually(lambda: items.is_idle)
+    gc.collect()
+    assert items.only() is None
+    stopping.set()
+    await running
