@@ -99,5 +99,12 @@ class FunctionTimeout(WorkerError):
     """The function ran longer than `functionTimeout`; its worker process was killed."""
 
 
+class FrameTooLarge(WorkerError):
+    """A message between host and worker process has more bytes than a frame may have; nothing of it was sent."""
+
+    def __init__(self, size: int, limit: int) -> None:
+        super().__init__(f"{size} bytes are more than the {limit} that may pass between the host and a worker process")
+
+
 class ProtocolError(WorkerError):
     """Host and worker process disagree about their frames: a defect of devhost."""

@@ -26,12 +26,17 @@ class Channel:
             os.register_at_fork(after_in_child=self._disown)
 
     def send(self, message: protocol.Message) -> None:
-        """Blocks while the host is slow. In a forked copy of the process nothing is sent."""
-        frame = protocol.encode(message)
+        """Blocks while the host is slow. In a forked copy of the process nothing is sent.
+
+        Raises:
+            FrameTooLarge: nothing was sent.
+        """
+        frame = protocol.Frame(message)
         if self.is_forked:
             return
         with self._sending:
-            self._connection.sendall(frame)
+            for piece in frame:
+                self._connection.sendall(piece)
 
     def received(self) -> Iterator[protocol.Message]:
         """Every message, until the host closes the connection or is gone."""
@@ -39,10 +44,16 @@ class Channel:
             prefix = self._read(protocol.PREFIX_SIZE)
             if prefix is None:
                 return
-            body = self._read(protocol.body_size(prefix))
-            if body is None:
+            message = self._message(prefix)
+            if message is None:
                 return
-            yield protocol.decode(prefix, body)
+            yield message
+            # The next one may be long in coming.
+            del message
+
+    def _message(self, prefix: bytes) -> protocol.Message | None:
+        body = self._read(protocol.body_size(prefix))
+        return None if body is None else protocol.decode(prefix, body)
 
     def _read(self, size: int) -> bytes | None:
         try:

@@ -21,8 +21,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NoReturn
 
-from devhost.app.invocation import Invocation, InvocationResult
-from devhost.errors import ProtocolError
+from devhost.app.invocation import Failure, Invocation, InvocationResult
+from devhost.errors import FrameTooLarge
 from devhost.worker import channel as channels
 from devhost.worker import loader, records
 from devhost.worker.channel import Channel
@@ -67,6 +67,8 @@ class Child:
         try:
             for message in self._channel.received():
                 self._dispatch(message)
+                # The next one may be long in coming.
+                del message
         except BaseException:
             traceback.print_exc()
         finally:
@@ -158,9 +160,9 @@ class Child:
         try:
             try:
                 self._channel.send(Result(invocation_id=invocation.invocation_id, result=result))
-            except ProtocolError as error:
-                # What was returned does not fit into a frame.
-                failed = InvocationResult(failure=describe(error))
+            except FrameTooLarge as error:
+                text = f"The result of function '{invocation.function_name}' is too large: {error}."
+                failed = InvocationResult(failure=Failure(type_name="ValueError", message=text, stack=""))
                 self._channel.send(Result(invocation_id=invocation.invocation_id, result=failed))
         except BaseException:
             # A call without an answer would never end.

@@ -28,25 +28,36 @@ class Connection:
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
         self._writer = writer
-        self._draining = asyncio.Lock()
+        self._sending = asyncio.Lock()
 
     async def send(self, message: protocol.Message) -> None:
-        """Waits while the process is slow to read. A broken connection is noticed by the receiver."""
-        self._writer.write(protocol.encode(message))
-        try:
-            # Python before 3.11 does not let two tasks wait for the same drain.
-            async with self._draining:
-                await self._writer.drain()
-        except OSError:
-            return
+        """Waits while the process is slow to read. A broken connection is noticed by the receiver.
+
+        Raises:
+            FrameTooLarge: nothing was sent.
+        """
+        frame = protocol.Frame(message)
+        async with self._sending:
+            left = frame.size
+            try:
+                for piece in frame:
+                    self._writer.write(piece)
+                    left -= len(piece)
+                    await self._writer.drain()
+            except OSError:
+                return
+            finally:
+                if left:
+                    # Cut short, the rest of this frame would be taken from the next one.
+                    self.close()
 
     async def received(self) -> AsyncIterator[protocol.Message]:
         """Every message, until the connection ends."""
         try:
             while True:
                 prefix = await self._reader.readexactly(protocol.PREFIX_SIZE)
-                body = await self._reader.readexactly(protocol.body_size(prefix))
-                yield protocol.decode(prefix, body)
+                # Kept under no name: the next frame may be long in coming.
+                yield protocol.decode(prefix, await self._reader.readexactly(protocol.body_size(prefix)))
         except (asyncio.IncompleteReadError, OSError):
             return
 

@@ -24,7 +24,7 @@ from typing import Any, Protocol, TypeVar
 import anyio
 
 from devhost.app.invocation import Failure, Invocation, InvocationResult
-from devhost.errors import ProtocolError, WorkerCrashed, WorkerError, WorkerUnresponsive
+from devhost.errors import FrameTooLarge, ProtocolError, WorkerCrashed, WorkerError, WorkerUnresponsive
 from devhost.worker import journal
 from devhost.worker.listener import Connection, Listener
 from devhost.worker.output import LineSplitter, level_of_error_line
@@ -140,7 +140,11 @@ class WorkerProcess:
         answer: asyncio.Future[InvocationResult] = asyncio.get_running_loop().create_future()
         self._calls[invocation.invocation_id] = invocation, answer
         try:
-            await self._connection.send(Invoke(invocation=invocation))
+            try:
+                await self._connection.send(Invoke(invocation=invocation))
+            except FrameTooLarge as error:
+                text = f"The input of function '{invocation.function_name}' is too large: {error}."
+                return InvocationResult(failure=Failure(type_name="ValueError", message=text, stack=""))
             return await answer
         finally:
             self._calls.pop(invocation.invocation_id, None)
@@ -262,6 +266,8 @@ class WorkerProcess:
             async for message in connection.received():
                 self._unanswered_pings = 0
                 self._handle(message)
+                # The next one may be long in coming.
+                del message
         except ProtocolError as error:
             _log.error("A worker process sent what the host does not understand: %s", error)
             self.kill(str(error))

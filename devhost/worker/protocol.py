@@ -1,26 +1,31 @@
 """The frames between the host and a worker process, encoded and decoded; no I/O.
 
-A frame is an 8-byte prefix (the sizes of header and blob), a JSON header, and a blob that holds the bytes values of the
-message, so that a large HTTP body is neither escaped nor copied into text. Mirrors the streaming messages of the
-Functions RPC (FunctionRpc.proto), reduced to what devhost needs.
+A frame is an 8-byte prefix (the sizes of header and blob), a JSON header, and a blob that holds the bytes values and
+the large texts of the message, so that these are neither escaped nor, as a whole, copied. Mirrors the streaming
+messages of the Functions RPC (FunctionRpc.proto), reduced to what devhost needs.
 """
 
 from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
 from enum import Enum
 from typing import Any, Union
 
 from devhost.app.invocation import Failure, HttpRequest, HttpResponse, InputValue, Invocation, InvocationResult
 from devhost.app.model import Binding, Direction
-from devhost.errors import ProtocolError
+from devhost.errors import FrameTooLarge, ProtocolError
 
 PREFIX_SIZE = 8
-MAX_BODY_SIZE = 2**31
+# Of what follows the prefix. A process needs several times as much to take it in.
+MAX_BODY_SIZE = 2**30
 _PREFIX = struct.Struct("!II")
+_LARGE_TEXT = 64 * 1024
+_PIECE_SIZE = 1024 * 1024
+# The members whose texts are payloads.
+_PAYLOADS = frozenset({"inputs", "return_value", "outputs"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,14 +126,61 @@ Message = Union[  # noqa: UP007
 ]
 
 
+class Frame:
+    """A message on its way: `size` bytes, which come in pieces, so that a large payload is never copied as a whole.
+
+    Raises:
+        FrameTooLarge: on construction.
+    """
+
+    def __init__(self, message: Message) -> None:
+        blob = _Blob()
+        header = {"type": type(message).__name__, **_plain_fields(message, blob)}
+        body = json.dumps(header, separators=(",", ":")).encode("ascii")
+        if len(body) + blob.size > MAX_BODY_SIZE:
+            raise FrameTooLarge(len(body) + blob.size, MAX_BODY_SIZE)
+        self._head = _PREFIX.pack(len(body), blob.size) + body
+        self._blob = blob
+        self.size = len(self._head) + blob.size
+
+    def __iter__(self) -> Iterator[bytes | memoryview]:
+        yield self._head
+        yield from self._blob.pieces()
+
+
+class _Blob:
+    """The bytes and the large texts of a message, as they are until they are sent."""
+
+    def __init__(self) -> None:
+        self._values: list[bytes | str] = []
+        self.size = 0
+
+    def add(self, value: bytes | str) -> list[int]:
+        """Where the value will be: its start and its size."""
+        start = self.size
+        is_plain = isinstance(value, bytes) or value.isascii()
+        self.size += len(value) if is_plain else sum(map(len, _pieces(value)))
+        self._values.append(value)
+        return [start, self.size - start]
+
+    def pieces(self) -> Iterator[bytes | memoryview]:
+        for value in self._values:
+            yield from _pieces(value)
+
+
+def _pieces(value: bytes | str) -> Iterator[bytes | memoryview]:
+    if isinstance(value, str):
+        for start in range(0, len(value), _PIECE_SIZE):
+            yield value[start : start + _PIECE_SIZE].encode("utf-8", "surrogatepass")
+    else:
+        view = memoryview(value)
+        for start in range(0, len(value), _PIECE_SIZE):
+            yield view[start : start + _PIECE_SIZE]
+
+
 def encode(message: Message) -> bytes:
-    """The whole frame."""
-    blob = bytearray()
-    header = json.dumps({"type": type(message).__name__, **_plain_fields(message, blob)}, separators=(",", ":"))
-    body = header.encode("ascii")
-    if len(body) + len(blob) > MAX_BODY_SIZE:
-        raise ProtocolError(f"a frame of {len(body) + len(blob)} bytes is too large")
-    return b"".join((_PREFIX.pack(len(body), len(blob)), body, blob))
+    """The whole frame, for a message that is small."""
+    return b"".join(Frame(message))
 
 
 def body_size(prefix: bytes) -> int:
@@ -151,18 +203,20 @@ def decode(prefix: bytes, body: bytes) -> Message:
         raise ProtocolError(f"a frame cannot be understood: {error!r}") from error
 
 
-def _plain_fields(value: object, blob: bytearray) -> dict[str, Any]:
-    return {f.name: _plain(getattr(value, f.name), blob) for f in fields(value)}  # type: ignore[arg-type]
+def _plain_fields(value: object, blob: _Blob) -> dict[str, Any]:
+    return {
+        f.name: _plain(getattr(value, f.name), blob, is_payload=f.name in _PAYLOADS)
+        for f in fields(value)  # type: ignore[arg-type]
+    }
 
 
-def _plain(value: object, blob: bytearray) -> object:
-    if isinstance(value, bytes):
-        blob += value
-        return [len(blob) - len(value), len(value)]
+def _plain(value: object, blob: _Blob, *, is_payload: bool = False) -> object:
+    if isinstance(value, bytes) or (is_payload and isinstance(value, str) and len(value) > _LARGE_TEXT):
+        return blob.add(value)
     if isinstance(value, Enum):
         return value.value
     if isinstance(value, Mapping):
-        return {key: _plain(member, blob) for key, member in value.items()}
+        return {key: _plain(member, blob, is_payload=is_payload) for key, member in value.items()}
     if isinstance(value, (list, tuple)):
         return [_plain(member, blob) for member in value]
     if is_dataclass(value):
@@ -170,11 +224,20 @@ def _plain(value: object, blob: bytearray) -> object:
     return value
 
 
-def _bytes(span: Sequence[int], blob: memoryview) -> bytes:
+def _part(span: Sequence[int], blob: memoryview) -> memoryview:
     start, size = span
     if start < 0 or size < 0 or start + size > len(blob):
         raise ValueError(f"bytes {start}+{size} lie outside of the blob")
-    return bytes(blob[start : start + size])
+    return blob[start : start + size]
+
+
+def _bytes(span: Sequence[int], blob: memoryview) -> bytes:
+    return bytes(_part(span, blob))
+
+
+def _text(value: Any, blob: memoryview) -> Any:
+    """A payload: a large one is in the blob."""
+    return str(_part(value, blob), "utf-8", "surrogatepass") if isinstance(value, list) else value
 
 
 def _binding(value: Mapping[str, Any]) -> Binding:
@@ -198,8 +261,8 @@ def _loaded(value: Mapping[str, Any], _: memoryview) -> Loaded:
 
 
 def _input(value: Any, blob: memoryview) -> InputValue:
-    if value is None or isinstance(value, str):
-        return value
+    if value is None or isinstance(value, (str, list)):
+        return _text(value, blob)  # type: ignore[no-any-return]
     return HttpRequest(**{**value, "body": _bytes(value["body"], blob)})
 
 
@@ -218,9 +281,9 @@ def _result(value: Mapping[str, Any], blob: memoryview) -> Result:
     return Result(
         invocation_id=value["invocation_id"],
         result=InvocationResult(
-            return_value=result["return_value"],
+            return_value=_text(result["return_value"], blob),
             response=None if result["response"] is None else _response(result["response"], blob),
-            outputs=result["outputs"],
+            outputs={name: _text(value, blob) for name, value in result["outputs"].items()},
             failure=None if result["failure"] is None else Failure(**result["failure"]),
         ),
     )

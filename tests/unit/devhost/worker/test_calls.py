@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
+
+import pytest
 
 import pytest
 
 from devhost.app.invocation import HttpResponse, InvocationResult
+from devhost.worker import protocol
 from tests.unit.devhost.worker.conftest import CLIENT, HTTP, RESPONSE, AppBuilder, StartPool
 
 
@@ -230,6 +234,40 @@ async def test_a_large_text_passes_both_ways(app: AppBuilder, start_pool: StartP
     app.activity("F", "def main(input): return input * 2")
     text = "ü\x00" * 500_000
     assert await (await start_pool()).activity("F", text) == text * 2
+
+
+async def test_an_input_above_the_limit_of_a_frame_fails_the_call_by_name(
+    app: AppBuilder, start_pool: StartPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app.activity("F", "def main(input): return len(input)")
+    pool = await start_pool()
+    monkeypatch.setattr(protocol, "MAX_BODY_SIZE", 1_000_000)
+    failure = (await pool.call("F", {"input": json.dumps("x" * 1_000_000)})).failure
+    assert failure is not None
+    assert re.search(
+        r"The input of function 'F' is too large: 1000\d{3} bytes are more than the 1000000", failure.message
+    )
+    assert await pool.activity("F", "x" * 900_000) == 900_000
+
+
+async def test_a_result_above_the_limit_of_a_frame_fails_the_call_by_name(
+    app: AppBuilder, start_pool: StartPool
+) -> None:
+    source = """
+        import sys
+
+        def main(input):
+            sys.modules["devhost.worker.protocol"].MAX_BODY_SIZE = 1_000_000  # the limit of this process
+            return "x" * input
+    """
+    app.activity("F", source)
+    pool = await start_pool()
+    failure = (await pool.call("F", {"input": "1000000"})).failure
+    assert failure is not None
+    assert re.search(
+        r"The result of function 'F' is too large: 1000\d{3} bytes are more than the 1000000", failure.message
+    )
+    assert len(await pool.activity("F", 900_000)) == 900_000
 
 
 async def test_custom_classes_pass_between_activities(app: AppBuilder, start_pool: StartPool) -> None:

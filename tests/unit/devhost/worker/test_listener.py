@@ -9,9 +9,10 @@ import pytest
 
 pytest.importorskip("anyio")
 
+from devhost.app.invocation import Invocation
 from devhost.worker import protocol
 from devhost.worker.listener import Listener
-from devhost.worker.protocol import Hello, Ping, Pong
+from devhost.worker.protocol import Hello, Invoke, Ping, Pong
 
 
 @pytest.fixture
@@ -65,4 +66,37 @@ async def test_a_token_opens_one_connection_only(listener: Listener) -> None:
         await reader.readexactly(1)
     for writer in (first, second):
         writer.close()
+    connection.close()
+
+
+def large_call() -> Invoke:
+    return Invoke(invocation=Invocation(invocation_id="1", function_name="F", inputs={"a": "x" * 20_000_000}))
+
+
+async def test_frames_that_are_sent_at_once_do_not_mix(listener: Listener) -> None:
+    token, expected = listener.expect()
+    reader, writer = await asyncio.open_connection("127.0.0.1", listener.port)
+    writer.write(protocol.encode(Hello(token=token)))
+    connection = await expected
+    sending = [asyncio.create_task(connection.send(message)) for message in (large_call(), Ping(), large_call())]
+    for message in (large_call(), Ping(), large_call()):
+        prefix = await reader.readexactly(protocol.PREFIX_SIZE)
+        assert protocol.decode(prefix, await reader.readexactly(protocol.body_size(prefix))) == message
+    await asyncio.gather(*sending)
+    writer.close()
+    connection.close()
+
+
+async def test_a_frame_that_is_cut_short_ends_the_connection(listener: Listener) -> None:
+    token, expected = listener.expect()
+    reader, writer = await asyncio.open_connection("127.0.0.1", listener.port)
+    writer.write(protocol.encode(Hello(token=token)))
+    connection = await expected
+    sending = asyncio.create_task(connection.send(large_call()))
+    await reader.readexactly(1)
+    sending.cancel()
+    await asyncio.gather(sending, return_exceptions=True)
+    with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
+        await reader.readexactly(20_000_000)
+    writer.close()
     connection.close()

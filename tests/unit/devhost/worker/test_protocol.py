@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import struct
 
 import pytest
@@ -13,9 +14,10 @@ from hypothesis import strategies as st
 
 from devhost.app.invocation import Failure, HttpRequest, HttpResponse, Invocation, InvocationResult
 from devhost.app.model import Binding, Direction
-from devhost.errors import ProtocolError
+from devhost.errors import FrameTooLarge, ProtocolError
 from devhost.worker import protocol
 from devhost.worker.protocol import (
+    Frame,
     FunctionToLoad,
     Hello,
     Invoke,
@@ -94,6 +96,47 @@ def test_any_bytes_and_any_text_survive_the_wire(bodies: list[bytes], texts: dic
     }
     message = Invoke(invocation=Invocation(invocation_id="1", function_name="F", inputs={**texts, **requests}))
     assert there_and_back(message) == message
+
+
+@pytest.mark.parametrize(
+    "text", ["x" * 3_000_000, "ё" * 1_500_000, "😀" * 70_000, "\ud83d" * 70_000, "x" * 65_536 + "ü"]
+)
+def test_a_large_text_survives_the_wire_unescaped_and_in_small_pieces(text: str) -> None:
+    call = Invoke(invocation=Invocation(invocation_id="1", function_name="F", inputs={"a": text, "b": "x", "c": text}))
+    result = Result(
+        invocation_id="1",
+        result=InvocationResult(
+            return_value=text,
+            response=HttpResponse(status=200, headers={}, body=b"\xff" * 3_000_000),
+            outputs={"q": text, "r": "x"},
+        ),
+    )
+    for message in (call, result):
+        assert there_and_back(message) == message
+        pieces = list(Frame(message))
+        assert max(map(len, pieces)) <= 4 * 1024 * 1024
+        assert sum(map(len, pieces)) == Frame(message).size
+    assert Frame(call).size < 2 * len(text.encode("utf-8", "surrogatepass")) + 1000
+
+
+def test_a_frame_above_the_limit_is_refused_with_its_size_and_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(protocol, "MAX_BODY_SIZE", 100_000)
+    for payload in ("x" * 99_000, "x" * 101_000, "ё" * 70_000):
+        message = Result(invocation_id="1", result=InvocationResult(return_value=payload))
+        if len(payload.encode()) < 100_000:
+            assert there_and_back(message) == message
+        else:
+            with pytest.raises(FrameTooLarge, match=r"1\d{5} bytes are more than the 100000 that may pass"):
+                Frame(message)
+
+
+@pytest.mark.parametrize("span", [[0], [0, 9], [-1, 2], [0, -1], ["a", 1], [0, 1, 2]])
+def test_a_text_outside_of_the_blob_is_refused(span: list[object]) -> None:
+    header = json.dumps(
+        {"type": "Invoke", "invocation": {"invocation_id": "1", "function_name": "F", "inputs": {"a": span}}}
+    ).encode()
+    with pytest.raises(ProtocolError):
+        protocol.decode(struct.pack("!II", len(header), 1), header + b"x")
 
 
 @pytest.mark.parametrize(
