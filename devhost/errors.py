@@ -26,6 +26,10 @@ class RequestError(DevHostError):
         self.message = message
         self.detail = detail
 
+    def __reduce__(self) -> tuple[type[RequestError], tuple[int, str, str | None]]:
+        """An error that is raised in a process of its own (large_text.py) arrives whole."""
+        return RequestError, (self.status, self.message, self.detail)
+
 
 class InstanceExists(DevHostError):
     """An instance with this id exists in a status that must not be replaced."""

@@ -10,6 +10,8 @@ from devhost.types import JsonValue
 def compact(value: JsonValue) -> str:
     """Compact JSON. Half a surrogate pair, which UTF-8 cannot carry, makes the whole text plain ASCII instead."""
     text = json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+    if text.isascii():
+        return text
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:

@@ -7,7 +7,7 @@ when they reach a host, so several stored payloads are JSON text within JSON tex
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from devhost.core.history import ExecutionStarted, HistoryEvent
 from devhost.core.history_json import event_to_json
@@ -18,13 +18,20 @@ from devhost.types import JsonValue
 _MAXIMUM_SHORT_TIMER = "6.00:00:00"
 _LONG_TIMER_INTERVAL = "3.00:00:00"
 
+_EVENTS_PER_PIECE = 32
+_LARGE_PIECE = 1024 * 1024
 
-def orchestrator_payload(started: ExecutionStarted, history: Sequence[HistoryEvent]) -> str:
-    """The `context` of an orchestrator function. `history` ends with the events of the present episode."""
+_encode = json.JSONEncoder().encode
+
+
+def orchestrator_payload(started: ExecutionStarted, history: Sequence[HistoryEvent]) -> Iterator[str]:
+    """The `context` of an orchestrator function, in pieces: a history may be hundreds of megabytes.
+
+    `history` ends with the events of the present episode.
+    """
     parent = started.parent_instance
-    return json.dumps(
+    rest = _encode(
         {
-            "history": [event_to_json(event) for event in history],
             "input": _text_of(started.input),
             "instanceId": started.orchestration_instance.instance_id,
             "isReplaying": started.is_played,
@@ -36,6 +43,16 @@ def orchestrator_payload(started: ExecutionStarted, history: Sequence[HistoryEve
             "defaultHttpAsyncRequestSleepTimeMillseconds": 30000,
         }
     )
+    lead = '{"history": ['
+    position, count = 0, _EVENTS_PER_PIECE
+    while position < len(history):
+        piece = _encode([event_to_json(event) for event in history[position : position + count]])
+        yield lead + piece[1:-1]
+        lead = ", "
+        position += count
+        if len(piece) > _LARGE_PIECE:
+            count = 1
+    yield ("" if history else lead) + "], " + rest[1:]
 
 
 def wrap_activity_input(text: str | None) -> str:
@@ -64,7 +81,9 @@ def normalize_result(text: str | None) -> str | None:
 
 def _text_of(stored: str | None) -> str | None:
     """The stored input as the SDK reads it: it expects JSON text, so what is not a JSON string is passed on as text."""
-    return None if stored is None else _as_text(parse_or_text(stored))
+    if stored is None or stored.startswith(("{", "[")):
+        return stored
+    return _as_text(parse_or_text(stored))
 
 
 def _as_text(value: JsonValue) -> str | None:

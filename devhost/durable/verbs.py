@@ -113,12 +113,12 @@ class Verbs:
             if token is None:
                 break
         self._console.line(f"Continuation token for next set of results: '{token_to_header(token)}'")
-        return [_shown(record) for record in records]
+        return [await _shown(record) for record in records]
 
     async def _get_runtime_status(self) -> JsonValue:
         record = await self._known()
         kept = record if self._command.show_output else replace(record, output=None)
-        return _shown(kept, with_input=self._command.show_input)
+        return await _shown(kept, with_input=self._command.show_input)
 
     async def _get_history(self) -> JsonValue:
         await self._known()
@@ -165,8 +165,8 @@ class Verbs:
         return {"instanceId": instance_id, "runtimeStatus": record.runtime_status.value if record else None}
 
 
-def _shown(record: InstanceRecord, *, with_input: bool = True) -> JsonValue:
-    shown: JsonValue = json.loads(status_json(record, with_input=with_input))
+async def _shown(record: InstanceRecord, *, with_input: bool = True) -> JsonValue:
+    shown: JsonValue = json.loads(await status_json(record, with_input=with_input))
     return shown
 
 

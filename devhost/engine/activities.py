@@ -19,6 +19,7 @@ from devhost.core.payload import activity_argument, normalize_result
 from devhost.engine.ports import ActivityWorkItem, Executor, TaskHub
 from devhost.engine.trials import Trials
 from devhost.errors import FunctionGivenUp, PayloadTooLarge
+from devhost.large_text import call_on_text
 
 
 
@@ -69,15 +70,13 @@ class Activities:
             return self._failed(request, f" Activity function '{request.name}' does not exist.", "")
         try:
             outcome = await self._trials.invoke(invocation)
+            value = outcome.return_value
+            result = None if value is None else await call_on_text(normalize_result, value)
         except FunctionGivenUp as error:
             return self._failed(request, f" {error}", "")
         if outcome.failure is not None:
             return self._failed(request, _text_of(outcome.failure), outcome.failure.stack)
-        return TaskCompleted(
-            timestamp=self._clock.now(),
-            task_scheduled_id=request.event_id,
-            result=normalize_result(outcome.return_value),
-        )
+        return TaskCompleted(timestamp=self._clock.now(), task_scheduled_id=request.event_id, result=result)
 
     def _invocation(self, request: TaskScheduled, message_id: str) -> Invocation | None:
         """The call that the request asks for; None where there is no such activity."""

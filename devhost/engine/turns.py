@@ -19,6 +19,7 @@ from devhost.core.history import EventRaised, ExecutionResumed, ExecutionStarted
 from devhost.core.payload import orchestrator_payload
 from devhost.engine.ports import Executor
 from devhost.errors import UserCodeError
+from devhost.large_text import join_pieces
 
 
 class Turns:
@@ -106,7 +107,7 @@ class Turns:
         return function
 
     async def _call(self, function: Function, episode: Episode) -> OrchestratorResult:
-        payload = orchestrator_payload(episode.started, episode.events)
+        payload = await join_pieces(orchestrator_payload(episode.started, episode.events))
         outcome = await self._executor.invoke(
             Invocation(
                 invocation_id=str(uuid.uuid4()),

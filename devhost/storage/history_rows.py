@@ -49,7 +49,7 @@ _REASONS_WITH_NUMBER = frozenset(
 
 def utf16_units(text: str) -> int:
     """The length of a text as the table service counts it."""
-    return len(text) + sum(character > "\uffff" for character in text) if not text.isascii() else len(text)
+    return len(text) if text.isascii() else len(text.encode("utf-16-le", "surrogatepass")) // 2
 
 
 def is_large(text: str) -> bool:

@@ -12,10 +12,11 @@ from devhost.core.ids import EntityId
 from devhost.core.json_text import compact
 from devhost.engine.entity_client import EntityClient, EntityQuery, EntityRecord
 from devhost.errors import RequestError
+from devhost.large_text import call_on_text
 from devhost.web.answer import empty, json_answer, text_answer
 from devhost.web.paging import full_page
 from devhost.web.request import EdgeRequest
-from devhost.web.stored import NULL, body_to_input, json_array, json_object, stored_json
+from devhost.web.stored import body_to_input, json_array, json_object, shown_json
 
 _EMPTY_KEY = "$"
 _DELETE_OPERATION = "delete"
@@ -29,7 +30,7 @@ class EntityApi:
 
     async def read(self, _: EdgeRequest, parts: dict[str, str]) -> web.Response:
         state = await self._client.state(_entity(parts))
-        return empty(404) if state is None else text_answer(stored_json(state))
+        return empty(404) if state is None else text_answer(await shown_json(state))
 
     async def list(self, request: EdgeRequest, parts: dict[str, str]) -> web.Response:
         wanted = EntityQuery(
@@ -44,7 +45,7 @@ class EntityApi:
                 wanted, page_size=size, continuation_token=token, with_state=with_state
             ),
         )
-        return text_answer(json_array(map(_entity_json, records)), headers=headers)
+        return text_answer(json_array([await _entity_json(record) for record in records]), headers=headers)
 
     async def signal(self, request: EdgeRequest, parts: dict[str, str]) -> web.Response:
         try:
@@ -80,16 +81,16 @@ async def _input(request: EdgeRequest) -> str | None:
     body = await request.read()
     content_type = request.header("Content-Type").partition(";")[0].strip().lower()
     if content_type == "application/json" or not body:
-        return body_to_input(body)
+        return await call_on_text(body_to_input, body)
     return compact(body.decode("utf-8", "replace"))
 
 
-def _entity_json(record: EntityRecord) -> str:
+async def _entity_json(record: EntityRecord) -> str:
     return json_object(
         {
             "entityId": compact({"name": record.entity.name, "key": record.entity.key}),
             "lastOperationTime": compact(format_time(record.last_operation_at)),
-            "state": NULL if record.state is None else stored_json(record.state),
+            "state": await shown_json(record.state),
         }
     )
 

@@ -17,6 +17,7 @@ from devhost.core.status import RuntimeStatus
 from devhost.engine.client import OrchestrationClient
 from devhost.engine.ports import InstanceQuery
 from devhost.errors import RequestError
+from devhost.large_text import call_on_text
 from devhost.web.answer import empty, json_answer, refused, text_answer
 from devhost.web.entities import EntityApi
 from devhost.web.links import Links
@@ -99,8 +100,8 @@ class ManagementApi:
         history = None
         if query.boolean("showHistory", False) and record.runtime_status is not RuntimeStatus.PENDING:
             options = HistoryOptions(with_input=with_input, with_output=query.boolean("showHistoryOutput", False))
-            history = history_json(await self._client.history(record.instance_id), options)
-        body = status_json(record, with_input=with_input, history=history)
+            history = await history_json(await self._client.history(record.instance_id), options)
+        body = await status_json(record, with_input=with_input, history=history)
         if not record.runtime_status.is_terminal:
             return text_answer(body, status=202, headers={"Location": request.url, "Retry-After": _POLL_SECONDS})
         is_error = record.runtime_status is RuntimeStatus.FAILED and query.boolean(
@@ -117,7 +118,8 @@ class ManagementApi:
                 query, page_size=size, continuation_token=token, with_input=with_input
             ),
         )
-        return text_answer(json_array(status_json(each, with_input=with_input) for each in records), headers=headers)
+        shown = [await status_json(each, with_input=with_input) for each in records]
+        return text_answer(json_array(shown), headers=headers)
 
     async def _terminate(self, request: EdgeRequest, parts: dict[str, str]) -> web.Response:
         await self._client.terminate(parts["id"], request.query.text("reason") or "")
@@ -140,7 +142,7 @@ class ManagementApi:
         await self._client.get_active(parts["id"])
         if request.header("Content-Type").partition(";")[0].strip().lower() != "application/json":
             return json_answer({"Message": "Only application/json request content is supported"}, status=400)
-        text = body_to_input(await request.read())
+        text = await call_on_text(body_to_input, await request.read())
         if text is None:
             raise RequestError(400, "Invalid JSON content", "The body is empty")
         await self._client.raise_event(parts["id"], parts["event"], text)

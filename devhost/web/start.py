@@ -15,11 +15,12 @@ from devhost.core.status import RuntimeStatus
 from devhost.engine.client import OrchestrationClient
 from devhost.engine.ports import InstanceRecord
 from devhost.errors import RequestError
+from devhost.large_text import call_on_text
 from devhost.web.answer import json_answer, text_answer
 from devhost.web.links import Links
 from devhost.web.request import EdgeRequest
 from devhost.web.status_view import status_json
-from devhost.web.stored import body_to_input, stored_json
+from devhost.web.stored import body_to_input, shown_json
 
 _RETRY_SECONDS = "10"
 _SHORTEST_INTERVAL_SECONDS = 0.05
@@ -37,7 +38,7 @@ class Starter:
         instance_id = await self._client.start(
             parts["function"],
             instance_id=parts.get("id"),
-            input_text=body_to_input(await request.read()),
+            input_text=await call_on_text(body_to_input, await request.read()),
             version=request.query.text("version"),
         )
         return await self._answer(request, instance_id)
@@ -54,7 +55,7 @@ class Starter:
         if timeout is not None and interval is not None:
             finished = await self._wait(request, instance_id, timeout, interval)
             if finished is not None:
-                return _outcome(finished)
+                return await _outcome(finished)
         payload = self._links.start_payload(instance_id, origin=request.link_origin)
         headers = {"Location": str(payload["statusQueryGetUri"]), "Retry-After": _RETRY_SECONDS}
         return json_answer(payload, status=202, headers=headers)
@@ -85,7 +86,7 @@ class Starter:
             return
 
 
-def _outcome(record: InstanceRecord) -> web.Response:
+async def _outcome(record: InstanceRecord) -> web.Response:
     if record.runtime_status is RuntimeStatus.COMPLETED:
-        return text_answer(stored_json(record.output))
-    return text_answer(status_json(record, with_input=True))
+        return text_answer(await shown_json(record.output))
+    return text_answer(await status_json(record, with_input=True))

@@ -27,7 +27,7 @@ from devhost.core.history_json import event_to_json, format_time
 from devhost.core.json_text import compact
 from devhost.core.messages import answered_task_id
 from devhost.engine.ports import InstanceRecord
-from devhost.web.stored import NULL, json_array, json_object, stored_json
+from devhost.web.stored import NULL, json_array, json_object, shown_json
 
 _SCHEDULING = (TaskScheduled, SubOrchestrationInstanceCreated)
 _COMPLETING = (TaskCompleted, TaskFailed, SubOrchestrationInstanceCompleted, SubOrchestrationInstanceFailed)
@@ -49,15 +49,15 @@ class HistoryOptions:
     with_output: bool
 
 
-def status_json(record: InstanceRecord, *, with_input: bool, history: str | None = None) -> str:
+async def status_json(record: InstanceRecord, *, with_input: bool, history: str | None = None) -> str:
     """The status of an instance as JSON text; `history` is the JSON text of `historyEvents`."""
     members = {
         "name": compact(record.name),
         "instanceId": compact(record.instance_id),
         "runtimeStatus": compact(record.runtime_status.value),
-        "input": stored_json(record.input) if with_input else NULL,
-        "customStatus": stored_json(record.custom_status),
-        "output": stored_json(record.output),
+        "input": await shown_json(record.input) if with_input else NULL,
+        "customStatus": await shown_json(record.custom_status),
+        "output": await shown_json(record.output),
         "createdTime": compact(_whole_seconds(record.created_at)),
         "lastUpdatedTime": compact(_whole_seconds(record.last_updated_at)),
     }
@@ -66,25 +66,27 @@ def status_json(record: InstanceRecord, *, with_input: bool, history: str | None
     return json_object(members)
 
 
-def history_json(events: Sequence[HistoryEvent], options: HistoryOptions) -> str:
+async def history_json(events: Sequence[HistoryEvent], options: HistoryOptions) -> str:
     """The history as JSON text: an entry per fact, a request and its answer in one."""
     scheduled = {event.event_id: event for event in events if isinstance(event, _SCHEDULING)}
     answered = {answered_task_id(event) for event in events if isinstance(event, _COMPLETING)}
     return json_array(
-        json_object(_entry(event, scheduled, options))
-        for event in events
-        if not isinstance(event, _HIDDEN) and not (isinstance(event, _SCHEDULING) and event.event_id in answered)
+        [
+            json_object(await _entry(event, scheduled, options))
+            for event in events
+            if not isinstance(event, _HIDDEN) and not (isinstance(event, _SCHEDULING) and event.event_id in answered)
+        ]
     )
 
 
-def _entry(
+async def _entry(
     event: HistoryEvent,
     scheduled: dict[int, TaskScheduled | SubOrchestrationInstanceCreated],
     options: HistoryOptions,
 ) -> dict[str, str]:
     entry = {name: compact(value) for name, value in event_to_json(event).items() if name not in _ALWAYS_REMOVED}
     entry["EventType"] = compact(event.type_name)
-    _show_payloads(event, entry, options)
+    await _show_payloads(event, entry, options)
     if isinstance(event, ExecutionStarted):
         _remove(entry, _STARTED_REMOVED)
         entry["FunctionName"] = compact(event.name)
@@ -99,13 +101,13 @@ def _entry(
     return entry
 
 
-def _show_payloads(event: HistoryEvent, entry: dict[str, str], options: HistoryOptions) -> None:
+async def _show_payloads(event: HistoryEvent, entry: dict[str, str], options: HistoryOptions) -> None:
     """Inputs are shown as the text that is stored, results as the JSON they are."""
     if not options.with_input:
         _remove(entry, ("Input",))
     if isinstance(event, _WITH_RESULT):
         if options.with_output:
-            entry["Result"] = stored_json(event.result)
+            entry["Result"] = await shown_json(event.result)
         else:
             del entry["Result"]
 

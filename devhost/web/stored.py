@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 
 from devhost.core.json_text import compact
 from devhost.errors import RequestError
+from devhost.large_text import call_on_text
 from devhost.types import JsonValue
 
 NULL = "null"
@@ -30,6 +31,11 @@ def stored_json(text: str | None) -> str:
         return compact(json.loads(text, parse_constant=str, parse_float=_finite_or_name))
     except (ValueError, RecursionError):
         return compact(text)
+
+
+async def shown_json(text: str | None) -> str:
+    """`stored_json`, off the event loop where the payload is large."""
+    return NULL if text is None else await call_on_text(stored_json, text) or NULL
 
 
 def body_to_input(body: bytes) -> str | None:

@@ -97,7 +97,7 @@ def take_turn(
 ) -> tuple[Turn, OrchestratorResult]:
     """Runs the orchestrator function over one episode, by the SDK's own entry point."""
     try:
-        text = main(orchestrator_payload(started, episode.events))
+        text = main("".join(orchestrator_payload(started, episode.events)))
         result = parse_result(text)
     except Exception as error:
         text = str(error).partition("$OutOfProcData$:")[2]

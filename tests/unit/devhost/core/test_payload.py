@@ -6,7 +6,8 @@ import json
 
 import pytest
 
-from devhost.core.history import OrchestratorStarted
+from devhost.core.history import OrchestratorStarted, TaskCompleted
+from devhost.core.history_json import event_to_json
 from devhost.core.payload import (
     activity_argument,
     normalize_result,
@@ -55,13 +56,13 @@ def test_a_result_is_stored_compactly_and_null_not_at_all(text: str | None, stor
 )
 def test_the_orchestrator_input_is_json_text_whoever_started_it(stored: str | None, given: str | None) -> None:
     start = started(input=stored)
-    payload = json.loads(orchestrator_payload(start, (OrchestratorStarted(timestamp=AT), start)))
+    payload = json.loads("".join(orchestrator_payload(start, (OrchestratorStarted(timestamp=AT), start))))
     assert payload["input"] == given
 
 
 def test_the_payload_has_what_the_sdk_needs() -> None:
     start = started(parent_instance=PARENT)
-    payload = json.loads(orchestrator_payload(start, (OrchestratorStarted(timestamp=AT), start)))
+    payload = json.loads("".join(orchestrator_payload(start, (OrchestratorStarted(timestamp=AT), start))))
     assert payload["instanceId"] == "me"
     assert payload["parentInstanceId"] == "parent"
     assert (payload["upperSchemaVersion"], payload["upperSchemaVersionNew"]) == (1, 3)
@@ -72,3 +73,17 @@ def test_the_payload_has_what_the_sdk_needs() -> None:
         "6.00:00:00",
         "3.00:00:00",
     )
+
+
+def test_a_history_comes_whole_and_in_order_in_pieces_that_hold_one_large_event_each() -> None:
+    start = started()
+    small = [TaskCompleted(timestamp=AT, task_scheduled_id=number, result=str(number)) for number in range(100)]
+    large = [TaskCompleted(timestamp=AT, task_scheduled_id=number, result="x" * 100_000) for number in range(100, 160)]
+    history = (start, *small, *large)
+    pieces = list(orchestrator_payload(start, history))
+    assert json.loads("".join(pieces))["history"] == [event_to_json(event) for event in history]
+    assert [len(piece) // 100_000 for piece in pieces[-10:-1]] == [1] * 9
+
+
+def test_a_history_without_events_is_empty() -> None:
+    assert json.loads("".join(orchestrator_payload(started(), ())))["history"] == []

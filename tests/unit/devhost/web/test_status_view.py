@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from contextlib import suppress
 from datetime import datetime, timedelta
@@ -69,7 +70,7 @@ CHAIN: tuple[HistoryEvent, ...] = (
 
 
 def shown(events: tuple[HistoryEvent, ...], options: HistoryOptions = BOTH) -> Any:
-    return json.loads(history_json(events, options))
+    return json.loads(asyncio.run(history_json(events, options)))
 
 
 def members(entry: dict[str, Any]) -> list[tuple[str, Any]]:
