@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -39,6 +39,9 @@ from devhost.storage.names import escape_key, history_blob
 from devhost.storage.payloads import PayloadStore
 from devhost.storage.refusal import Conflict, Missing
 from devhost.storage.services import translated
+
+# Of the payloads of one page, in characters; an answer takes several times as much while it is made.
+MAX_PAGE_SIZE = 128 * 1024 * 1024
 
 _TOKEN = re.compile(r"\S+ \S*", re.ASCII)
 _NOT_KEPT_BY_CLEAR_END = frozenset({"Output", "CompletedTime", "Timestamp"})  # the last is the service's own
@@ -139,7 +142,7 @@ class InstanceTable:
         """One page in key order.
 
         Raises:
-            RequestError: 400, for a token that no page has given.
+            RequestError: 400, for a token that no page has given, and 413, for payloads that are too large together.
         """
         if not fits_a_key(query.id_prefix or ""):
             return InstancePage(records=())
@@ -153,7 +156,7 @@ class InstanceTable:
                     break
         except Missing:
             return InstancePage(records=())
-        records = tuple([await self._with_payloads(each) for each in found])
+        records = await self._all_with_payloads(found)
         return InstancePage(records=records, continuation_token=_token_to_text(pages.continuation_token))
 
     def _query(self, query: InstanceQuery, page_size: int, with_input: bool) -> AsyncItemPaged[TableEntity]:
@@ -162,6 +165,22 @@ class InstanceTable:
             results_per_page=page_size,
             select=None if with_input else list(COLUMNS_WITHOUT_INPUT),
         )
+
+    async def _all_with_payloads(self, page: Sequence[StoredInstance]) -> tuple[InstanceRecord, ...]:
+        records = []
+        size = 0
+        for each in page:
+            record = await self._with_payloads(each)
+            size += len(record.input or "") + len(record.output or "")
+            if size > MAX_PAGE_SIZE:
+                raise RequestError(
+                    413,
+                    "The payloads of the page are too large",
+                    f"They have more than {MAX_PAGE_SIZE} characters: ask for fewer instances with 'top', or for none "
+                    "of the inputs with 'showInput=false'.",
+                )
+            records.append(record)
+        return tuple(records)
 
     async def _with_payloads(self, found: StoredInstance) -> InstanceRecord:
         record = found.record

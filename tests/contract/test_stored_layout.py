@@ -13,6 +13,8 @@ from contextlib import AsyncExitStack
 from datetime import timedelta
 from typing import Any
 
+import pytest
+
 from devhost.clock import SystemClock
 from devhost.core.checkpoint import Checkpoint, InstanceUpdate
 from devhost.core.history import (
@@ -24,7 +26,9 @@ from devhost.core.history import (
     TimerCreated,
 )
 from devhost.core.status import RuntimeStatus
-from devhost.engine.ports import TaskHub
+from devhost.engine.ports import InstanceQuery, TaskHub
+from devhost.errors import RequestError
+from devhost.storage import instance_table
 from devhost.storage.options import StorageOptions
 from devhost.storage.task_hub import open_task_hub
 from tests.contract.account import AT, CONTROL, EXECUTION_ID, OVERRIDABLE, START, Account, begun, next_item
@@ -264,6 +268,21 @@ async def test_a_large_result_goes_to_a_blob_that_both_tables_refer_to(hub: Task
     assert account.blob_names() == []
     assert account.rows("History") == []
     assert account.rows("Instances") == []
+
+
+async def test_a_page_whose_payloads_are_too_large_together_is_refused_by_name(
+    idle_hub: TaskHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(instance_table, "MAX_PAGE_SIZE", 250_000)
+    for number in range(3):
+        start = build.start(f"order-{number}", input_text="x" * 100_000)
+        await idle_hub.start_instance(start, overridable=OVERRIDABLE)
+    with pytest.raises(RequestError) as refused:
+        await idle_hub.list_instances(InstanceQuery(), page_size=10)
+    assert refused.value.status == 413
+    assert "ask for fewer instances with 'top'" in (refused.value.detail or "")
+    assert len((await idle_hub.list_instances(InstanceQuery(), page_size=2)).records) == 2
+    assert len((await idle_hub.list_instances(InstanceQuery(), page_size=10, with_input=False)).records) == 3
 
 
 async def test_a_large_message_goes_to_a_blob_and_a_stand_in_to_the_queue(idle_hub: TaskHub, account: Account) -> None:
