@@ -75,6 +75,16 @@ class MessageReader:
         await self._queues.try_to_abandon(stored)
         return None
 
+    async def read_again(self, stored: StoredMessage) -> TaskMessage:
+        """The message that was read before.
+
+        Raises:
+            StorageError: it cannot be read any more.
+        """
+        envelope = await self._envelope(stored, lambda: True)
+        assert envelope is not None
+        return envelope.message
+
     async def _envelope(self, stored: StoredMessage, has_room: Callable[[], bool]) -> Envelope | None:
         """None where the message has a payload to download, and no room for it."""
         envelope = envelope_from_text(stored.text)

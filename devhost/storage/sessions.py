@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from devhost.core.history import ExecutionStarted, TaskCompleted
@@ -20,6 +20,9 @@ from devhost.storage.sizes import event_bytes
 # Bounds the memory they take, and how many activities a crash makes run again: 1,024.
 ANSWER_ROOM = 32 * 1024 * 1024
 LEAST_ANSWER = 32 * 1024
+# In bytes of memory, for all messages that wait for something else of their instance.
+KEPT_ROOM = 64 * 1024 * 1024
+_LARGE_TEXT = 64 * 1024
 
 
 @dataclass(kw_only=True, eq=False)
@@ -34,6 +37,7 @@ class HeldMessage:
     message: TaskMessage
     sequence_number: int = 0
     answers_at: str | None = None
+    lacks_payload: bool = False
 
     @property
     def queue_name(self) -> str:
@@ -48,6 +52,21 @@ class HeldMessage:
     def size(self) -> int:
         """About how many bytes of memory the message takes."""
         return event_bytes(self.message.event)
+
+    def drop_payload(self) -> None:
+        """Empties the large texts of the message, which the stored one still has."""
+        event = self.message.event
+        large = {name: "" for name, value in vars(event).items() if isinstance(value, str) and len(value) > _LARGE_TEXT}
+        if large:
+            self._replace(replace(self.message, event=replace(event, **large)), lacks_payload=True)
+
+    def restore_payload(self, message: TaskMessage) -> None:
+        """Takes the message as it was read again."""
+        self._replace(message, lacks_payload=False)
+
+    def _replace(self, message: TaskMessage, *, lacks_payload: bool) -> None:
+        self.message, self.lacks_payload = message, lacks_payload
+        self.__dict__.pop("size", None)
 
     @property
     def room(self) -> int:
@@ -202,10 +221,24 @@ class Sessions:
         kept = [held for held in batch.messages if held.stored.message_id in kept_ids]
         self._forget(held for held in batch.messages if held.stored.message_id not in kept_ids)
         if kept:
-            self._kept[batch.instance_id] = kept
-            self._kept_bytes += _total_size(kept)
+            self._keep(batch.instance_id, kept)
         if batch.instance_id in self._waiting:
             self._make_ready(batch.instance_id)
+
+    def _keep(self, instance_id: str, messages: list[HeldMessage]) -> None:
+        if self._kept_bytes + _total_size(messages) > KEPT_ROOM:
+            self._bytes -= _total_size(messages)
+            for held in messages:
+                held.drop_payload()
+            self._bytes += _total_size(messages)
+        self._kept[instance_id] = messages
+        self._kept_bytes += _total_size(messages)
+
+    def restore(self, held: HeldMessage, message: TaskMessage) -> None:
+        """Gives a message of a batch that is out the payload back that it had to drop while it was kept."""
+        self._bytes -= held.size
+        held.restore_payload(message)
+        self._bytes += held.size
 
     def is_idle(self, queue_name: str) -> bool:
         """Whether no batch of this queue is out."""

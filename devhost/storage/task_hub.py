@@ -104,7 +104,7 @@ class AzureStorageTaskHub:
         self._sessions = Sessions(time.monotonic)
         self._due = DueBatches(self._sessions, self._pace)
         self._tasks = TaskOwner(self._background_failed)
-        reader = MessageReader(self._payloads, self._queues)
+        self._reader = reader = MessageReader(self._payloads, self._queues)
         self._control = ControlInbox(
             reader,
             self._queues,
@@ -209,6 +209,7 @@ class AzureStorageTaskHub:
                 await call_each(self._settler.take_in, batch.messages)
                 self._finish(batch)
                 return None
+            await self._restore_payloads(batch)
             return await self._history_for(batch)
         except StorageUnavailable:
             self._due.put_back(batch)
@@ -221,6 +222,12 @@ class AzureStorageTaskHub:
         except BaseException:
             self._due.put_back(batch)
             raise
+
+    async def _restore_payloads(self, batch: Batch) -> None:
+        """Reads the payloads again that messages had to drop while they were kept."""
+        for held in batch.messages:
+            if held.lacks_payload:
+                self._sessions.restore(held, await self._reader.read_again(held.stored))
 
     async def _has_ended_before_its_start(self, batch: Batch) -> bool:
         """True if a client has ended the execution while its start was waiting for earlier messages to be taken."""

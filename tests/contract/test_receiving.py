@@ -13,7 +13,7 @@ from devhost.core.checkpoint import Checkpoint
 from devhost.core.history import TaskScheduled
 from devhost.core.messages import TaskMessage
 from devhost.engine.ports import OrchestrationWorkItem, TaskHub
-from devhost.storage import inbox
+from devhost.storage import inbox, sessions
 from devhost.storage.message_json import envelope_to_text, wrapper_to_text
 from devhost.storage.options import StorageOptions
 from devhost.storage.task_hub import open_task_hub
@@ -86,6 +86,21 @@ async def test_no_more_bytes_of_messages_are_received_than_there_is_room_for_and
             for item in items:
                 await hub.complete_orchestration(item, Checkpoint())
         assert sorted(taken) == sorted(names)
+
+
+async def test_a_kept_message_that_had_to_drop_its_payload_comes_with_it_when_it_is_taken(
+    hub: TaskHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sessions, "KEPT_ROOM", 0)
+    await hub.complete_orchestration(item := await begun(hub), build.checkpoint(item))
+    await hub.send(large := build.event_raised("order-42", "Early", input_text="x" * 100_000))
+    for name in ("First", "Second"):
+        item = await next_item(hub)
+        assert item.messages[0].message == large
+        await hub.complete_orchestration(item, Checkpoint(), held=item.messages[:1])
+        await hub.send(build.event_raised("order-42", name))
+    item = await next_item(hub)
+    assert item.messages[0].message.event == large.event
 
 
 def put_in_a_blob(account: Account, message: TaskMessage) -> None:

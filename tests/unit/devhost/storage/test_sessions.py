@@ -9,7 +9,7 @@ from typing import cast
 from devhost.core.history import EventRaised, OrchestrationInstance, TaskCompleted
 from devhost.core.messages import TaskMessage
 from devhost.storage.queues import MessageQueue, StoredMessage
-from devhost.storage.sessions import ANSWER_ROOM, LEAST_ANSWER, Batch, HeldMessage, Sessions
+from devhost.storage.sessions import ANSWER_ROOM, KEPT_ROOM, LEAST_ANSWER, Batch, HeldMessage, Sessions
 from tests.hubs import build
 
 _ids = itertools.count(1)
@@ -284,3 +284,23 @@ def test_bytes_of_messages_that_are_removed_do_not_count() -> None:
     sessions.add(held(large("x" * 100_000, "b")))
     assert len(sessions.remove_waiting("q0")) == 2
     assert sessions.message_bytes == 0
+
+
+def test_messages_that_are_kept_drop_their_payloads_beyond_so_many_bytes_and_get_them_back() -> None:
+    sessions = Sessions(lambda: 0)
+    texts = {name: name * (KEPT_ROOM // 2 - 10_000) for name in ("a", "b", "c")}
+    for instance_id, text in texts.items():
+        sessions.add(held(large(text, instance_id), message_id=f"m-{instance_id}"))
+        sessions.finish(taken(sessions), frozenset({f"m-{instance_id}"}))
+    for instance_id, text in texts.items():
+        sessions.add(held(large("", instance_id)))
+        batch = taken(sessions)
+        kept, _ = batch.messages
+        assert kept.lacks_payload is (instance_id == "c")
+        if kept.lacks_payload:
+            assert sessions.message_bytes < 10_000
+            sessions.restore(kept, large(text, instance_id))
+        assert kept.message == large(text, instance_id)
+        assert sessions.message_bytes > len(text)
+        sessions.finish(batch)
+        assert sessions.message_bytes == 0
