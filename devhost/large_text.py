@@ -25,7 +25,7 @@ Text = TypeVar("Text", str, bytes)
 # Takes a tenth of a second at worst; a process takes about as long to start.
 LARGE = 1024 * 1024
 # A JSON text that is one string has no values to make one by one.
-LARGE_STRING = 16 * LARGE
+LARGE_STRING = 64 * LARGE
 _PIECE_SIZE = 1024 * 1024
 _PACKAGE_PARENT = str(Path(__file__).parents[1])
 

@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Any
 
 from devhost.core.history import ExecutionStarted, TaskCompleted
 from devhost.core.messages import TaskMessage
@@ -56,7 +57,9 @@ class HeldMessage:
     def drop_payload(self) -> None:
         """Empties the large texts of the message, which the stored one still has."""
         event = self.message.event
-        large = {name: "" for name, value in vars(event).items() if isinstance(value, str) and len(value) > _LARGE_TEXT}
+        large: dict[str, Any] = {
+            name: "" for name, value in vars(event).items() if isinstance(value, str) and len(value) > _LARGE_TEXT
+        }
         if large:
             self._replace(replace(self.message, event=replace(event, **large)), lacks_payload=True)
 
