@@ -170,12 +170,15 @@ class Dispatcher(Generic[Item]):
         # One loop for all: most items are done long before they have to be renewed.
         while True:
             await asyncio.sleep(self._renew_seconds / 2)
-            now = time.monotonic()
-            async with anyio.create_task_group() as tasks:
-                for lane, (item, since) in tuple(self._in_hand.items()):
-                    if now - since >= self._renew_seconds / 2:
-                        self._in_hand[lane] = (item, now)
-                        tasks.start_soon(self._renew, item)
+            await self._renew_due()
+
+    async def _renew_due(self) -> None:
+        now = time.monotonic()
+        async with anyio.create_task_group() as tasks:
+            for lane, (item, since) in tuple(self._in_hand.items()):
+                if now - since >= self._renew_seconds / 2:
+                    self._in_hand[lane] = (item, now)
+                    tasks.start_soon(self._renew, item)
 
     async def _renew(self, item: Item) -> None:
         try:

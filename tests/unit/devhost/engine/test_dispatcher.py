@@ -69,6 +69,7 @@ class Payloads:
     def __init__(self) -> None:
         self._waiting = deque([Payload()])
         self.only = weakref.ref(self._waiting[0])
+        self.was_renewed = asyncio.Event()
         self.is_idle = False
 
     async def fetch(self) -> Payload:
@@ -78,21 +79,21 @@ class Payloads:
         return self._waiting.popleft()
 
     async def process(self, item: Payload) -> None:
-        pass
+        await self.was_renewed.wait()
 
     async def abandon(self, item: Payload) -> None:
         pass
 
     async def renew(self, item: Payload) -> None:
-        pass
+        self.was_renewed.set()
 
     def describe(self, item: Payload) -> str:
         return "the payload"
 
 
-async def test_a_lane_that_waits_keeps_nothing_of_its_last_item() -> None:
+async def test_nothing_is_kept_of_an_item_that_has_ended_while_no_other_comes() -> None:
     items, stopping = Payloads(), asyncio.Event()
-    running = asyncio.create_task(Dispatcher(items, limit=1, renew_seconds=10).run(stopping))
+    running = asyncio.create_task(Dispatcher(items, limit=1, renew_seconds=1).run(stopping))
     await eventually(lambda: items.is_idle)
     gc.collect()
     assert items.only() is None
