@@ -8,12 +8,13 @@ the SDK that decides when they are complete. Mirrors OutOfProcOrchestratorState 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Union
 
-from devhost.core.history_json import parse_time
+from devhost.core.call_arguments import CallArguments, shown, well_formed
 from devhost.core.json_text import compact
 from devhost.errors import UnsupportedFeatureError, UserCodeError
 from devhost.types import JsonValue
@@ -26,6 +27,19 @@ HTTP_INPUT = "request"
 _MAX_RETRY_INTERVAL_MILLISECONDS = 6 * 24 * 3600 * 1000
 _COMPOUND = (11, 12)
 _UNSUPPORTED = {8: "call_http with a token source", 10: "scheduled signals to entities"}
+# The methods of the SDK's context that make the actions, by action type.
+_CALLS = {
+    0: "call_activity",
+    1: "call_activity_with_retry",
+    2: "call_sub_orchestrator",
+    3: "call_sub_orchestrator_with_retry",
+    4: "continue_as_new",
+    5: "create_timer",
+    6: "wait_for_external_event",
+    7: "call_entity",
+    8: "call_http",
+    9: "signal_entity",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +47,7 @@ class RetryOptions:
     """When failed work is tried again; intervals in seconds."""
 
     first_interval_seconds: float
-    max_attempts: int
+    max_attempts: float
     backoff_coefficient: float = 1
     max_interval_seconds: float = _MAX_RETRY_INTERVAL_MILLISECONDS / 1000
 
@@ -149,11 +163,6 @@ class OrchestratorResult:
     def continuation(self) -> ContinueAsNew | None:
         return next((action for action in self.actions if isinstance(action, ContinueAsNew)), None)
 
-    def waits_for(self, name: str) -> tuple[WaitForExternalEvent, ...]:
-        """All waits for events of this name so far, answered or not; case does not matter, as upstream."""
-        waits = (action for action in self.actions if isinstance(action, WaitForExternalEvent))
-        return tuple(wait for wait in waits if wait.name.lower() == name.lower())
-
 
 def parse_result(text: str) -> OrchestratorResult:
     """Reads what an orchestrator function returned.
@@ -168,7 +177,7 @@ def parse_result(text: str) -> OrchestratorResult:
             is_done=bool(state["isDone"]),
             actions=tuple(action for group in state["actions"] for action in _leaves(group)),
             output=_json_text(state.get("output")),
-            error=state.get("error"),
+            error=_error(state.get("error")),
             custom_status=_json_text(state.get("customStatus")),
         )
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
@@ -194,43 +203,91 @@ def _leaves(group: Any) -> Iterator[Action]:
 
 def _action(entry: Mapping[str, Any]) -> Action:
     kind = entry["actionType"]
+    call = CallArguments(_CALLS.get(kind, ""), entry)
     if kind in (0, 1):
-        return CallActivity(name=entry["functionName"], input=entry.get("input"), retry=_retry(entry))
+        return CallActivity(name=call.text("functionName", "name"), input=call.json_text("input"), retry=_retry(call))
     if kind in (2, 3):
         return CallSubOrchestrator(
-            name=entry["functionName"],
-            input=entry.get("input"),
-            instance_id=entry.get("instanceId") or None,
-            version=entry.get("version"),
-            retry=_retry(entry),
+            name=call.text("functionName", "name"),
+            input=call.json_text("input"),
+            instance_id=_id_or_none(call.text_or_none("instanceId", "instance_id")),
+            version=call.text_or_none("version", "version"),
+            retry=_retry(call),
         )
     if kind == 5:
-        return CreateTimer(fire_at=parse_time(entry["fireAt"]), is_canceled=bool(entry.get("isCanceled")))
+        return CreateTimer(fire_at=call.time("fireAt", "fire_at"), is_canceled=bool(entry.get("isCanceled")))
     if kind == 4:
-        return ContinueAsNew(input=entry.get("input"))
+        return ContinueAsNew(input=call.json_text("input"))
     if kind == 6:
-        return WaitForExternalEvent(name=entry["externalEventName"])
+        return WaitForExternalEvent(name=_event_name(call))
     if kind == 8 and not entry["httpRequest"].get("tokenSource"):
-        return CallHttp(request=compact(entry["httpRequest"]))
+        return CallHttp(request=_http_request(CallArguments(call.call, entry["httpRequest"])))
     if kind in _ENTITY_ACTIONS:
         return _ENTITY_ACTIONS[kind](
-            instance_id=entry["instanceId"], operation=entry["operation"], input=entry.get("input")
+            instance_id=call.text("instanceId", "entityId"),
+            operation=call.text_or_none("operation", "operationName") or "",
+            input=call.json_text("input"),
         )
     feature = _UNSUPPORTED.get(kind, f"action type {kind}")
     raise UnsupportedFeatureError(f"the orchestrator uses {feature}, which devhost does not support yet")
 
 
-def _retry(entry: Mapping[str, Any]) -> RetryOptions | None:
-    options = entry.get("retryOptions")
-    if options is None:
+def _id_or_none(text: str | None) -> str | None:
+    return text if text and not text.isspace() else None
+
+
+def _event_name(call: CallArguments) -> str:
+    """The SDK compares its own value with the name of the event: a converted name would never be met."""
+    name = call.text("externalEventName", "name")
+    if name != call.members["externalEventName"]:
+        raise call.problem("name", f"must be text that UTF-8 can carry, not {shown(call.members['externalEventName'])}")
+    return name
+
+
+def _http_request(call: CallArguments) -> str:
+    headers = call.members.get("headers")
+    request = {
+        **call.members,
+        "method": call.text_or_none("method", "method"),
+        "uri": call.text_or_none("uri", "uri", longest=math.inf),
+        "headers": headers if isinstance(headers, dict) else None,
+        "content": call.json_text("content"),
+    }
+    if isinstance(headers, list):
+        raise call.problem("headers", "must be a dict, not a list")
+    return compact(request)
+
+
+def _retry(call: CallArguments) -> RetryOptions | None:
+    members = call.members.get("retryOptions")
+    if members is None:
         return None
+    if not isinstance(members, dict):
+        raise call.problem("retry_options", "must be RetryOptions")
+    options = CallArguments(call.call, members)
+    longest = members.get("maxRetryIntervalInMilliseconds")
+    coefficient = members.get("backoffCoefficient")
     return RetryOptions(
-        first_interval_seconds=options["firstRetryIntervalInMilliseconds"] / 1000,
-        max_attempts=options["maxNumberOfAttempts"],
-        backoff_coefficient=options.get("backoffCoefficient") or 1,
-        max_interval_seconds=(options.get("maxRetryIntervalInMilliseconds") or _MAX_RETRY_INTERVAL_MILLISECONDS) / 1000,
+        first_interval_seconds=options.milliseconds(
+            "firstRetryIntervalInMilliseconds", "first_retry_interval_in_milliseconds"
+        )
+        / 1000,
+        max_attempts=options.attempts("maxNumberOfAttempts", "max_number_of_attempts"),
+        backoff_coefficient=options.number("backoffCoefficient", "backoff_coefficient") if coefficient else 1,
+        max_interval_seconds=(
+            options.number("maxRetryIntervalInMilliseconds", "max_retry_interval_in_milliseconds")
+            if longest
+            else _MAX_RETRY_INTERVAL_MILLISECONDS
+        )
+        / 1000,
     )
 
 
 def _json_text(value: JsonValue) -> str | None:
     return None if value is None else compact(value)
+
+
+def _error(value: JsonValue) -> str | None:
+    if value is None:
+        return None
+    return well_formed(value) if isinstance(value, str) else compact(value)

@@ -6,11 +6,21 @@ whoever calls. Mirrors TaskOrchestrationDispatcher.OnProcessWorkItem and OutOfPr
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import cached_property
 
-from devhost.core.actions import Action, CallActivity, CallSubOrchestrator, OrchestratorResult
+from devhost.core.actions import (
+    Action,
+    CallActivity,
+    CallEntity,
+    CallSubOrchestrator,
+    OrchestratorResult,
+    SignalEntity,
+    WaitForExternalEvent,
+)
 from devhost.core.checkpoint import Checkpoint, InstanceUpdate
 from devhost.core.entity_messages import sent_request
 from devhost.core.history import (
@@ -28,7 +38,7 @@ from devhost.core.history import (
     SubOrchestrationInstanceFailed,
     TimerFired,
 )
-from devhost.core.ids import child_id_problem
+from devhost.core.ids import called_entity_problem, child_id_problem
 from devhost.core.messages import TaskMessage
 from devhost.core.replay import Replay
 from devhost.core.rewind import rewound_count
@@ -40,6 +50,11 @@ from devhost.core.ticks import ticks_of
 
 MAX_CUSTOM_STATUS_BYTES = 16 * 1024
 NO_CUSTOM_STATUS = "null"
+WAITS_FOR_NOTHING = (
+    "The orchestrator waits for nothing that could ever come: it has yielded what is no task (such as the None that "
+    "set_custom_status returns), a signal, or a cancelled timer. Yield only what the call_..., create_timer, "
+    "wait_for_external_event, task_all and task_any methods of the context return."
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,6 +111,11 @@ class Episode:
         """What the orchestrator function is to be run over."""
         return self.history + self.opened
 
+    @cached_property
+    def _raised(self) -> Counter[str]:
+        """How many events have come under each name; an answer of an entity has the id of its request for a name."""
+        return Counter(event.name for event in self.events if isinstance(event, EventRaised))
+
     def numberable(self, result: OrchestratorResult) -> Episode:
         """This episode with its events in an order in which its new work can be numbered.
 
@@ -120,7 +140,7 @@ class Episode:
         replay.follow(self.events)
         scheduler = self._scheduler()
         work = [scheduler.schedule(task_id, task) for task_id, task in replay.number_new_work()]
-        end = None if replay.open else _end_of(self.started.name, result)
+        end = None if replay.open else _end_of(self.started.name, result) or self._end_of_no_wait(result)
         continuation = None if replay.open or result.error else result.continuation
         checkpoint = self._checkpoint(
             [event for event, _ in work],
@@ -134,6 +154,16 @@ class Episode:
             checkpoint=checkpoint,
             next_execution=scheduler.next_execution(continuation) if continuation else None,
         )
+
+    def _end_of_no_wait(self, result: OrchestratorResult) -> End | None:
+        """The failure of a function that waits, where nothing that could wake it is open."""
+        return None if self._awaits_answers(result) else failed(self.started.name, WAITS_FOR_NOTHING)
+
+    def _awaits_answers(self, result: OrchestratorResult) -> bool:
+        """Whether events or answers of entities are still to come."""
+        calls = sum(isinstance(action, CallEntity) for action in result.actions)
+        answers = sum(request_id in self._raised for request_id in fold(self.events).request_ids)
+        return bool(self._awaited_names(result)) or calls > answers
 
     def end(self, end: End) -> Turn:
         """Ends the execution at once, whatever is still open."""
@@ -159,9 +189,22 @@ class Episode:
         The SDK would hand an event that comes before its wait to every later wait of that name, so such events are kept
         out of the history until there are more waits than events of the name. It compares names with regard to case.
         """
-        waits = result.waits_for(event.name)
-        raised = sum(isinstance(e, EventRaised) and e.name.lower() == event.name.lower() for e in self.events)
-        return replace(event, name=waits[-1].name) if len(waits) > raised else None
+        spelled = [name for name in self._awaited_names(result) if name.lower() == event.name.lower()]
+        if not spelled:
+            return None
+        return event if event.name in spelled else replace(event, name=spelled[-1])
+
+    def _awaited_names(self, result: OrchestratorResult) -> list[str]:
+        """The names of the waits that no event has answered yet, in order; the SDK compares them exactly."""
+        raised = self._raised.copy()
+        awaited = []
+        for action in result.actions:
+            if isinstance(action, WaitForExternalEvent):
+                if raised[action.name] > 0:
+                    raised[action.name] -= 1
+                else:
+                    awaited.append(action.name)
+        return awaited
 
     def _checkpoint(
         self,
@@ -255,6 +298,8 @@ class Episode:
         return next((problem for problem in problems if problem), None)
 
     def _problem_of(self, action: Action) -> str | None:
+        if isinstance(action, (CallEntity, SignalEntity)):
+            return called_entity_problem(action.instance_id)
         if not isinstance(action, (CallActivity, CallSubOrchestrator)):
             return None
         if action.retry is not None and action.retry.is_longer_than_a_message_may_wait:

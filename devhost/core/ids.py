@@ -57,9 +57,9 @@ def fits_a_key(instance_id: str) -> bool:
 
 
 def child_id_problem(child_id: str, ancestors: Iterable[str]) -> str | None:
-    """Why an orchestration may not start a child under this id, or `None` where it may. Upstream asks no more.
+    """Why an orchestration may not start a child under this id, or `None` where it may.
 
-    A child that takes the place of its parent would be waited for for ever.
+    A child that takes the place of its parent would be waited for for ever; storage has no key for a longer id.
     """
     if is_entity_id(child_id):
         return "Orchestration instance ids must not start with @"
@@ -67,7 +67,18 @@ def child_id_problem(child_id: str, ancestors: Iterable[str]) -> str | None:
         return (
             "The instance ID of a sub-orchestration must be different than the instance ID of a parent orchestration."
         )
+    if not fits_a_key(child_id):
+        return (
+            f"The instance ID of a sub-orchestration must not exceed {_LONGEST_KEY} characters; it has {len(child_id)}."
+        )
     return None
+
+
+def called_entity_problem(instance_id: str) -> str | None:
+    """Why an orchestration may not call this entity, or `None` where it may. Upstream allows any characters in keys."""
+    if not is_entity_id(instance_id):
+        return "Entity ids have the form @name@key."
+    return None if fits_a_key(instance_id) else _entity_id_too_long()
 
 
 def is_entity_id(instance_id: str) -> bool:
@@ -104,8 +115,12 @@ class EntityId:
         if _has_forbidden_character(self.key):
             return "Entity keys must not contain /, \\, #, ?, or control characters."
         if not fits_a_key(self.instance_id):
-            return f"Entity ids (@name@key) must not exceed {_LONGEST_KEY} characters."
+            return _entity_id_too_long()
         return None
+
+
+def _entity_id_too_long() -> str:
+    return f"Entity ids (@name@key) must not exceed {_LONGEST_KEY} characters."
 
 
 def _has_forbidden_character(text: str) -> bool:

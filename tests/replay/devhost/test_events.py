@@ -15,6 +15,7 @@ pytest.importorskip("hypothesis", reason="hypothesis generates the programs")
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from devhost.core.episode import WAITS_FOR_NOTHING
 from devhost.core.history import (
     EventRaised,
     ExecutionResumed,
@@ -119,6 +120,41 @@ def test_the_name_of_an_event_is_matched_in_any_case() -> None:
         return (yield context.wait_for_external_event("Approval"))
 
     assert run(orchestrate, raised("approval", 7)) == (RuntimeStatus.COMPLETED, 7)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.permutations(["Go", "GO", "go"]), st.booleans(), st.integers(0, 2**32))
+def test_waits_that_differ_in_case_alone_get_one_event_each(sent: list[str], together: bool, seed: int) -> None:
+    def orchestrate(context: Context) -> Generator[Any, Any, Any]:
+        waits = [context.wait_for_external_event(name) for name in ("Go", "GO", "go")]
+        if together:
+            return (yield context.task_all(waits))
+        return [(yield waits[0]), (yield waits[1]), (yield waits[2])]
+
+    status, received = run(orchestrate, *[raised(name, name) for name in sent], seed=seed)
+    assert (status, sorted(received)) == (RuntimeStatus.COMPLETED, ["GO", "Go", "go"])
+
+
+def test_an_event_of_the_exact_name_goes_to_its_own_wait() -> None:
+    def orchestrate(context: Context) -> Generator[Any, Any, Any]:
+        waits = {name: context.wait_for_external_event(name) for name in ("Go", "GO", "go")}
+        yield context.task_all(list(waits.values()))
+        return {name: wait.result for name, wait in waits.items()}
+
+    outcome = run(orchestrate, raised("GO", 1), raised("go", 2), raised("Go", 3))
+    assert outcome == (RuntimeStatus.COMPLETED, {"Go": 3, "GO": 1, "go": 2})
+
+
+@pytest.mark.parametrize("steps_before", [0, 1])
+def test_a_yield_of_what_is_no_task_fails_the_instance(steps_before: int) -> None:
+    def orchestrate(context: Context) -> Generator[Any, Any, Any]:
+        for _ in range(steps_before):
+            yield context.call_activity("echo", 1)
+        yield context.set_custom_status("half done")
+
+    status, output = run(orchestrate)
+    assert status is RuntimeStatus.FAILED
+    assert output == f"Orchestrator function 'run' failed: {WAITS_FOR_NOTHING}"
 
 
 def test_an_event_that_nobody_waits_for_keeps_an_instance_neither_waiting_nor_running() -> None:

@@ -66,7 +66,7 @@ def test_what_takes_no_task_id_is_no_work() -> None:
     call = {"actionType": 0, "functionName": "Say", "input": "1"}
     result = parse_result(state(wait, call, {"actionType": 4, "input": "2"}))
     assert result.work == (CallActivity(name="Say", input="1"),)
-    assert result.waits_for("GO") == (WaitForExternalEvent(name="Go"),)
+    assert result.actions[0] == WaitForExternalEvent(name="Go")
     assert result.continuation == ContinueAsNew(input="2")
 
 
@@ -84,6 +84,79 @@ def test_calls_and_signals_of_entities_are_work() -> None:
         SignalEntity(instance_id="@counter@one", operation="add", input="3"),
         CallEntity(instance_id="@counter@one", operation="add", input="3"),
     )
+
+
+CHILD = {"actionType": 2, "functionName": "Sub", "input": "1", "instanceId": None, "version": None}
+
+
+@pytest.mark.parametrize(
+    ("given", "read"),
+    [(5, "5"), (1.5, "1.5"), (True, "True"), (float("nan"), "NaN"), ("\ud800x", "\ufffdx"), ("a\nb\0", "a\nb\0")],
+)
+def test_names_and_ids_are_converted_as_a_real_host_converts_them(given: object, read: str) -> None:
+    (action,) = parse_result(state({**CHILD, "functionName": given, "instanceId": given, "version": given})).actions
+    assert action == CallSubOrchestrator(name=read, input="1", instance_id=read, version=read)
+
+
+def test_a_blank_id_is_no_id() -> None:
+    (action,) = parse_result(state({**CHILD, "instanceId": " "})).actions
+    assert action == CallSubOrchestrator(name="Sub", input="1")
+
+
+RETRIED = {"actionType": 1, "functionName": "F", "input": "1"}
+MILLISECONDS, ATTEMPTS = "firstRetryIntervalInMilliseconds", "maxNumberOfAttempts"
+
+
+@pytest.mark.parametrize(
+    ("action", "problem"),
+    [
+        ({"actionType": 0, "functionName": [1]}, r"call_activity: name must be text, not a list \(\[1\]\)"),
+        ({**CHILD, "instanceId": {"a": 1}}, "call_sub_orchestrator: instance_id must be text, not a dict"),
+        ({**CHILD, "version": []}, "call_sub_orchestrator: version must be text, not a list"),
+        ({**CHILD, "functionName": "x" * 4097}, "call_sub_orchestrator: name has 4097 characters; 4096 are the most"),
+        (
+            {"actionType": 6, "externalEventName": 5},
+            r"wait_for_external_event: name must be text .* not a number \(5\)",
+        ),
+        ({"actionType": 6, "externalEventName": "\ud800"}, r"wait_for_external_event: name must be .* \('\\ud800'\)"),
+        ({"actionType": 7, "instanceId": "@c@k", "operation": [1]}, "call_entity: operationName must be text"),
+        ({"actionType": 9, "instanceId": None, "operation": "add"}, "signal_entity: entityId must not be None"),
+        ({"actionType": 5, "fireAt": "soon"}, "create_timer: fire_at must be a datetime, not text"),
+        ({"actionType": 8, "httpRequest": {"method": ["GET"], "uri": "u"}}, "call_http: method must be text"),
+        ({"actionType": 8, "httpRequest": {"method": "GET", "uri": {}}}, "call_http: uri must be text"),
+        ({"actionType": 8, "httpRequest": {"headers": [1]}}, "call_http: headers must be a dict, not a list"),
+        ({**RETRIED, "retryOptions": "soon"}, "call_activity_with_retry: retry_options must be RetryOptions"),
+    ],
+)
+def test_what_is_no_argument_is_named_in_words_of_the_caller(action: dict[str, Any], problem: str) -> None:
+    with pytest.raises(UserCodeError, match=problem):
+        parse_result(state(action))
+
+
+@pytest.mark.parametrize("interval", ["soon", None, [1], 0, -5, float("nan"), float("inf"), 2**31, 10**400])
+def test_an_interval_that_is_none_is_named(interval: object) -> None:
+    options = {MILLISECONDS: interval, ATTEMPTS: 3}
+    with pytest.raises(UserCodeError, match="call_activity_with_retry: first_retry_interval_in_milliseconds must be"):
+        parse_result(state({**RETRIED, "retryOptions": options}))
+
+
+@pytest.mark.parametrize("attempts", ["two", None, [1], 0, -1, float("nan"), 10**20])
+def test_a_number_of_attempts_that_is_none_is_named(attempts: object) -> None:
+    options = {MILLISECONDS: 100, ATTEMPTS: attempts}
+    with pytest.raises(UserCodeError, match="call_activity_with_retry: max_number_of_attempts must be"):
+        parse_result(state({**RETRIED, "retryOptions": options}))
+
+
+def test_retry_options_may_be_text_and_fractions() -> None:
+    (action,) = parse_result(state({**RETRIED, "retryOptions": {MILLISECONDS: "1500.4", ATTEMPTS: 2.5}})).work
+    assert isinstance(action, CallActivity)
+    assert action.retry == RetryOptions(first_interval_seconds=1.5, max_attempts=2.5)
+
+
+@pytest.mark.parametrize("text", ["0001-01-01T00:00:00.000000Z", "1-01-01T00:00:00.000000Z"])
+def test_a_timer_may_be_of_the_year_1_however_the_platform_writes_it(text: str) -> None:
+    (action,) = parse_result(state({"actionType": 5, "fireAt": text})).work
+    assert action == CreateTimer(fire_at=datetime(1, 1, 1, tzinfo=timezone.utc))
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,18 @@ from datetime import timedelta
 
 import pytest
 
-from devhost.core.actions import CallActivity, CallSubOrchestrator, CreateTimer, OrchestratorResult, RetryOptions
-from devhost.core.episode import Episode, Turn, failed, terminated
+from devhost.core.actions import (
+    Action,
+    CallActivity,
+    CallEntity,
+    CallSubOrchestrator,
+    CreateTimer,
+    OrchestratorResult,
+    RetryOptions,
+    SignalEntity,
+    WaitForExternalEvent,
+)
+from devhost.core.episode import WAITS_FOR_NOTHING, Episode, Turn, failed, terminated
 from devhost.core.history import (
     ExecutionCompleted,
     ExecutionStarted,
@@ -284,6 +294,58 @@ def test_a_child_under_the_id_of_its_parents_or_of_an_entity_fails_the_execution
     assert turn.checkpoint.update.output == f"Orchestrator function 'Orch' failed: {message}"
     # Nothing but the answer to its own parent: the child is not started.
     assert [type(each.event) for each in turn.checkpoint.outbox] == [SubOrchestrationInstanceFailed]
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (
+            CallSubOrchestrator(name="Child", input=None, instance_id="x" * 513),
+            "The instance ID of a sub-orchestration must not exceed 512 characters; it has 513.",
+        ),
+        (
+            CallEntity(instance_id="@counter@" + "/" * 300, operation="add", input=None),
+            "Entity ids (@name@key) must not exceed 512 characters.",
+        ),
+        (SignalEntity(instance_id="counter", operation="add", input=None), "Entity ids have the form @name@key."),
+    ],
+)
+def test_an_id_that_no_instance_can_have_fails_the_execution(call: Action, message: str) -> None:
+    turn = episode(started()).complete(OrchestratorResult(is_done=False, actions=(call,)))
+    assert turn.checkpoint.update is not None
+    assert turn.checkpoint.update.output == f"Orchestrator function 'Orch' failed: {message}"
+    assert not turn.checkpoint.outbox
+
+
+def test_an_orchestrator_that_waits_for_nothing_fails() -> None:
+    turn = episode(started()).complete(OrchestratorResult(is_done=False, custom_status='"x"'))
+    assert turn.checkpoint.update is not None
+    assert turn.checkpoint.update.output == f"Orchestrator function 'Orch' failed: {WAITS_FOR_NOTHING}"
+    assert turn.checkpoint.update.custom_status == '"x"'
+
+
+@pytest.mark.parametrize(
+    "action",
+    [
+        CallActivity(name="A", input="1"),
+        CreateTimer(fire_at=LATER),
+        WaitForExternalEvent(name="Go"),
+        CallEntity(instance_id="@counter@one", operation="add", input="1"),
+    ],
+)
+def test_one_that_waits_for_anything_does_not(action: Action) -> None:
+    assert not episode(started()).complete(OrchestratorResult(is_done=False, actions=(action,))).has_ended
+
+
+@pytest.mark.parametrize(
+    "action",
+    [
+        CreateTimer(fire_at=LATER, is_canceled=True),
+        SignalEntity(instance_id="@counter@one", operation="add", input="1"),
+    ],
+)
+def test_a_cancelled_timer_and_a_signal_are_nothing_to_wait_for(action: Action) -> None:
+    assert episode(started()).complete(OrchestratorResult(is_done=False, actions=(action,))).has_ended
 
 
 def test_an_interval_of_retries_that_the_storage_cannot_keep_fails_the_execution() -> None:

@@ -1,0 +1,121 @@
+"""Reads the arguments of one call of an orchestrator, as the SDK passed them on unchecked.
+
+What a real host converts is converted: numbers and booleans become text, half a surrogate pair becomes U+FFFD. What is
+wrong raises an error that names the call and its argument in the words of the caller's code. Mirrors Json.NET, which
+reads the same JSON into AsyncAction of the extension.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from devhost.core.history_json import parse_time
+from devhost.core.json_text import compact
+from devhost.errors import UserCodeError
+
+# No name of anything is longer, and it stays below what a column of a table holds.
+MAX_TEXT_LENGTH = 4096
+
+_LARGEST_INT32 = 2**31 - 1
+_SHOWN_LENGTH = 60
+_HALF_PAIR = re.compile("[\ud800-\udfff]")
+_SHORT_YEAR = re.compile(r"^\d{1,3}(?=-)", re.ASCII)
+_NAMES_OF_TYPES = {list: "a list", dict: "a dict", str: "text", bool: "a bool", int: "a number", float: "a number"}
+
+
+def well_formed(text: str) -> str:
+    """The text as UTF-8 can carry it: half of a surrogate pair becomes U+FFFD, as in a real host."""
+    return text if text.isascii() else _HALF_PAIR.sub("\ufffd", text)
+
+
+@dataclass(frozen=True)
+class CallArguments:
+    """The members of an action in the JSON of the SDK; `call` is the method of the context that made it."""
+
+    call: str
+    members: Mapping[str, Any]
+
+    def text(self, member: str, argument: str) -> str:
+        """A text that has to be there. Raises `UserCodeError`, as all below."""
+        text = self.text_or_none(member, argument)
+        if text is None:
+            raise self.problem(argument, "must not be None")
+        return text
+
+    def text_or_none(self, member: str, argument: str, *, longest: float = MAX_TEXT_LENGTH) -> str | None:
+        value = self.members.get(member)
+        if value is None:
+            return None
+        if isinstance(value, (list, dict)):
+            raise self.problem(argument, f"must be text, not {shown(value)}")
+        text = well_formed(_as_text(value))
+        if len(text) > longest:
+            raise self.problem(argument, f"has {len(text)} characters; {longest} are the most")
+        return text
+
+    def json_text(self, member: str) -> str | None:
+        """A value that the SDK has encoded already."""
+        value = self.members.get(member)
+        return value if value is None or isinstance(value, str) else compact(value)
+
+    def time(self, member: str, argument: str) -> datetime:
+        value = self.members.get(member)
+        try:
+            # Some platforms write years before 1000 with fewer than four digits.
+            return parse_time(_SHORT_YEAR.sub(lambda year: year[0].zfill(4), value or ""))
+        except (TypeError, ValueError):
+            raise self.problem(argument, f"must be a datetime, not {shown(value)}") from None
+
+    def milliseconds(self, member: str, argument: str) -> int:
+        """A positive number of milliseconds that 32 bits hold."""
+        value = self.number(member, argument)
+        if not 0.5 < value <= _LARGEST_INT32:
+            raise self.problem(
+                argument, f"must be between 1 and {_LARGEST_INT32}, not {shown(self.members.get(member))}"
+            )
+        return round(value)
+
+    def attempts(self, member: str, argument: str) -> float:
+        """A number of attempts, at least one. A fraction stays: the SDK counts up to it."""
+        value = self.number(member, argument)
+        if not 1 <= value <= _LARGEST_INT32:
+            raise self.problem(
+                argument, f"must be between 1 and {_LARGEST_INT32}, not {shown(self.members.get(member))}"
+            )
+        return value
+
+    def number(self, member: str, argument: str) -> float:
+        """A number, also as text."""
+        value = self.members.get(member)
+        try:
+            number = float(value) if isinstance(value, (str, int, float)) else math.nan
+        except (ValueError, OverflowError):
+            number = math.nan
+        if not math.isfinite(number):
+            raise self.problem(argument, f"must be a number, not {shown(value)}")
+        return number
+
+    def problem(self, argument: str, what: str) -> UserCodeError:
+        return UserCodeError(f"{self.call}: {argument} {what}")
+
+
+def _as_text(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    # Booleans as .NET and Python spell them, numbers as JSON does.
+    return str(value) if isinstance(value, bool) else json.dumps(value)
+
+
+def shown(value: Any) -> str:
+    """A value of the caller's code for an error message: its type and the beginning of the value."""
+    if value is None:
+        return "None"
+    text = well_formed(repr(value) if isinstance(value, str) else compact(value))
+    text = text if len(text) <= _SHOWN_LENGTH else f"{text[:_SHOWN_LENGTH]}..."
+    return f"{_NAMES_OF_TYPES.get(type(value), type(value).__name__)} ({text})"
