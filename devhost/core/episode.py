@@ -43,6 +43,7 @@ from devhost.core.messages import TaskMessage
 from devhost.core.replay import Replay
 from devhost.core.rewind import rewound_count
 from devhost.core.schedule import Scheduler
+from devhost.core.sdk_errors import YIELD_ONLY_TASKS
 from devhost.core.sorter import Stamps
 from devhost.core.state import fold
 from devhost.core.status import RuntimeStatus
@@ -52,8 +53,7 @@ MAX_CUSTOM_STATUS_BYTES = 16 * 1024
 NO_CUSTOM_STATUS = "null"
 WAITS_FOR_NOTHING = (
     "The orchestrator waits for nothing that could ever come: it has yielded what is no task (such as the None that "
-    "set_custom_status returns), a signal, or a cancelled timer. Yield only what the call_..., create_timer, "
-    "wait_for_external_event, task_all and task_any methods of the context return."
+    f"set_custom_status returns), a signal, or a cancelled timer. {YIELD_ONLY_TASKS}"
 )
 
 

@@ -18,6 +18,7 @@ from devhost.core.entities import REORDER_WINDOW_SECONDS, EntityTurn
 from devhost.core.entity_messages import Request
 from devhost.core.entity_result import BatchResult, parse_batch_result
 from devhost.core.history import EventRaised, OrchestrationInstance
+from devhost.core.sdk_errors import explained
 from devhost.core.state import OrchestrationState, fold
 from devhost.core.status import RuntimeStatus
 from devhost.engine.entity_control import repair, status_checkpoint, wanted_status
@@ -133,7 +134,7 @@ class Entities:
         except FunctionGivenUp as error:
             raise _failed(name, str(error)) from error
         if outcome.failure is not None:
-            raise _failed(name, f"{outcome.failure.type_name}: {outcome.failure.message}")
+            raise _failed(name, explained(outcome.failure.type_name, outcome.failure.message))
         return parse_batch_result(outcome.return_value or "", len(batch))
 
     def _report(self, turn: EntityTurn, batch: Sequence[Request], result: BatchResult) -> None:

@@ -17,6 +17,7 @@ from devhost.core.checkpoint import Checkpoint
 from devhost.core.episode import End, Episode, Turn, failed
 from devhost.core.history import EventRaised, ExecutionResumed, ExecutionStarted, ExecutionSuspended, HistoryEvent
 from devhost.core.payload import orchestrator_payload
+from devhost.core.sdk_errors import explained
 from devhost.engine.ports import Executor
 from devhost.errors import UserCodeError
 from devhost.large_text import join_pieces
@@ -120,7 +121,7 @@ class Turns:
             return parse_result(outcome.return_value or "")
         labelled = parse_failure(outcome.failure.message)
         if labelled is None:
-            raise UserCodeError(f"{outcome.failure.type_name}: {outcome.failure.message}")
+            raise UserCodeError(explained(outcome.failure.type_name, outcome.failure.message))
         return labelled
 
 

@@ -25,6 +25,8 @@ from devhost.worker.response import response_from_http, response_from_text
 from devhost.worker.signature import RETURN_NAME, Slot
 
 _HTTP = "http"
+# What makes the entry points of these triggers.
+_MAKERS = {"orchestrationtrigger": "df.Orchestrator.create", "entitytrigger": "df.Entity.create"}
 
 
 class OutValue(func.Out[Any]):
@@ -148,7 +150,13 @@ def _implicit_value(function: LoadedFunction, value: Any) -> str | None:
     implicit = function.signature.implicit
     if implicit is None or not implicit.binding.is_trigger:
         return None
-    return _json_text(_encoded(implicit, value))
+    datum = _encoded(implicit, value)
+    maker = _MAKERS.get(implicit.binding.type.lower())
+    if maker and not isinstance(datum.value, str):
+        raise TypeError(
+            f"the function must return JSON text, not {type(value).__name__}: has its script no `main = {maker}(...)`?"
+        )
+    return _json_text(datum)
 
 
 def _encoded(slot: Slot, value: Any) -> Any:

@@ -157,6 +157,26 @@ def test_a_yield_of_what_is_no_task_fails_the_instance(steps_before: int) -> Non
     assert output == f"Orchestrator function 'run' failed: {WAITS_FOR_NOTHING}"
 
 
+@pytest.mark.parametrize(("value", "described"), [(5, "a value of type int"), ([], "a value of type list")])
+def test_and_one_of_a_value_tells_its_type(value: object, described: str) -> None:
+    def orchestrate(context: Context) -> Generator[Any, Any, Any]:
+        yield value
+
+    status, output = run(orchestrate)
+    assert status is RuntimeStatus.FAILED
+    assert f"The orchestrator has yielded {described}, which is no task." in output
+
+
+def test_a_yield_of_none_beside_open_work_fails_the_instance_when_that_is_done() -> None:
+    def orchestrate(context: Context) -> Generator[Any, Any, Any]:
+        yield context.task_any([context.call_activity("echo", 1), context.call_activity("echo", 2)])
+        yield None
+
+    status, output = run(orchestrate)
+    assert status is RuntimeStatus.FAILED
+    assert "which is no task" in output or output.endswith(WAITS_FOR_NOTHING)
+
+
 def test_an_event_that_nobody_waits_for_keeps_an_instance_neither_waiting_nor_running() -> None:
     def orchestrate(context: Context) -> Generator[Any, Any, Any]:
         return (yield context.call_activity("echo", 1))

@@ -141,3 +141,21 @@ async def test_an_entity_answers_a_batch_with_its_state_and_a_result_for_each(
     assert (result["entityExists"], result["entityState"], result["signals"]) == (True, "4", [])
     assert [each["isError"] for each in result["results"]] == [False, True, False]
     assert (result["results"][0]["result"], result["results"][2]["result"]) == ("4", "4")
+
+
+@pytest.mark.parametrize(
+    ("trigger", "body", "problem"),
+    [
+        (ORCHESTRATOR, "yield context", "not generator: has its script no `main = df.Orchestrator.create(...)`?"),
+        (ORCHESTRATOR, "return 5", "not int: has its script no `main = df.Orchestrator.create(...)`?"),
+        (ORCHESTRATOR, "pass", "not NoneType: has its script no `main = df.Orchestrator.create(...)`?"),
+        (ENTITY, "return {}", "not dict: has its script no `main = df.Entity.create(...)`?"),
+    ],
+)
+async def test_a_script_that_leaves_its_function_unwrapped_is_told_so(
+    app: AppBuilder, start_pool: StartPool, trigger: dict[str, Any], body: str, problem: str
+) -> None:
+    app.function("Bare", trigger, source=f"def main(context):\n    {body}\n")
+    result = await (await start_pool()).call("Bare", {"context": payload(BEGIN)})
+    assert result.failure is not None
+    assert result.failure.message == f"the function must return JSON text, {problem}"

@@ -1,0 +1,31 @@
+"""What an exception of the SDK itself is followed by."""
+
+from __future__ import annotations
+
+import pytest
+
+from devhost.core.sdk_errors import explained
+
+
+@pytest.mark.parametrize(
+    ("message", "meaning"),
+    [
+        ("'NoneType' object has no attribute 'is_played'", "The orchestrator has yielded None, which is no task."),
+        ("'int' object has no attribute '_is_scheduled'", "has yielded a value of type int, which is no task."),
+        ("'OrchestrationContext' object has no attribute 'get_input'", "no `main = df.Orchestrator.create(...)`?"),
+        ("'EntityContext' object has no attribute 'get_state'", "no `main = df.Entity.create(...)`?"),
+    ],
+)
+def test_an_error_that_a_misuse_leads_to_tells_of_it(message: str, meaning: str) -> None:
+    text = explained("AttributeError", message)
+    assert text.startswith(f"AttributeError: {message}. ")
+    assert meaning in text
+
+
+def test_any_other_error_is_told_as_it_is() -> None:
+    assert explained("ValueError", "'int' object has no attribute 'is_played'") == (
+        "ValueError: 'int' object has no attribute 'is_played'"
+    )
+    assert explained("AttributeError", "'Chunk' object has no attribute 'id'") == (
+        "AttributeError: 'Chunk' object has no attribute 'id'"
+    )
