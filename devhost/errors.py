@@ -64,8 +64,13 @@ class StorageUnavailable(StorageError):
     """No answer, or a 5xx: back off and try again."""
 
 
-class PayloadTooLarge(StorageError):
+class StorageRefused(StorageError):
+    """What was to be stored is not valid or too large: storage refuses it however often it is asked."""
+
+
+class PayloadTooLarge(StorageRefused):
     """A payload has more bytes than devhost stores or reads; it is never written, and not read to its end."""
+
 
 
 class StaleCheckpoint(StorageError):

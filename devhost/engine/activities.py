@@ -16,6 +16,7 @@ from devhost.core.actions import HTTP_ACTIVITY, HTTP_INPUT
 from devhost.core.history import HistoryEvent, TaskCompleted, TaskFailed, TaskScheduled
 from devhost.core.messages import TaskMessage
 from devhost.core.payload import activity_argument, normalize_result
+from devhost.engine.last_resort import one_sentence
 from devhost.engine.ports import ActivityWorkItem, Executor, TaskHub
 from devhost.engine.trials import Trials
 from devhost.errors import FunctionGivenUp, PayloadTooLarge
@@ -48,18 +49,26 @@ class Activities:
         request = cast(TaskScheduled, message.event)
         return f"activity '{request.name}' (task {request.event_id} of '{message.target.instance_id}')"
 
+    def message_ids(self, item: ActivityWorkItem) -> list[str]:
+        return [item.received.message_id]
+
     async def process(self, item: ActivityWorkItem) -> None:
         """Stores the reply to one request. Raises what the two seams raise."""
         request = cast(TaskScheduled, item.received.message.event)
         self._trials.begin(item.received.message_id, [item.received])
         event = await self._answer(request, item.received.message_id)
         try:
-            await self._complete(item, event)
+            await self._reply(item, event)
         except PayloadTooLarge as error:
-            await self._complete(item, self._failed(request, f" {error}", ""))
+            await self._reply(item, self._failed(request, f" {error}", ""))
         self._trials.done(item.received.message_id)
 
-    async def _complete(self, item: ActivityWorkItem, event: HistoryEvent) -> None:
+    async def give_up(self, item: ActivityWorkItem, error: Exception) -> None:
+        """Fails a task that cannot be carried out, or whose result cannot be stored."""
+        request = cast(TaskScheduled, item.received.message.event)
+        await self._reply(item, self._failed(request, f" {one_sentence(error)}", ""))
+
+    async def _reply(self, item: ActivityWorkItem, event: HistoryEvent) -> None:
         request = item.received.message
         reply = TaskMessage(event=event, target=request.target, sender=request.target, episode=request.episode)
         await self._hub.complete_activity(item, reply)

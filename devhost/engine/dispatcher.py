@@ -1,8 +1,8 @@
 """One loop, used for instances and for activities: fetch, process, then complete or abandon.
 
 Mirrors WorkItemDispatcher of DurableTask.Core. Errors of the storage and of worker processes end here: the work is
-abandoned and comes again. An error that nobody foresaw is logged with its traceback and treated alike: one bad item
-must not stop the others.
+abandoned and comes again. So does work with an error that nobody foresaw, but not for ever: one bad item must neither
+stop the others nor fill the log.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import count
 from typing import Generic, Protocol, TypeVar
@@ -23,10 +23,11 @@ from devhost.core.entities import REORDER_WINDOW_SECONDS
 from devhost.engine.activities import Activities
 from devhost.engine.entities import MAX_BATCH_SIZE, Entities
 from devhost.engine.instances import Instances
+from devhost.engine.last_resort import MAX_ROUNDS, UnforeseenErrors, is_unforeseen
 from devhost.engine.long_calls import LONG_TURN_SECONDS, LongCalls
 from devhost.engine.orchestrations import Orchestrations
 from devhost.engine.ports import Executor, TaskHub
-from devhost.errors import StaleCheckpoint, StorageError, WorkerError
+from devhost.errors import DevHostError, StaleCheckpoint, StorageError
 
 FIRST_BACK_OFF_SECONDS = 0.1
 MAX_BACK_OFF_SECONDS = 10.0
@@ -48,7 +49,9 @@ class WorkSource(Protocol[Item]):
     async def process(self, item: Item) -> None: ...
     async def abandon(self, item: Item) -> None: ...
     async def renew(self, item: Item) -> None: ...
+    async def give_up(self, item: Item, error: Exception) -> None: ...
     def describe(self, item: Item) -> str: ...
+    def message_ids(self, item: Item) -> Sequence[str]: ...
 
 
 class Dispatcher(Generic[Item]):
@@ -67,6 +70,7 @@ class Dispatcher(Generic[Item]):
         self._long_calls = 0
         self._lanes = 0
         self._start_lane: Callable[[], None] = lambda: None
+        self._unforeseen = UnforeseenErrors()
         # Of the lanes that wait for work.
         self._waits: set[anyio.CancelScope] = set()
         # By lane, with the time at which each was taken or renewed.
@@ -150,7 +154,15 @@ class Dispatcher(Generic[Item]):
             _log.warning("Fetching %s succeeds again", self._source.name)
 
     async def _process(self, item: Item) -> None:
-        if not await self._succeeds(self._source.process, item, "Work on"):
+        ids = self._source.message_ids(item)
+        last_straw = self._unforeseen.last_straw(ids)
+        if last_straw is None:
+            is_done = await self._succeeds(self._source.process, item, "Work on")
+        else:
+            is_done = await self._succeeds(lambda item: self._source.give_up(item, last_straw), item, "Giving up")
+        if is_done:
+            self._unforeseen.forget(ids)
+        else:
             await self._succeeds(self._source.abandon, item, "Giving back")
 
     async def _succeeds(self, step: Callable[[Item], Awaitable[None]], item: Item, doing: str) -> bool:
@@ -160,10 +172,17 @@ class Dispatcher(Generic[Item]):
         except StaleCheckpoint as error:
             subject = self._source.describe(item)
             _log.warning("Another host has advanced %s; this host drops its own attempt: %s", subject, error)
-        except (StorageError, WorkerError) as error:
-            _log.warning("%s %s failed; it comes again: %s", doing, self._source.describe(item), error)
-        except Exception:
-            _log.exception("%s %s failed unexpectedly; it comes again", doing, self._source.describe(item))
+        except Exception as error:
+            subject = self._source.describe(item)
+            is_last_try = is_unforeseen(error) and self._unforeseen.note(self._source.message_ids(item), error)
+            if is_last_try:
+                _log.error(
+                    "%s %s failed unexpectedly %d times: it is given up", doing, subject, MAX_ROUNDS, exc_info=error
+                )
+            elif isinstance(error, DevHostError):
+                _log.warning("%s %s failed; it comes again: %s", doing, subject, error)
+            else:
+                _log.warning("%s %s failed unexpectedly; it comes again: %r", doing, subject, error)
         return False
 
     async def _renew_in_hand(self) -> None:

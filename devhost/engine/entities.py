@@ -9,6 +9,8 @@ from __future__ import annotations
 import logging
 import uuid
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
 
 from devhost.app.invocation import Invocation
 from devhost.app.model import Function
@@ -24,7 +26,7 @@ from devhost.core.status import RuntimeStatus
 from devhost.engine.entity_control import repair, status_checkpoint, wanted_status
 from devhost.engine.ports import Executor, OrchestrationWorkItem, TaskHub
 from devhost.engine.trials import Trials
-from devhost.errors import FunctionGivenUp, PoisonMessage, UserCodeError
+from devhost.errors import FunctionGivenUp, PoisonMessage, StaleCheckpoint, StorageUnavailable, UserCodeError
 
 MAX_BATCH_SIZE = 5000
 
@@ -71,6 +73,23 @@ class Entities:
         )
         self._trials.done(item.instance_id)
 
+    async def give_up(self, item: OrchestrationWorkItem, problem: str) -> None:
+        """Answers those who called an entity that cannot be carried on; its state stays as it was.
+
+        If that state is what cannot be read or stored, only the answers are stored.
+        """
+        text = f"Entity '{item.instance_id}' failed: {problem}"
+        try:
+            turn = self._begin(item)
+            checkpoint = _refused(turn, item, text).checkpoint()
+            await self._hub.complete_orchestration(item, checkpoint)
+        except (StorageUnavailable, StaleCheckpoint):
+            raise
+        except Exception:
+            turn = self._begin(replace(item, history=()))
+            answers = _refused(turn, item, text).checkpoint().outbox
+            await self._hub.complete_orchestration(item, Checkpoint(outbox=answers))
+
     async def _control(
         self, item: OrchestrationWorkItem, state: OrchestrationState, wanted: RuntimeStatus
     ) -> Checkpoint:
@@ -86,12 +105,7 @@ class Entities:
         return repair(await self._hub.get_instance(item.instance_id), state, item.history)
 
     async def _turn(self, item: OrchestrationWorkItem, events: Sequence[EventRaised]) -> Checkpoint:
-        turn = EntityTurn(
-            OrchestrationInstance(instance_id=item.instance_id, execution_id=uuid.uuid4().hex),
-            item.history,
-            now=self._clock.now(),
-            reorder_window_seconds=self._reorder_window_seconds,
-        )
+        turn = self._begin(item)
         for event in events:
             try:
                 turn.receive(event)
@@ -102,6 +116,14 @@ class Entities:
         while batch := turn.take(most):
             await self._run(turn, batch)
         return turn.checkpoint()
+
+    def _begin(self, item: OrchestrationWorkItem) -> EntityTurn:
+        return EntityTurn(
+            OrchestrationInstance(instance_id=item.instance_id, execution_id=uuid.uuid4().hex),
+            item.history,
+            now=self._clock.now(),
+            reorder_window_seconds=self._reorder_window_seconds,
+        )
 
     async def _run(self, turn: EntityTurn, batch: Sequence[Request]) -> None:
         try:
@@ -143,6 +165,17 @@ class Entities:
             if request.is_signal and operation.is_error:
                 entity = turn.entity.instance_id
                 _log.warning("The signal '%s' to '%s' failed: %s", request.operation, entity, operation.result)
+
+
+def _refused(turn: EntityTurn, item: OrchestrationWorkItem, text: str) -> EntityTurn:
+    """The turn after all that was asked has been answered with an error; what cannot be read is left out."""
+    for received in item.messages:
+        if isinstance(received.message.event, EventRaised):
+            with suppress(Exception):
+                turn.receive(received.message.event)
+    while batch := turn.take(MAX_BATCH_SIZE):
+        turn.fail(batch, text)
+    return turn
 
 
 def unknown_entity(name: str, functions: Mapping[str, Function]) -> str:

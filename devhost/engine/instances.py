@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from devhost.core.ids import is_entity_id
 from devhost.engine.entities import Entities
+from devhost.engine.last_resort import one_sentence
 from devhost.engine.orchestrations import Orchestrations
 from devhost.engine.ports import OrchestrationWorkItem, TaskHub
 
@@ -37,3 +38,11 @@ class Instances:
         """Stores the checkpoint that the item's messages lead to. Raises what the two seams raise."""
         processor = self._entities if is_entity_id(item.instance_id) else self._orchestrations
         await processor.process(item)
+
+    async def give_up(self, item: OrchestrationWorkItem, error: Exception) -> None:
+        """Stores the end of an instance, or the answers of an entity, that cannot be carried on."""
+        processor = self._entities if is_entity_id(item.instance_id) else self._orchestrations
+        await processor.give_up(item, one_sentence(error))
+
+    def message_ids(self, item: OrchestrationWorkItem) -> list[str]:
+        return [received.message_id for received in item.messages]

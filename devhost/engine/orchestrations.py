@@ -7,12 +7,12 @@ TaskOrchestrationDispatcher and the admission part of AzureStorageOrchestrationS
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from devhost.app.model import Function
 from devhost.clock import Clock
 from devhost.core.checkpoint import Checkpoint, InstanceUpdate
-from devhost.core.episode import Episode, terminated
+from devhost.core.episode import Episode, failed, terminated
 from devhost.core.history import (
     EventRaised,
     ExecutionCompleted,
@@ -28,6 +28,7 @@ from devhost.core.status import RuntimeStatus
 from devhost.engine.ports import Executor, InstanceRecord, OrchestrationWorkItem, ReceivedMessage, TaskHub
 from devhost.engine.trials import Trials
 from devhost.engine.turns import Turns
+from devhost.errors import StaleCheckpoint, StorageUnavailable
 
 MARKS = (ExecutionSuspended, ExecutionResumed)
 
@@ -77,11 +78,41 @@ class Orchestrations:
         )
         self._trials.done(item.instance_id)
 
+    async def give_up(self, item: OrchestrationWorkItem, problem: str) -> None:
+        """Stores the failure of an instance whose turn cannot be carried out; `problem` is a sentence about it.
+
+        As little as possible is stored of what has led to it. If the start itself cannot be stored, only the record
+        says that it failed.
+        """
+        state = fold(item.history)
+        start = next((event for event in _events(item) if isinstance(event, ExecutionStarted)), None)
+        started = state.started or start
+        if started is None or state.status.is_terminal:
+            await self._hub.complete_orchestration(item, Checkpoint())
+            return
+        episode = self._episode(item, started, states_start=state.started is None)
+        end = failed(started.name, problem)
+        arrived = (started,) if state.started is None else ()
+        checkpoint = replace(episode, arrived=arrived).end(end).checkpoint
+        try:
+            await self._hub.complete_orchestration(item, checkpoint)
+        except (StorageUnavailable, StaleCheckpoint):
+            raise
+        except Exception:
+            if state.started is not None or checkpoint.update is None:
+                raise
+            update = replace(checkpoint.update, started=None)
+            await self._hub.complete_orchestration(item, replace(checkpoint, new_events=(), update=update))
+
     def _turns(self, item: OrchestrationWorkItem, state: OrchestrationState) -> Turns:
         start = next((event for event in _events(item) if isinstance(event, ExecutionStarted)), None)
         started = state.started or start
         assert started is not None
-        episode = Episode(
+        episode = self._episode(item, started, states_start=start is not None)
+        return Turns(self._trials, self._functions, episode)
+
+    def _episode(self, item: OrchestrationWorkItem, started: ExecutionStarted, *, states_start: bool) -> Episode:
+        return Episode(
             started=started,
             history=item.history,
             arrived=None,
@@ -89,9 +120,8 @@ class Orchestrations:
             max_actions=self._max_actions,
             stores_inputs=self._stores_inputs,
             default_version=self._default_version,
-            states_start=start is not None,
+            states_start=states_start,
         )
-        return Turns(self._trials, self._functions, episode)
 
     async def _without_turn(
         self, item: OrchestrationWorkItem, state: OrchestrationState, admission: Admission

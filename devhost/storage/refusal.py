@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from devhost.errors import StorageError, StorageUnavailable
+from devhost.errors import StorageError, StorageRefused, StorageUnavailable
 
 
 class Missing(StorageError):
@@ -13,6 +13,10 @@ class Conflict(StorageError):
     """409 or 412, or a stale pop receipt: it is there already, or it is not what it was when it was read."""
 
 
+# Not valid, too large, or a key that makes too long an address.
+_NEVER_ACCEPTED = frozenset({400, 413, 414})
+
+
 def refusal(status: int, code: str | None, reason: str) -> StorageError:
     """The error for an answer of 400 and above; `code` is that of the service."""
     if status == 404:
@@ -21,6 +25,8 @@ def refusal(status: int, code: str | None, reason: str) -> StorageError:
         return Conflict(reason)
     if status >= 500 or status in (408, 429):
         return StorageUnavailable(reason)
+    if status in _NEVER_ACCEPTED:
+        return StorageRefused(reason)
     return StorageError(reason)
 
 

@@ -6,13 +6,22 @@ import asyncio
 import gc
 import weakref
 from collections import deque
+from collections.abc import Callable
 
 import pytest
 
 pytest.importorskip("anyio", reason="the engine owns its tasks through anyio")
 
 from devhost.engine.dispatcher import Dispatcher
-from devhost.errors import StorageUnavailable
+from devhost.engine.last_resort import MAX_ROUNDS
+from devhost.errors import (
+    StaleCheckpoint,
+    StorageError,
+    StorageRefused,
+    StorageUnavailable,
+    WorkerCrashed,
+    WorkerUnresponsive,
+)
 from tests.eventually import eventually
 
 
@@ -43,8 +52,87 @@ class Items:
         self._was_renewed.set()
         raise self._failure
 
+    async def give_up(self, item: str, error: Exception) -> None:
+        raise AssertionError(f"{item} was given up")
+
     def describe(self, item: str) -> str:
         return item
+
+    def message_ids(self, item: str) -> list[str]:
+        return [item]
+
+
+class FailingItems(Items):
+    """One item that comes again until it is given up."""
+
+    def __init__(self, failure: Exception) -> None:
+        super().__init__(failure)
+        self._waiting = deque(["first"])
+        self.rounds = 0
+        self.given_up: Exception | None = None
+
+    async def process(self, item: str) -> None:
+        self.rounds += 1
+        raise self._failure
+
+    async def abandon(self, item: str) -> None:
+        if self.rounds < 20:
+            self._waiting.append(item)
+
+    async def give_up(self, item: str, error: Exception) -> None:
+        self.given_up = error
+
+
+async def _run(items: Items, is_over: Callable[[], bool]) -> None:
+    stopping = asyncio.Event()
+    running = asyncio.create_task(Dispatcher(items, limit=1, renew_seconds=10).run(stopping))
+    await eventually(lambda: is_over() or running.done())
+    stopping.set()
+    await running
+
+
+@pytest.mark.parametrize("failure", [KeyError("what nobody foresaw"), StorageRefused("the property is too large")])
+async def test_work_that_fails_again_in_the_same_way_is_given_up_with_one_traceback(
+    failure: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
+    items = FailingItems(failure)
+    await _run(items, lambda: items.given_up is not None)
+    assert (items.rounds, items.given_up) == (MAX_ROUNDS, failure)
+    assert [record.exc_info is not None for record in caplog.records] == [False] * (MAX_ROUNDS - 1) + [True]
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        StorageUnavailable("no answer"),
+        StaleCheckpoint("another host"),
+        StorageError("forbidden"),
+        WorkerCrashed("exit code 1"),
+        WorkerUnresponsive("no process"),
+        OSError(24, "too many open files"),
+        MemoryError(),
+        asyncio.TimeoutError(),
+    ],
+)
+async def test_what_may_pass_is_tried_for_ever(failure: Exception, caplog: pytest.LogCaptureFixture) -> None:
+    items = FailingItems(failure)
+    await _run(items, lambda: items.rounds == 20)
+    assert items.given_up is None
+    assert not any(record.exc_info for record in caplog.records)
+
+
+async def test_a_round_that_succeeds_starts_the_count_anew() -> None:
+    class Recovering(FailingItems):
+        async def process(self, item: str) -> None:
+            self.rounds += 1
+            if self.rounds % MAX_ROUNDS:
+                raise self._failure
+            if self.rounds < 9:
+                self._waiting.append(item)
+
+    items = Recovering(KeyError("now and then"))
+    await _run(items, lambda: items.rounds == 9)
+    assert items.given_up is None
 
 
 @pytest.mark.parametrize("failure", [StorageUnavailable("no answer"), KeyError("an item that has just ended")])

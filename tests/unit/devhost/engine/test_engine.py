@@ -302,7 +302,7 @@ async def test_a_feature_that_devhost_does_not_have_fails_the_instance_by_name(
 
 
 async def test_a_termination_ends_a_running_instance(host: Host, executor: ScriptedExecutor) -> None:
-    executor.answer("Chain", orchestrator_state(call("Say")))
+    executor.answer("Chain", orchestrator_state(call("Say"), {"actionType": 6, "externalEventName": "Go"}))
     async with host.running():
         instance_id = await host.client.start("Chain")
         await eventually(lambda: len(executor.calls) >= 2)
