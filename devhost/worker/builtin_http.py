@@ -38,16 +38,22 @@ class BuiltInHttp:
             return await self._executor.invoke(invocation)
         try:
             return InvocationResult(return_value=await self._send(str(invocation.inputs[HTTP_INPUT])))
-        except (aiohttp.ClientError, asyncio.TimeoutError, ValueError, KeyError, TypeError) as error:
-            message = str(error) or f"no answer within {TIMEOUT_SECONDS:g} seconds"
+        except Exception as error:
+            # Any value can stand in a request; whatever it breaks in the client, it is the request that is wrong.
+            message = str(error) or _unworded(error)
             return InvocationResult(failure=Failure(type_name=type(error).__name__, message=message, stack=message))
 
     async def _send(self, text: str) -> str:
         request = json.loads(text)
+        if not request.get("uri"):
+            raise ValueError("call_http: uri must not be empty")
         content = request.get("content")
         headers = _request_headers(request.get("headers") or {}, has_content=content is not None)
         async with self._session.request(
-            request["method"], request["uri"], headers=headers, data=None if content is None else content.encode()
+            request.get("method") or "GET",
+            request["uri"],
+            headers=headers,
+            data=None if content is None else content.encode(),
         ) as answer:
             content = await _read(answer)
             return compact({"statusCode": answer.status, "headers": _answer_headers(answer), "content": content})
@@ -80,6 +86,11 @@ async def _read(answer: aiohttp.ClientResponse) -> str:
         return content.decode(answer.charset or "utf-8", "replace")
     except LookupError:  # the answer names a charset that does not exist
         return content.decode("utf-8", "replace")
+
+
+def _unworded(error: Exception) -> str:
+    is_late = isinstance(error, asyncio.TimeoutError)
+    return f"no answer within {TIMEOUT_SECONDS:g} seconds" if is_late else type(error).__name__
 
 
 def _request_headers(headers: Mapping[str, Any], *, has_content: bool) -> list[tuple[str, str]]:

@@ -96,6 +96,38 @@ async def test_headers_are_sent_as_given(server: TestServer) -> None:
     assert answer["headers"]["X-Type"] == "application/json"
 
 
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"method": "G\r\nET"},
+        {"method": " "},
+        {"uri": None},
+        {"uri": ""},
+        {"uri": "/relative"},
+        {"uri": "http://\ud800/"},
+        {"uri": "http://[::1"},
+        {"uri": "mailto:somebody@example.com"},
+        {"uri": "http://localhost:99999/"},
+        {"headers": {"X-A": "a\r\nb"}},
+        {"headers": {"X\nA": "a"}},
+        {"headers": {"X-A": "\ud800"}},
+        {"headers": {"": "a"}},
+        {"headers": "X-A"},
+        {"content": "\ud800"},
+    ],
+)
+async def test_a_request_that_cannot_be_sent_fails_its_task(odd: dict[str, Any]) -> None:
+    request = {"method": "POST", "uri": "http://127.0.0.1:9/", "content": None, "headers": None, **odd}
+    result = await result_of(request)
+    assert result.failure is not None
+    assert result.failure.message
+
+
+async def test_a_call_without_a_method_is_a_get(server: TestServer) -> None:
+    answer = await answer_to({"method": None, "uri": str(server.make_url("/echo"))})
+    assert answer["content"] == "GET "
+
+
 @pytest.mark.parametrize("status", [202, 404, 500])
 async def test_every_status_is_an_answer(server: TestServer, status: int) -> None:
     uri = str(server.make_url("/echo").with_query(status=status))
