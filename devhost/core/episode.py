@@ -7,7 +7,7 @@ whoever calls. Mirrors TaskOrchestrationDispatcher.OnProcessWorkItem and OutOfPr
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
@@ -35,6 +35,7 @@ from devhost.core.history import (
     OrchestratorCompleted,
     OrchestratorStarted,
     SubOrchestrationInstanceCompleted,
+    SubOrchestrationInstanceCreated,
     SubOrchestrationInstanceFailed,
     TimerFired,
 )
@@ -139,7 +140,7 @@ class Episode:
         replay = Replay(result.work)
         replay.follow(self.events)
         scheduler = self._scheduler()
-        work = [scheduler.schedule(task_id, task) for task_id, task in replay.number_new_work()]
+        work = list(self._schedule(replay, scheduler))
         end = None if replay.open else _end_of(self.started.name, result) or self._end_of_no_wait(result)
         continuation = None if replay.open or result.error else result.continuation
         checkpoint = self._checkpoint(
@@ -154,6 +155,18 @@ class Episode:
             checkpoint=checkpoint,
             next_execution=scheduler.next_execution(continuation) if continuation else None,
         )
+
+    def _schedule(self, replay: Replay, scheduler: Scheduler) -> Iterator[tuple[HistoryEvent, TaskMessage | None]]:
+        """The event and the message for every new task. A child under the id of one that is awaited fails instead."""
+        children = [event for event in self.events if isinstance(event, SubOrchestrationInstanceCreated)]
+        for task_id, task in replay.number_new_work():
+            event, message = scheduler.schedule(task_id, task)
+            if isinstance(event, SubOrchestrationInstanceCreated):
+                awaited = (each for each in children if each.event_id in replay.open and each.event_id != task_id)
+                if any(each.instance_id == event.instance_id for each in awaited):
+                    message = scheduler.refuse(event)
+                children.append(event)
+            yield event, message
 
     def _end_of_no_wait(self, result: OrchestratorResult) -> End | None:
         """The failure of a function that waits, where nothing that could wake it is open."""

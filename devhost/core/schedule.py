@@ -27,6 +27,7 @@ from devhost.core.history import (
     OrchestrationInstance,
     ParentInstance,
     SubOrchestrationInstanceCreated,
+    SubOrchestrationInstanceFailed,
     TaskScheduled,
     TimerCreated,
     TimerFired,
@@ -38,6 +39,7 @@ from devhost.core.messages import TaskMessage
 from devhost.core.payload import wrap_activity_input, wrap_child_input
 from devhost.core.replay import Task, activity_name
 from devhost.core.sorter import Stamps
+from devhost.core.status import RuntimeStatus
 from devhost.core.ticks import NO_TIME
 
 
@@ -80,6 +82,12 @@ class Scheduler:
             return self._request(task_id, action)
         text = action.request if isinstance(action, CallHttp) else action.input
         return self._activity(task_id, activity_name(action), wrap_activity_input(text))
+
+    def refuse(self, created: SubOrchestrationInstanceCreated) -> TaskMessage:
+        """What is sent instead of the start of a child whose id is in use: the failure of its task."""
+        problem = already_exists(created.instance_id, RuntimeStatus.RUNNING)
+        failure = refused_child(created.name, created.event_id, problem, at=self.now)
+        return self.message(failure, self.instance)
 
     def next_execution(self, continuation: ContinueAsNew) -> ExecutionStarted:
         """The start of the execution that goes on in place of this one, under the same id."""
@@ -161,3 +169,17 @@ class Scheduler:
 
     def _child_execution_id(self, task_id: int) -> str:
         return derived_execution_id(self.instance.execution_id, str(task_id), self.rewound_count)
+
+
+def already_exists(instance_id: str, status: RuntimeStatus) -> str:
+    """Why a child cannot be started under this id."""
+    return f"An Orchestration instance with the status {status.value} already exists under the ID '{instance_id}'."
+
+
+def refused_child(name: str, task_id: int, problem: str, *, at: datetime) -> SubOrchestrationInstanceFailed:
+    return SubOrchestrationInstanceFailed(
+        timestamp=at,
+        task_scheduled_id=task_id,
+        reason=f"Orchestrator function '{name}' failed: {problem}",
+        details=f"Message: {problem}",
+    )

@@ -25,6 +25,7 @@ from devhost.core.history import (
 from devhost.core.lineage import descends
 from devhost.core.state import MAX_DELIVERIES_TO_NOTHING, Admission, OrchestrationState, admit, fold
 from devhost.core.status import RuntimeStatus
+from devhost.engine.occupied import refusal_of_start
 from devhost.engine.ports import Executor, InstanceRecord, OrchestrationWorkItem, ReceivedMessage, TaskHub
 from devhost.engine.trials import Trials
 from devhost.engine.turns import Turns
@@ -57,6 +58,10 @@ class Orchestrations:
 
     async def process(self, item: OrchestrationWorkItem) -> None:
         """Stores the checkpoint that the item's messages lead to. Raises what the two seams raise."""
+        if refusal := await refusal_of_start(item, self._hub):
+            others = [each for each in item.messages if not isinstance(each.message.event, ExecutionStarted)]
+            await self._hub.complete_orchestration(item, Checkpoint(outbox=(refusal,)), deferred=others)
+            return
         state = fold(item.history)
         admission = admit(state, [(received.message, received.dequeue_count) for received in item.messages])
         self._trials.begin(item.instance_id, item.messages)

@@ -39,12 +39,14 @@ class OrchestrationWorkItem:
     current execution, in order, without rows of any other execution; it is empty if a message starts a new one, which
     is then the current one. `execution_id` is its id, or None if the instance has none. Messages may name other
     executions: it is up to the caller what becomes of those.
+    `replaces` is the execution that such a start takes the place of, or None if there is none.
     """
 
     instance_id: str
     execution_id: str | None
     history: tuple[HistoryEvent, ...]
     messages: tuple[ReceivedMessage, ...]
+    replaces: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

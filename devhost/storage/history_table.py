@@ -54,13 +54,15 @@ _ROW_OVERHEAD_BYTES = 1024
 class History:
     """What is stored of one execution; `sentinel_etag` is None for an instance that never had a checkpoint.
 
-    `row_etags` are those of the events; only a history that was read has them.
+    `row_etags` are those of the events; only a history that was read has them. `replaces` is the stored execution that
+    a start is about to replace.
     """
 
     execution_id: str | None
     events: tuple[HistoryEvent, ...]
     sentinel_etag: str | None
     row_etags: tuple[str, ...] = ()
+    replaces: str | None = None
 
 
 class HistoryTable:
@@ -100,7 +102,8 @@ class HistoryTable:
         wanted = start.orchestration_instance.execution_id
         if current == wanted or any(is_overtaken(start, each) for each in _starts(_until_debris(rows, current))):
             return await self.load(instance_id)
-        return History(execution_id=wanted, events=(), sentinel_etag=sentinel.etag if sentinel else None)
+        etag = sentinel.etag if sentinel else None
+        return History(execution_id=wanted, events=(), sentinel_etag=etag, replaces=current)
 
     async def _rows(
         self, instance_id: str, condition: str = ""

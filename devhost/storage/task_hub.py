@@ -200,6 +200,7 @@ class AzureStorageTaskHub:
             execution_id=history.execution_id,
             history=history.events,
             messages=tuple(held.received for held in batch.messages),
+            replaces=history.replaces,
         )
 
     async def _readable_history(self, batch: Batch) -> History | None:

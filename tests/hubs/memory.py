@@ -149,6 +149,7 @@ class MemoryTaskHub:
             execution_id=execution_id,
             history=known.events if known and not begins else (),
             messages=tuple(self._receive(each) for each in messages),
+            replaces=known.execution_id if known and begins else None,
         )
 
     def _is_free(self, stored: Stored) -> bool:

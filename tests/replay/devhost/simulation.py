@@ -78,9 +78,11 @@ class SimulatedHub:
     deferred_ids: set[str] = field(default_factory=set)
     kept_rows: int | None = None
     stored: int = 0
+    sent: list[TaskMessage] = field(default_factory=list)
 
     def put(self, message: TaskMessage) -> str:
         self.stored += 1
+        self.sent.append(message)
         self.waiting.append(ReceivedMessage(message_id=str(self.stored), message=message, dequeue_count=0))
         return str(self.stored)
 
@@ -99,7 +101,7 @@ class SimulatedHub:
         self.deferred_ids.update(each.message_id for each in deferred)
         is_new = checkpoint.update is not None and checkpoint.update.execution_id != item.execution_id
         past = () if is_new else item.history
-        if self.kept_rows is None or not is_new:
+        if checkpoint.new_events and (self.kept_rows is None or not is_new):
             self.histories[item.instance_id] = (*past, *checkpoint.new_events[: self.kept_rows])
         self.held[item.instance_id] = list(held) if self.kept_rows is None else []
         self.waiting += deferred if self.kept_rows is None else item.messages
@@ -109,6 +111,9 @@ class SimulatedHub:
 
     async def get_instance(self, instance_id: str) -> None:
         return None
+
+    async def read_history(self, instance_id: str) -> tuple[HistoryEvent, ...]:
+        return self.histories.get(instance_id, ())
 
 
 class Simulation:
@@ -165,9 +170,14 @@ class Simulation:
         target = OrchestrationInstance(instance_id=instance_id, execution_id=None)
         for event in events:
             self.hub.put(TaskMessage(event=event, target=target))
+        await self.settle()
+        return self.end_of(ROOT)
+
+    async def settle(self) -> None:
+        """Runs to the last message."""
         for _ in range(MAX_STEPS):
             if not self._wanted():
-                return self.end_of(ROOT)
+                return
             await self._step()
         raise AssertionError(f"not finished after {MAX_STEPS} steps: {self.hub.histories.get(ROOT)}")
 
@@ -218,9 +228,12 @@ class Simulation:
         if not history:
             mine.sort(key=lambda received: not isinstance(received.message.event, ExecutionStarted))
         batch = mine[: self.random.randint(1, len(mine))]
+        # A start opens an item of its own.
+        batch = [each for i, each in enumerate(batch) if i == 0 or not isinstance(each.message.event, ExecutionStarted)]
+        replaced = None
         if replacement := next((each for each in mine if _replaces(each, history)), None):
             # A new execution under an id that is in use: it opens an item of its own and sees nothing of the old one.
-            history, batch = (), [replacement]
+            replaced, history, batch = fold(history).execution_id, (), [replacement]
         self._take(batch)
         batch = [*self.hub.held.pop(instance_id, []), *batch]
         # Rows are stored in transactions: a crash leaves some first ones or none, never the very first alone.
@@ -232,6 +245,7 @@ class Simulation:
                 execution_id=fold(history).execution_id or next(filter(None, map(_execution_id, batch)), None),
                 history=history,
                 messages=tuple(replace(received, dequeue_count=received.dequeue_count + 1) for received in batch),
+                replaces=replaced,
             )
         )
 
