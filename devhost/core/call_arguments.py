@@ -12,7 +12,7 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timezone
 from typing import Any
 
 from devhost.core.history_json import parse_time
@@ -22,6 +22,7 @@ from devhost.errors import UserCodeError
 # No name of anything is longer, and it stays below what a column of a table holds.
 MAX_TEXT_LENGTH = 4096
 
+_EARLIEST = datetime(1601, 1, 1, tzinfo=timezone.utc)
 _LARGEST_INT32 = 2**31 - 1
 _SHOWN_LENGTH = 60
 _HALF_PAIR = re.compile("[\ud800-\udfff]")
@@ -65,10 +66,11 @@ class CallArguments:
         return value if value is None or isinstance(value, str) else compact(value)
 
     def time(self, member: str, argument: str) -> datetime:
+        """A time, not earlier than a table can hold; what is due before that is due now."""
         value = self.members.get(member)
         try:
             # Some platforms write years before 1000 with fewer than four digits.
-            return parse_time(_SHORT_YEAR.sub(lambda year: year[0].zfill(4), value or ""))
+            return max(parse_time(_SHORT_YEAR.sub(lambda year: year[0].zfill(4), value or "")), _EARLIEST)
         except (TypeError, ValueError):
             raise self.problem(argument, f"must be a datetime, not {shown(value)}") from None
 

@@ -9,7 +9,7 @@ YIELD_ONLY_TASKS = (
     "return."
 )
 
-_NO_TASK = re.compile(r"'(\w+)' object has no attribute '(?:_is_scheduled|is_played)'")
+_NO_TASK = re.compile(r"(?:type object )?'([\w.]+)'(?: object)? has no attribute '(?:_is_scheduled|is_played)'")
 _NOT_CREATED = re.compile(r"'(Orchestration|Entity)Context' object has no attribute '\w+'")
 _KINDS = {"Orchestration": "Orchestrator", "Entity": "Entity"}
 

@@ -148,7 +148,7 @@ def _encode(row: Row) -> bytes:
     members: dict[str, Column] = {}
     for name, value in row.items():
         if isinstance(value, datetime):
-            members[name] = f"{value.astimezone(timezone.utc):%Y-%m-%dT%H:%M:%S.%f}Z"
+            members[name] = f"{value.astimezone(timezone.utc).replace(tzinfo=None).isoformat(timespec='microseconds')}Z"
             members[name + _ODATA_TYPE] = "Edm.DateTime"
         else:
             members[name] = value

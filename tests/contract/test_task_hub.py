@@ -667,3 +667,11 @@ async def test_messages_wait_in_storage_for_a_host_that_starts_later(world: Worl
     await first_host.start_instance(build.start("order-42"), overridable=FINISHED)
     second_host = await world.open(worker_id="host-b")
     assert (await next_orchestration(second_host)).instance_id == "order-42"
+
+
+async def test_a_start_tells_which_execution_it_would_replace(hub: TaskHub) -> None:
+    item = await running(hub)
+    assert item.replaces is None
+    await hub.send(build.child_start("order-42", "parent", "e1", 0))
+    replacement = await next_orchestration(hub)
+    assert (replacement.replaces, replacement.history) == (item.execution_id, ())

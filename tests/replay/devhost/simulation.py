@@ -18,6 +18,7 @@ from typing import Any
 import azure.durable_functions as df
 
 from devhost.app.invocation import Failure, Invocation, InvocationResult
+from devhost.core.actions import HTTP_ACTIVITY
 from devhost.core.checkpoint import Checkpoint
 from devhost.core.history import ExecutionStarted, GenericEvent, HistoryEvent, OrchestrationInstance
 from devhost.core.lineage import is_overtaken
@@ -46,6 +47,8 @@ class SdkExecutor:
     runs: int = 0
 
     async def invoke(self, invocation: Invocation) -> InvocationResult:
+        if invocation.function_name == HTTP_ACTIVITY:
+            return InvocationResult(failure=Failure(type_name="ClientError", message="no network", stack="stack"))
         text = invocation.inputs["context"]
         assert isinstance(text, str)
         try:
@@ -119,6 +122,8 @@ class SimulatedHub:
 class Simulation:
     """One run of one orchestrator and all that it starts."""
 
+    hub_type: type[SimulatedHub] = SimulatedHub
+
     def __init__(
         self,
         orchestrators: Mapping[str, Callable[..., Any]],
@@ -136,7 +141,7 @@ class Simulation:
         # A copy is not copied again, or one that waits for long would multiply.
         self._copies: set[str] = set()
         self.at = datetime(2026, 3, 1, 10, tzinfo=timezone.utc)
-        self.hub = SimulatedHub()
+        self.hub = self.hub_type()
         self.executor = SdkExecutor(orchestrators, activities or {}, entities or {})
         functions = {name.lower(): function(name, "orchestrationTrigger") for name in orchestrators}
         work = {name.lower(): function(name, "activityTrigger") for name in self.executor.activities}

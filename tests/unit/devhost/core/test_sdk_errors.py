@@ -12,6 +12,11 @@ from devhost.core.sdk_errors import explained
     [
         ("'NoneType' object has no attribute 'is_played'", "The orchestrator has yielded None, which is no task."),
         ("'int' object has no attribute '_is_scheduled'", "has yielded a value of type int, which is no task."),
+        ("'datetime.date' object has no attribute '_is_scheduled'", "has yielded a value of type datetime.date, which"),
+        (
+            "type object 'object' has no attribute '_is_scheduled'",
+            "has yielded a value of type object, which is no task.",
+        ),
         ("'OrchestrationContext' object has no attribute 'get_input'", "no `main = df.Orchestrator.create(...)`?"),
         ("'EntityContext' object has no attribute 'get_state'", "no `main = df.Entity.create(...)`?"),
     ],

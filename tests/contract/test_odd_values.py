@@ -1,0 +1,87 @@
+"""Any value in any argument of any call, on real storage: every instance ends, and the log has no traceback.
+
+The programs are those that tests/replay tries in greater number without storage.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import warnings
+from collections.abc import Sequence
+
+import pytest
+
+pytest.importorskip("hypothesis", reason="hypothesis generates the programs")
+
+from hypothesis import HealthCheck, Phase, given, settings
+
+from devhost.app.model import FunctionApp
+from devhost.clock import SystemClock
+from devhost.core.status import RuntimeStatus
+from devhost.engine.dispatcher import Engine
+from devhost.engine.ports import TaskHub
+from tests.contract.account import OVERRIDABLE
+from tests.eventually import eventually
+from tests.hubs import build
+from tests.replay.devhost.odd_programs import PROGRAMS, Step, child, counter, echo, interpreter
+from tests.replay.devhost.simulation import SdkExecutor
+from tests.unit.devhost.engine.scripted import APP, function
+
+COUNT = 60
+ENDED = {RuntimeStatus.COMPLETED, RuntimeStatus.FAILED}
+
+
+def drawn_programs(count: int) -> list[list[Step]]:
+    """The same programs in every run."""
+    programs: list[list[Step]] = []
+
+    @settings(max_examples=count, derandomize=True, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
+    @given(PROGRAMS)
+    def draw(program: list[Step]) -> None:
+        programs.append(program)
+
+    draw()
+    return programs
+
+
+def engine_on(hub: TaskHub, programs: Sequence[Sequence[Step]]) -> Engine:
+    executor = SdkExecutor({"run": interpreter(programs), "child": child}, {"echo": echo}, {"counter": counter})
+    functions = (
+        function("run", "orchestrationTrigger"),
+        function("child", "orchestrationTrigger"),
+        function("echo", "activityTrigger"),
+        function("counter", "entityTrigger"),
+    )
+    app = FunctionApp(root=APP.root, functions=functions)
+    return Engine(hub, executor, app, SystemClock(), max_orchestrations=10, max_activities=10)
+
+
+async def test_an_instance_ends_whatever_its_calls_are_given(hub: TaskHub, caplog: pytest.LogCaptureFixture) -> None:
+    programs = drawn_programs(COUNT)
+    caplog.set_level(logging.WARNING)
+    stopping = asyncio.Event()
+    running = asyncio.create_task(engine_on(hub, programs).run(stopping), name="engine")
+    for number in range(len(programs)):
+        text = json.dumps(json.dumps(number))
+        start = build.start(f"odd-{number}", name="run", input_text=text)
+        await hub.start_instance(start, overridable=OVERRIDABLE)
+    open_numbers = set(range(len(programs)))
+
+    async def all_have_ended() -> bool:
+        for number in sorted(open_numbers):
+            record = await hub.get_instance(f"odd-{number}")
+            if record is not None and record.runtime_status in ENDED:
+                open_numbers.discard(number)
+        assert not open_numbers, [programs[number] for number in open_numbers]
+        return True
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the SDK's own, of completions that come late
+        try:
+            await eventually(all_have_ended, timeout_seconds=60, interval_seconds=0.5)
+        finally:
+            stopping.set()
+            await asyncio.wait_for(running, 20)
+    assert not [record.getMessage() for record in caplog.records if record.exc_info]

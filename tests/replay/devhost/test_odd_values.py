@@ -1,0 +1,94 @@
+"""Any value in any argument of any call: the instance ends, and nothing surprises the engine or its storage format."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+
+pytest.importorskip("hypothesis", reason="hypothesis generates the programs")
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from devhost.core.checkpoint import Checkpoint
+from devhost.core.history import HistoryEvent
+from devhost.core.ids import partition_of
+from devhost.core.messages import TaskMessage
+from devhost.core.status import RuntimeStatus
+from devhost.engine.ports import OrchestrationWorkItem, ReceivedMessage
+from devhost.storage.entity_table import Row, _encode, _stored
+from devhost.storage.history_rows import event_of_row, row_of_event, utf16_units
+from devhost.storage.instance_rows import update_row
+from devhost.storage.message_json import Envelope, envelope_from_text, envelope_to_text
+from tests.replay.devhost.odd_programs import PROGRAMS, Step, child, counter, echo, interpreter
+from tests.replay.devhost.simulation import SimulatedHub, Simulation
+
+LONGEST_KEY = 512
+# Those that go to a blob if they are too large have no limit.
+BOUNDED_COLUMNS = ("Name", "Version", "InstanceId", "CustomStatus", "EventType", "RuntimeStatus")
+
+
+@dataclass
+class StoringHub(SimulatedHub):
+    """Takes every message and every row through the form in which it is stored."""
+
+    def put(self, message: TaskMessage) -> None:
+        partition_of(message.target.instance_id, 4)
+        text = envelope_to_text(message, activity_id="0", sequence_number=1)
+        ElementTree.fromstring(f"<MessageText>{text}</MessageText>")
+        read = envelope_from_text(text)
+        assert isinstance(read, Envelope)
+        assert read.message == message
+        super().put(message)
+
+    async def complete_orchestration(
+        self,
+        item: OrchestrationWorkItem,
+        checkpoint: Checkpoint,
+        *,
+        deferred: Sequence[ReceivedMessage] = (),
+        held: Sequence[ReceivedMessage] = (),
+    ) -> None:
+        for event in checkpoint.new_events:
+            assert _read_back(event) == event
+        if update := checkpoint.update:
+            _check_row(update_row(item.instance_id, update, input_text=None, output_text=None, hub_name="Hub"))
+        await super().complete_orchestration(item, checkpoint, deferred=deferred, held=held)
+
+
+class StoringSimulation(Simulation):
+    hub_type = StoringHub
+
+
+def _read_back(event: HistoryEvent) -> HistoryEvent:
+    row = row_of_event(event, "e1")
+    _check_row(row)
+    members: dict[str, Any] = json.loads(_encode(row))
+    return event_of_row(_stored({**members, "odata.etag": "e"}).columns)
+
+
+def _check_row(row: Row) -> None:
+    assert utf16_units(str(row.get("PartitionKey", ""))) <= LONGEST_KEY
+    assert all(utf16_units(str(row.get(column, ""))) <= 30 * 1024 for column in BOUNDED_COLUMNS)
+
+
+def simulation_of(program: Sequence[Step], seed: int) -> Simulation:
+    orchestrators: Mapping[str, Any] = {"run": interpreter([program]), "child": child}
+    return StoringSimulation(orchestrators, {"echo": echo}, {"counter": counter}, seed=seed)
+
+
+@settings(max_examples=150, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+@given(PROGRAMS, st.integers(0, 2**32))
+def test_an_instance_ends_whatever_its_calls_are_given(program: list[Step], seed: int) -> None:
+    world = simulation_of(program, seed)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        status, output = asyncio.run(world.run("run", 0))
+    assert status in (RuntimeStatus.COMPLETED, RuntimeStatus.FAILED), (program, output)
