@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Union
 
-from devhost.core.call_arguments import CallArguments, shown, well_formed
-from devhost.core.json_text import compact
+from devhost.core.call_arguments import CallArguments, shown
+from devhost.core.json_text import compact, well_formed
 from devhost.errors import UnsupportedFeatureError, UserCodeError
 from devhost.types import JsonValue
 

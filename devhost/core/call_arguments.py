@@ -16,7 +16,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 from devhost.core.history_json import parse_time
-from devhost.core.json_text import compact
+from devhost.core.json_text import compact, well_formed
 from devhost.errors import UserCodeError
 
 # No name of anything is longer, and it stays below what a column of a table holds.
@@ -25,14 +25,8 @@ MAX_TEXT_LENGTH = 4096
 _EARLIEST = datetime(1601, 1, 1, tzinfo=timezone.utc)
 _LARGEST_INT32 = 2**31 - 1
 _SHOWN_LENGTH = 60
-_HALF_PAIR = re.compile("[\ud800-\udfff]")
 _SHORT_YEAR = re.compile(r"^\d{1,3}(?=-)", re.ASCII)
 _NAMES_OF_TYPES = {list: "a list", dict: "a dict", str: "text", bool: "a bool", int: "a number", float: "a number"}
-
-
-def well_formed(text: str) -> str:
-    """The text as UTF-8 can carry it: half of a surrogate pair becomes U+FFFD, as in a real host."""
-    return text if text.isascii() else _HALF_PAIR.sub("\ufffd", text)
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from devhost.core.json_text import is_well_formed
+
 MAX_INSTANCE_ID_LENGTH = 256
 ENTITY_MARK = "@"
 
@@ -42,6 +44,8 @@ def instance_id_problem(instance_id: str) -> str | None:
         return "Orchestration instance ids must not start with @."
     if _has_forbidden_character(instance_id):
         return "Orchestration instance ids must not contain /, \\, #, ?, or control characters."
+    if not is_well_formed(instance_id):
+        return "Orchestration instance ids must be text that UTF-8 can carry."
     if len(instance_id) > MAX_INSTANCE_ID_LENGTH:
         return f"Instance ID lengths must not exceed {MAX_INSTANCE_ID_LENGTH} characters."
     return None
@@ -50,10 +54,12 @@ def instance_id_problem(instance_id: str) -> str | None:
 def fits_a_key(instance_id: str) -> bool:
     """Whether an instance of this id, or id prefix, can be: it has to fit the key of a table, 512 units of UTF-16.
 
-    What a key cannot hold is escaped, which takes one unit more.
+    What a key cannot hold is escaped, which takes one unit more. Half of a surrogate pair cannot even be sent.
     """
+    if not is_well_formed(instance_id):
+        return False
     escaped = sum(c == "^" or _is_forbidden(c) for c in instance_id)
-    return len(instance_id.encode("utf-16-le", "surrogatepass")) // 2 + escaped <= _LONGEST_KEY
+    return len(instance_id.encode("utf-16-le")) // 2 + escaped <= _LONGEST_KEY
 
 
 def child_id_problem(child_id: str, ancestors: Iterable[str]) -> str | None:
@@ -112,6 +118,8 @@ class EntityId:
         """Why there can be no such entity, or `None` where there can."""
         if not self.name:
             return "Entity names must not be empty."
+        if not is_well_formed(self.instance_id):
+            return "Entity names and keys must be text that UTF-8 can carry."
         if _has_forbidden_character(self.key):
             return "Entity keys must not contain /, \\, #, ?, or control characters."
         if not fits_a_key(self.instance_id):

@@ -3,20 +3,33 @@
 from __future__ import annotations
 
 import json
+import re
 
 from devhost.types import JsonValue
+
+_HALF_PAIR = re.compile("[\ud800-\udfff]")
 
 
 def compact(value: JsonValue) -> str:
     """Compact JSON. Half a surrogate pair, which UTF-8 cannot carry, makes the whole text plain ASCII instead."""
     text = json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+    return text if is_well_formed(text) else json.dumps(value, separators=(",", ":"))
+
+
+def is_well_formed(text: str) -> bool:
+    """True if UTF-8 can carry the text: it has no half of a surrogate pair."""
     if text.isascii():
-        return text
+        return True
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:
-        return json.dumps(value, separators=(",", ":"))
-    return text
+        return False
+    return True
+
+
+def well_formed(text: str) -> str:
+    """The text with U+FFFD for each half of a surrogate pair, as a real host converts it."""
+    return text if text.isascii() else _HALF_PAIR.sub("\ufffd", text)
 
 
 def parse_or_text(text: str | None) -> JsonValue:

@@ -76,7 +76,10 @@ def wrap_child_input(text: str | None) -> str | None:
 def normalize_result(text: str | None) -> str | None:
     """What an activity returned, as its completion stores it: compact JSON, and nothing at all for `null`."""
     value = parse_or_text(text)
-    return None if value is None else compact(value)
+    try:
+        return None if value is None else compact(value)
+    except RecursionError:
+        return text  # nested as deep as can be read, and deeper than can be written
 
 
 def _text_of(stored: str | None) -> str | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Sequence
 
-from devhost.errors import StorageError, StorageRefused, WorkerError
+from devhost.errors import PoisonMessage, StorageError, StorageRefused, WorkerError
 
 # Deliveries in a row. They are 2, 4 and 8 seconds apart.
 MAX_ROUNDS = 3
@@ -20,7 +20,7 @@ _PASSING = (StorageError, WorkerError, OSError, MemoryError, asyncio.TimeoutErro
 
 def is_unforeseen(error: Exception) -> bool:
     """True if the same work is going to fail in the same way."""
-    return isinstance(error, StorageRefused) or not isinstance(error, _PASSING)
+    return isinstance(error, (StorageRefused, PoisonMessage)) or not isinstance(error, _PASSING)
 
 
 class UnforeseenErrors:

@@ -87,3 +87,9 @@ def test_a_history_comes_whole_and_in_order_in_pieces_that_hold_one_large_event_
 
 def test_a_history_without_events_is_empty() -> None:
     assert json.loads("".join(orchestrator_payload(started(), ())))["history"] == []
+
+
+@pytest.mark.parametrize("depth", [100, 500, 900, 950, 990, 2000, 100_000])
+def test_a_result_may_be_nested_as_deep_as_its_function_could_write_it(depth: int) -> None:
+    text = "[" * depth + "]" * depth
+    assert normalize_result(text) in (text, json.dumps(text))

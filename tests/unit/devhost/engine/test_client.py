@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from devhost.app.model import TriggerKind
+from devhost.core.ids import fits_a_key
 from devhost.core.status import RuntimeStatus
 from devhost.engine.client import OrchestrationClient
 from devhost.engine.ports import InstanceQuery
@@ -61,6 +62,7 @@ async def test_an_unknown_orchestrator_is_refused_with_the_known_ones(client: Or
         ("a/b", "must not contain /"),
         ("a\x07", "control characters"),
         ("a" * 257, "must not exceed 256 characters"),
+        ("a\ud800", "must be text that UTF-8 can carry"),
     ],
 )
 async def test_an_id_that_is_not_allowed_is_refused(
@@ -68,6 +70,11 @@ async def test_an_id_that_is_not_allowed_is_refused(
 ) -> None:
     with pytest.raises(RequestError, match=problem):
         await client.start("Chain", instance_id=instance_id)
+
+
+@pytest.mark.parametrize("instance_id", ["x" * 513, "\ud800"])
+def test_no_instance_has_an_id_that_is_no_key(instance_id: str) -> None:
+    assert not fits_a_key(instance_id)
 
 
 async def test_a_running_instance_is_not_replaced(client: OrchestrationClient) -> None:

@@ -15,6 +15,7 @@ pytest.importorskip("anyio", reason="the engine owns its tasks through anyio")
 from devhost.engine.dispatcher import Dispatcher
 from devhost.engine.last_resort import MAX_ROUNDS
 from devhost.errors import (
+    PoisonMessage,
     StaleCheckpoint,
     StorageError,
     StorageRefused,
@@ -91,7 +92,14 @@ async def _run(items: Items, is_over: Callable[[], bool]) -> None:
     await running
 
 
-@pytest.mark.parametrize("failure", [KeyError("what nobody foresaw"), StorageRefused("the property is too large")])
+@pytest.mark.parametrize(
+    "failure",
+    [
+        KeyError("what nobody foresaw"),
+        StorageRefused("the property is too large"),
+        PoisonMessage("the state of the entity is not JSON"),
+    ],
+)
 async def test_work_that_fails_again_in_the_same_way_is_given_up_with_one_traceback(
     failure: Exception, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -285,6 +285,8 @@ class TestClient:
             await world.client.entities.signal(EntityId.of("Nobody", "one"), "add", None)
         with pytest.raises(RequestError, match="Entity keys must not contain"):
             await world.client.entities.signal(EntityId.of("Counter", "a#b"), "add", None)
+        with pytest.raises(RequestError, match="must be text that UTF-8 can carry"):
+            await world.client.entities.signal(EntityId.of("Counter", "\ud800"), "add", None)
 
     async def test_lists_what_exists(self, world: World) -> None:
         world.executor.answer("Counter", ran("null"), ran("null", state="7"), ran("null", entityExists=False))
