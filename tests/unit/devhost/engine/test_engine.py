@@ -456,7 +456,7 @@ async def test_a_record_that_was_never_written_is_repaired_when_the_start_of_a_c
 
 
 async def test_a_record_is_repaired_beside_an_event_that_has_to_wait(host: Host, executor: ScriptedExecutor) -> None:
-    executor.answer("Chain", orchestrator_state(call("Say")))
+    executor.answer("Chain", orchestrator_state(call("Say"), {"actionType": 6, "externalEventName": "Go"}))
     async with host.running():
         instance_id = await host.client.start("Chain")
         await eventually(lambda: len(host.hub.storage.records) == 1 and not host.hub.storage.control)
