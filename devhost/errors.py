@@ -72,7 +72,6 @@ class PayloadTooLarge(StorageRefused):
     """A payload has more bytes than devhost stores or reads; it is never written, and not read to its end."""
 
 
-
 class StaleCheckpoint(StorageError):
     """Another host has advanced this instance since its history was read: drop the work, write nothing."""
 

@@ -23,7 +23,6 @@ from devhost.errors import FunctionGivenUp, PayloadTooLarge
 from devhost.large_text import call_on_text
 
 
-
 class Activities:
     """The work source of activities. `functions` holds the activities by registered name in lower case."""
 

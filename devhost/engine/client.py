@@ -12,6 +12,7 @@ from types import MappingProxyType
 
 from devhost.app.model import Function
 from devhost.clock import Clock
+from devhost.core.call_arguments import MAX_TEXT_LENGTH
 from devhost.core.history import (
     EventRaised,
     ExecutionResumed,
@@ -70,12 +71,14 @@ class OrchestrationClient:
         """Starts an instance and returns its id; on return the start survives a crash. `input_text` is JSON text.
 
         Raises:
-            RequestError: 400, for an unknown orchestrator or an id that is not allowed.
+            RequestError: 400, for an unknown orchestrator, or an id or a version that is not allowed.
             InstanceExists: an instance with this id must not be replaced.
         """
         registered_name = self._registered_name(name)
         if instance_id and (problem := instance_id_problem(instance_id)):
             raise RequestError(400, problem)
+        if version is not None and len(version) > MAX_TEXT_LENGTH:
+            raise RequestError(400, f"Versions must not exceed {MAX_TEXT_LENGTH} characters.")
         instance = OrchestrationInstance(instance_id=instance_id or uuid.uuid4().hex, execution_id=uuid.uuid4().hex)
         started = ExecutionStarted(
             timestamp=self._clock.now(),

@@ -72,6 +72,11 @@ async def test_an_id_that_is_not_allowed_is_refused(
         await client.start("Chain", instance_id=instance_id)
 
 
+async def test_a_version_that_no_row_holds_is_refused(client: OrchestrationClient) -> None:
+    with pytest.raises(RequestError, match="Versions must not exceed 4096 characters"):
+        await client.start("Chain", version="1" * 4097)
+
+
 @pytest.mark.parametrize("instance_id", ["x" * 513, "\ud800"])
 def test_no_instance_has_an_id_that_is_no_key(instance_id: str) -> None:
     assert not fits_a_key(instance_id)

@@ -12,7 +12,7 @@ import pytest
 
 from devhost.core.history import EventRaised, ExecutionResumed, ExecutionSuspended, ExecutionTerminated
 from devhost.core.status import RuntimeStatus
-from devhost.errors import PayloadTooLarge, RequestError, StorageUnavailable
+from devhost.errors import PayloadTooLarge, RequestError, StorageRefused, StorageUnavailable
 from tests.eventually import eventually
 from tests.unit.devhost.web.conftest import Edge, EdgeFactory
 from tests.unit.devhost.web.fakes import BEGIN
@@ -576,6 +576,15 @@ async def test_a_payload_that_is_too_large_to_store_is_413_with_the_limit(edge: 
     status, answer = await answer_of(edge, "POST", "/orchestrators/Orch", data="1")
 
     assert (status, answer["ExceptionMessage"]) == (413, "The payload x is larger than 1 bytes.")
+
+
+async def test_what_storage_refuses_is_400_and_tells_why(edge: Edge) -> None:
+    edge.hub.failure = StorageRefused("The property value is larger than 64 KiB")
+
+    status, answer = await answer_of(edge, "GET", "/instances/x")
+
+    assert (status, answer["Message"]) == (400, "One or more of the arguments submitted is incorrect")
+    assert answer["ExceptionMessage"] == "The storage refuses it: The property value is larger than 64 KiB"
 
 
 async def test_an_unexpected_error_is_500_without_its_trace_and_is_logged(

@@ -7,8 +7,6 @@ import re
 
 import pytest
 
-import pytest
-
 from devhost.app.invocation import HttpResponse, InvocationResult
 from devhost.worker import protocol
 from tests.unit.devhost.worker.conftest import CLIENT, HTTP, RESPONSE, AppBuilder, StartPool
