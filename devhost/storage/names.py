@@ -12,6 +12,8 @@ SENTINEL_ROW_KEY = "sentinel"
 _ESCAPED = {"^": "^", "/": "0", "\\": "1", "#": "2", "?": "3"}
 _UNESCAPED = {code: character for character, code in _ESCAPED.items()}
 _CONTROL_CHARACTER_BASE = 0xC0
+# The last two are no characters of XML, in which blobs are listed.
+_BLOB_ESCAPED = {"\\": "^1", "\ufffe": "^e", "\uffff": "^f"}
 
 
 @dataclass(frozen=True)
@@ -104,10 +106,21 @@ def row_key(index: int) -> str:
 
 
 def message_blob(instance_id: str, activity_id: str, event_type: str) -> str:
-    """Where a message goes that is too large for its queue; the instance id is not escaped here."""
-    return f"{instance_id}/message-{activity_id.replace('-', '')}-{event_type}.json.gz"
+    """Where a message goes that is too large for its queue; only what no address holds is escaped."""
+    return f"{blob_folder(instance_id)}/message-{activity_id.replace('-', '')}-{event_type}.json.gz"
 
 
 def history_blob(partition_key: str, row: str, event_type: str, random_hex: str, column: str) -> str:
     """Where a property goes that is too large for its table."""
-    return f"{partition_key}/history-{row}-{event_type}-{random_hex.upper()}-{column}.json.gz"
+    folder = blob_folder(partition_key)
+    return f"{folder}/history-{row}-{event_type}-{random_hex.upper()}-{column}.json.gz"
+
+
+def blob_folder(text: str) -> str:
+    """The first part of the name of a blob, for an instance id as it is or as a key.
+
+    Clients resolve `.` and `..` before they send an address, and some characters cannot be sent or listed at all. The
+    original has such blobs refused for ever.
+    """
+    escaped = "".join(_BLOB_ESCAPED.get(c) or (_escape(c) if _is_control(c) else c) for c in text)
+    return "/".join(f"^{part}" if part in (".", "..") else part for part in escaped.split("/"))

@@ -39,7 +39,7 @@ from devhost.storage.inbox import ControlInbox, MessageReader
 from devhost.storage.instance_table import InstanceTable
 from devhost.storage.journal import JournalFolder
 from devhost.storage.lease_table import LeaseTable
-from devhost.storage.names import HubNames, escape_key
+from devhost.storage.names import HubNames, blob_folder, escape_key
 from devhost.storage.options import StorageOptions
 from devhost.storage.outbox import Outbox
 from devhost.storage.pacing import Pace
@@ -391,7 +391,7 @@ class AzureStorageTaskHub:
         self._cache.drop(instance_id)
         await self._histories.delete(instance_id)
         # The names of blobs begin with the id as it is or as a key, depending on who stored them.
-        for folder in {instance_id, escape_key(instance_id)}:
+        for folder in {blob_folder(instance_id), blob_folder(escape_key(instance_id))}:
             await self._payloads.delete_all(f"{folder}/")
         # Last: as long as the record is there, an interrupted purge can be repeated.
         await self._instances.delete(instance_id)

@@ -22,14 +22,14 @@ from devhost.clock import SystemClock
 from devhost.core.status import RuntimeStatus
 from devhost.engine.dispatcher import Engine
 from devhost.engine.ports import TaskHub
-from tests.contract.account import OVERRIDABLE
+from tests.contract.account import OVERRIDABLE, Account
 from tests.eventually import eventually
 from tests.hubs import build
 from tests.replay.devhost.odd_programs import PROGRAMS, Step, child, counter, echo, interpreter
 from tests.replay.devhost.simulation import SdkExecutor
 from tests.unit.devhost.engine.scripted import APP, function
 
-COUNT = 60
+COUNT = 40
 ENDED = {RuntimeStatus.COMPLETED, RuntimeStatus.FAILED}
 
 
@@ -85,3 +85,27 @@ async def test_an_instance_ends_whatever_its_calls_are_given(hub: TaskHub, caplo
             stopping.set()
             await asyncio.wait_for(running, 20)
     assert not [record.getMessage() for record in caplog.records if record.exc_info]
+
+
+ODD_IDS = ["..", ".", "a/../b", "a//b", "a\\b", "a\0b", "\x9f", "?#%2e", "\ufffe", "\uffff", "'", "<>&", " ", "x" * 512,
+           "\0" * 256, "\U0001f9e8" * 256]  # fmt: skip
+
+
+async def test_an_instance_of_any_id_keeps_large_payloads_and_leaves_none_behind(
+    hub: TaskHub, account: Account
+) -> None:
+    large = json.dumps("é" * 40_000)
+
+    async def live(instance_id: str) -> None:
+        await hub.start_instance(build.start(instance_id, input_text=large), overridable=OVERRIDABLE)
+
+    await asyncio.gather(*map(live, ODD_IDS))
+    for _ in ODD_IDS:
+        item = await asyncio.wait_for(hub.fetch_orchestration(), 20)
+        await hub.complete_orchestration(item, build.checkpoint(item, output=large))
+    for instance_id in ODD_IDS:
+        record = await hub.get_instance(instance_id)
+        assert record is not None, instance_id
+        assert (record.instance_id, record.input, record.output) == (instance_id, large, large)
+        assert await hub.purge_instance(instance_id)
+    assert account.blob_names() == []

@@ -307,6 +307,14 @@ def test_a_child_under_the_id_of_its_parents_or_of_an_entity_fails_the_execution
             CallEntity(instance_id="@counter@" + "/" * 300, operation="add", input=None),
             "Entity ids (@name@key) must not exceed 512 characters.",
         ),
+        (
+            CallSubOrchestrator(name="Child", input=None, instance_id="a\u2028b"),
+            "The instance ID of a sub-orchestration must not contain line separators (U+2028, U+2029).",
+        ),
+        (
+            SignalEntity(instance_id="@counter@\u2029", operation="add", input=None),
+            "Entity ids must not contain line separators (U+2028, U+2029).",
+        ),
         (SignalEntity(instance_id="counter", operation="add", input=None), "Entity ids have the form @name@key."),
     ],
 )

@@ -61,6 +61,7 @@ async def test_an_unknown_orchestrator_is_refused_with_the_known_ones(client: Or
         ("@x", "must not start with @"),
         ("a/b", "must not contain /"),
         ("a\x07", "control characters"),
+        ("a\u2028", "control characters"),
         ("a" * 257, "must not exceed 256 characters"),
         ("a\ud800", "must be text that UTF-8 can carry"),
     ],

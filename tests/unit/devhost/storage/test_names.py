@@ -6,6 +6,7 @@ import pytest
 
 from devhost.storage.names import (
     HubNames,
+    blob_folder,
     escape_key,
     history_blob,
     message_blob,
@@ -61,3 +62,18 @@ def test_blobs_are_named_after_what_they_hold() -> None:
         history_blob("order-42", row_key(1), "ExecutionStarted", "4b1d09af", "Input")
         == "order-42/history-0000000000000001-ExecutionStarted-4B1D09AF-Input.json.gz"
     )
+
+
+@pytest.mark.parametrize(
+    ("instance_id", "folder"),
+    [
+        ("a/b?c#d %", "a/b?c#d %"),
+        ("..", "^.."),
+        ("a/./b/../c..", "a/^./b/^../c.."),
+        ("a\\b", "a^1b"),
+        ("a\0\x9f", "a^\xc0^\u015f"),
+        ("\ufffe\uffff", "^e^f"),
+    ],
+)
+def test_of_the_folders_of_blobs_only_what_no_address_holds_is_escaped(instance_id: str, folder: str) -> None:
+    assert blob_folder(instance_id) == folder
