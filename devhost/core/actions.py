@@ -180,7 +180,7 @@ def parse_result(text: str) -> OrchestratorResult:
             error=_error(state.get("error")),
             custom_status=_json_text(state.get("customStatus")),
         )
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise UserCodeError("Out of proc orchestrators must return a valid JSON schema") from error
 
 

@@ -11,9 +11,8 @@ import json
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime, timezone
-from typing import Any
+from typing import Any, NamedTuple
 
 from devhost.core.history_json import parse_time
 from devhost.core.json_text import compact, well_formed
@@ -29,8 +28,7 @@ _SHORT_YEAR = re.compile(r"^\d{1,3}(?=-)", re.ASCII)
 _NAMES_OF_TYPES = {list: "a list", dict: "a dict", str: "text", bool: "a bool", int: "a number", float: "a number"}
 
 
-@dataclass(frozen=True)
-class CallArguments:
+class CallArguments(NamedTuple):
     """The members of an action in the JSON of the SDK; `call` is the method of the context that made it."""
 
     call: str
@@ -38,6 +36,9 @@ class CallArguments:
 
     def text(self, member: str, argument: str) -> str:
         """A text that has to be there. Raises `UserCodeError`, as all below."""
+        value = self.members.get(member)
+        if isinstance(value, str) and len(value) <= MAX_TEXT_LENGTH and value.isascii():
+            return value  # nearly all: an orchestrator may list thousands, on every run
         text = self.text_or_none(member, argument)
         if text is None:
             raise self.problem(argument, "must not be None")
@@ -89,6 +90,8 @@ class CallArguments:
     def number(self, member: str, argument: str) -> float:
         """A number, also as text."""
         value = self.members.get(member)
+        if type(value) is int:
+            return value
         try:
             number = float(value) if isinstance(value, (str, int, float)) else math.nan
         except (ValueError, OverflowError):

@@ -36,7 +36,7 @@ class UnforeseenErrors:
             self._rounds[message_id] = (rounds + 1, error)
         while len(self._rounds) > max(_MAX_REMEMBERED, len(message_ids)):
             del self._rounds[next(iter(self._rounds))]
-        return max(self._rounds[message_id][0] for message_id in message_ids) == MAX_ROUNDS
+        return max((self._rounds[message_id][0] for message_id in message_ids), default=0) == MAX_ROUNDS
 
     def forget(self, message_ids: Iterable[str]) -> None:
         for message_id in message_ids:
