@@ -39,14 +39,14 @@ BOUNDED_COLUMNS = ("Name", "Version", "InstanceId", "CustomStatus", "EventType",
 class StoringHub(SimulatedHub):
     """Takes every message and every row through the form in which it is stored."""
 
-    def put(self, message: TaskMessage) -> None:
+    def put(self, message: TaskMessage) -> str:
         partition_of(message.target.instance_id, 4)
         text = envelope_to_text(message, activity_id="0", sequence_number=1)
         ElementTree.fromstring(f"<MessageText>{text}</MessageText>")
         read = envelope_from_text(text)
         assert isinstance(read, Envelope)
         assert read.message == message
-        super().put(message)
+        return super().put(message)
 
     async def complete_orchestration(
         self,
