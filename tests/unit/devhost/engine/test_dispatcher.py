@@ -183,8 +183,14 @@ class Payloads:
     async def renew(self, item: Payload) -> None:
         self.was_renewed.set()
 
+    async def give_up(self, item: Payload, error: Exception) -> None:
+        pass
+
     def describe(self, item: Payload) -> str:
         return "the payload"
+
+    def message_ids(self, item: Payload) -> list[str]:
+        return ["1"]
 
 
 async def test_nothing_is_kept_of_an_item_that_has_ended_while_no_other_comes() -> None:
