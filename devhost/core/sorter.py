@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from devhost.core.entity_messages import Request, request_from_json, request_to_json
+from devhost.core.lineage import descends
 from devhost.core.ticks import NO_TIME, ticks_from_text, ticks_to_text
 from devhost.types import JsonValue
 
@@ -82,6 +83,10 @@ class Sorter:
             yield request
             return
         sender = self._senders.setdefault(request.parent, _Sender(execution_id=request.parent_execution))
+        if descends(sender.execution_id, request.parent_execution):
+            # It comes late, perhaps once more: the order of the present execution is not to be lost over it.
+            yield request
+            return
         if sender.execution_id != request.parent_execution:
             yield from (sender.waiting[at] for at in sorted(sender.waiting))
             sender = self._senders[request.parent] = _Sender(execution_id=request.parent_execution)

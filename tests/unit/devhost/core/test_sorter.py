@@ -8,6 +8,7 @@ from datetime import datetime, timezone
 import pytest
 
 from devhost.core.entity_messages import Request
+from devhost.core.lineage import continued_execution_id
 from devhost.core.sorter import Sorter, Stamps
 from devhost.core.ticks import ticks_from_text, ticks_of, ticks_of_seconds, ticks_to_text
 
@@ -139,3 +140,12 @@ def test_a_sender_goes_on_from_what_it_has_sent_before() -> None:
 )
 def test_times_keep_all_seven_digits(text: str) -> None:
     assert ticks_to_text(ticks_from_text(text)) == text
+
+
+def test_a_late_request_of_an_execution_that_has_continued_as_new_leaves_the_order_of_the_next_one() -> None:
+    (old,) = requests(1)
+    first, second = requests(2, execution=continued_execution_id("e1"), now=NOW + 10)
+    sorter = Sorter(None, window=WINDOW)
+    assert received(sorter, old, first, old) == [old.id, first.id, old.id]
+    sorter = again(sorter)
+    assert received(sorter, first, second) == [second.id]
