@@ -68,7 +68,7 @@ class EntitySnapshot:
 def read_snapshot(stored: str | None) -> EntitySnapshot:
     """Raises `PoisonMessage` where the text is not the stored form of an entity."""
     document = _stored_document(stored)
-    state = document.get("state")
+    state = _text_or_none(document, "state")
     # Hosts of other languages write no `exists`: with them, what has a state exists.
     return EntitySnapshot(exists=bool(document.get("exists", state is not None)), state=state)
 
@@ -92,12 +92,13 @@ class EntityTurn:
         self._now = now
         self._exists = snapshot.exists
         self._state = snapshot.state
-        self._locked_by: str | None = document.get("lockedBy")
+        self._locked_by = _text_or_none(document, "lockedBy")
         self._outbox: list[TaskMessage] = []
         try:
             self._queue = deque(request_from_json(each) for each in document.get("queue") or ())
             self._sorter = Sorter(document.get("sorter"), window=ticks_of_seconds(reorder_window_seconds))
-        except (PoisonMessage, ValueError, TypeError, AttributeError) as error:
+        except Exception as error:
+            # The stored text may hold anything; whatever it breaks, it is the text that is wrong.
             raise PoisonMessage(f"Entity '{me.instance_id}' is stored in an unreadable form: {error!r}") from error
 
     @property
@@ -257,3 +258,10 @@ def _stored_document(stored: str | None) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise PoisonMessage("An entity is stored as what is not a JSON object.")
     return document
+
+
+def _text_or_none(document: dict[str, Any], member: str) -> str | None:
+    value = document.get(member)
+    if not isinstance(value, (str, type(None))):
+        raise PoisonMessage(f"The `{member}` of an entity is stored as what is not a text.")
+    return value

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from devhost.core.event_check import described, is_int32
 from devhost.core.history_json import format_time, parse_time
-from devhost.core.ids import EntityId
+from devhost.core.ids import EntityId, storable_id_problem
 from devhost.core.json_text import compact
 from devhost.core.ticks import NO_TIME, ticks_from_text, ticks_to_text
 from devhost.errors import PoisonMessage
@@ -127,19 +128,20 @@ def request_from_json(document: Any) -> Request:
     try:
         due = document.get("due")
         return Request(
-            id=str(document["id"]),
+            id=_text(document["id"]),
             operation=_text_or_none(document.get("op")),
             is_signal=bool(document.get("signal")),
             input=_text_or_none(document.get("input")),
-            parent=_text_or_none(document.get("parent")),
-            parent_execution=_text_or_none(document.get("parentExecution")),
+            parent=_id_or_none(document.get("parent")),
+            parent_execution=_id_or_none(document.get("parentExecution")),
             due_at=parse_time(due) if due else None,
             timestamp=ticks_from_text(document.get("Timestamp")),
             predecessor=ticks_from_text(document.get("Predecessor")),
-            lock_set=tuple(EntityId.of(each["name"], each["key"]) for each in document.get("lockset") or ()),
-            position=int(document.get("pos") or 0),
+            lock_set=tuple(map(_entity, document.get("lockset") or ())),
+            position=_position(document.get("pos") or 0),
         )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except Exception as error:
+        # A text may hold anything; whatever it breaks, it is the text that is wrong.
         raise PoisonMessage(f"not a request to an entity: {error!r}") from error
 
 
@@ -154,7 +156,10 @@ def request_from_text(text: str | None) -> Request:
 
 def release_from_text(text: str | None) -> Release:
     """Raises `PoisonMessage` where the text is not a release."""
-    return Release(parent=_text_or_none(_document(text).get("parent")))
+    try:
+        return Release(parent=_text_or_none(_document(text).get("parent")))
+    except ValueError as error:
+        raise PoisonMessage(f"not a release of a lock: {error}") from error
 
 
 def response_text(result: str, *, is_error: bool = False) -> str:
@@ -181,4 +186,34 @@ def _document(text: str | None) -> Mapping[str, Any]:
 
 
 def _text_or_none(value: Any) -> str | None:
-    return None if value is None else str(value)
+    return None if value is None else _text(value)
+
+
+def _text(value: Any) -> str:
+    """A text; numbers and booleans become one, as Json.NET reads them."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, (bool, int, float)):
+        return compact(value)
+    raise ValueError(f"{described(value)} is not a text")
+
+
+def _id_or_none(value: Any) -> str | None:
+    """The id of an instance, which something is to be sent to, or of an execution."""
+    text = _text_or_none(value)
+    if text and (problem := storable_id_problem(text)):
+        raise ValueError(f"the id {problem}")
+    return text
+
+
+def _entity(document: Any) -> EntityId:
+    entity = EntityId.of(_text(document["name"]), _text(document["key"]))
+    if problem := storable_id_problem(entity.instance_id):
+        raise ValueError(f"the entity id {problem}")
+    return entity
+
+
+def _position(value: Any) -> int:
+    if not is_int32(value) or value < 0:
+        raise ValueError(f"the position is {described(value)}, not a whole number")
+    return int(value)

@@ -13,6 +13,7 @@ from dataclasses import fields
 from datetime import datetime, timedelta, timezone
 from typing import Any, cast
 
+from devhost.core.event_check import check_event, check_instance, described, is_int32
 from devhost.core.history import (
     EVENT_TYPES,
     ExecutionStarted,
@@ -143,13 +144,16 @@ def event_from_json(document: JsonValue) -> HistoryEvent:
         members = {
             name: value_from_json(name, obj[_PASCAL[name]]) for name in own_members(event_type) if _PASCAL[name] in obj
         }
-        return event_type(
+        event = event_type(
             timestamp=parse_time(obj["Timestamp"]),
-            event_id=int(obj.get("EventId", 0)),  # Json.NET leaves a missing one at 0
-            is_played=bool(obj.get("IsPlayed", False)),
+            event_id=obj.get("EventId", 0),  # Json.NET leaves a missing one at 0
+            is_played=obj.get("IsPlayed", False),
             **members,
         )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        check_event(event)
+        return event
+    except Exception as error:
+        # A text may hold anything; whatever it breaks, it is the text that is wrong.
         raise PoisonMessage(f"not a history event: {error!r}") from error
 
 
@@ -159,7 +163,10 @@ def instance_to_json(instance: OrchestrationInstance, *, with_types: bool = Fals
 
 
 def instance_from_json(obj: Mapping[str, Any]) -> OrchestrationInstance:
-    return OrchestrationInstance(instance_id=str(obj["InstanceId"]), execution_id=obj.get("ExecutionId"))
+    """Raises `ValueError` and the like where the object names no instance that can be."""
+    instance = OrchestrationInstance(instance_id=obj["InstanceId"], execution_id=obj.get("ExecutionId"))
+    check_instance(instance)
+    return instance
 
 
 def value_to_json(name: str, value: Any, *, with_types: bool = False) -> JsonValue:
@@ -197,11 +204,17 @@ def _parent_to_json(parent: ParentInstance, *, with_types: bool) -> dict[str, Js
 
 
 def _parent_from_json(obj: Mapping[str, Any]) -> ParentInstance:
+    name, task_schedule_id, version = obj.get("Name"), obj["TaskScheduleId"], obj.get("Version")
+    if not is_int32(task_schedule_id):
+        raise ValueError(f"the parent's TaskScheduleId is {described(task_schedule_id)}, not a whole number of 32 bits")
+    for text in (name, version):
+        if not isinstance(text, (str, type(None))):
+            raise ValueError(f"the parent's name or version is {described(text)}, not a text or null")
     return ParentInstance(
-        name=obj.get("Name"),
+        name=name,
         orchestration_instance=instance_from_json(obj["OrchestrationInstance"]),
-        task_schedule_id=int(obj["TaskScheduleId"]),
-        version=obj.get("Version"),
+        task_schedule_id=task_schedule_id,
+        version=version,
     )
 
 

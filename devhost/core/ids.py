@@ -64,6 +64,17 @@ def fits_a_key(instance_id: str) -> bool:
     return len(instance_id.encode("utf-16-le")) // 2 + escaped <= _LONGEST_KEY
 
 
+def storable_id_problem(instance_id: str) -> str | None:
+    """Why nothing can be stored or sent under this id, or `None` where it can; completes a sentence about the id."""
+    try:
+        instance_id.encode("utf-8")
+    except UnicodeEncodeError:
+        return "holds half a surrogate pair, which UTF-8 cannot carry"
+    if not fits_a_key(instance_id):
+        return f"is longer than the {_LONGEST_KEY} characters of a table key"
+    return None
+
+
 def child_id_problem(child_id: str, ancestors: Iterable[str]) -> str | None:
     """Why an orchestration may not start a child under this id, or `None` where it may.
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from datetime import datetime, timezone
 from typing import Any
 
+from devhost.core.event_check import check_event
 from devhost.core.history import (
     EVENT_TYPES,
     UNNUMBERED,
@@ -93,12 +94,14 @@ def event_of_row(row: Mapping[str, Any]) -> HistoryEvent:
         members = {
             name: _member(name, row[column]) for name in own_members(event_type) if (column := pascal_case(name)) in row
         }
-        return event_type(
+        event = event_type(
             timestamp=plain_time(row["_Timestamp"]),
             event_id=_event_id(event_type, row),
-            is_played=bool(row.get("IsPlayed", False)),
+            is_played=row.get("IsPlayed", False),
             **members,
         )
+        check_event(event)
+        return event
     except Exception as error:
         # A row may hold anything; whatever it breaks, it is the row that is wrong.
         raise StorageError(
@@ -106,10 +109,10 @@ def event_of_row(row: Mapping[str, Any]) -> HistoryEvent:
         ) from error
 
 
-def _event_id(event_type: type[HistoryEvent], row: Mapping[str, Any]) -> int:
+def _event_id(event_type: type[HistoryEvent], row: Mapping[str, Any]) -> Any:
     if event_type is GenericEvent and row.get("Reason") not in _REASONS_WITH_NUMBER:
         return UNNUMBERED
-    return int(row.get("EventId", 0))
+    return row.get("EventId", 0)
 
 
 def _member(name: str, value: Any) -> Any:

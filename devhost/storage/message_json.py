@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from devhost.core.event_check import described, is_int32
 from devhost.core.history import ExecutionStarted, OrchestrationInstance, TaskScheduled
 from devhost.core.history_json import TYPE, event_from_json, event_to_json, instance_from_json, instance_to_json
 from devhost.core.messages import TaskMessage
@@ -84,13 +85,20 @@ def envelope_from_text(text: str) -> Envelope | OffloadedEnvelope:
     try:
         envelope = json.loads(_decoded(text))
         if blob_name := envelope.get("CompressedBlobName"):
-            return OffloadedEnvelope(str(blob_name))
+            return OffloadedEnvelope(_checked_blob_name(blob_name))
         return Envelope(message=_message_from_json(envelope), sequence_number=int(envelope.get("SequenceNumber") or 0))
     except PoisonMessage:
         raise
     except Exception as error:
         # A queue may hold anything; whatever a text breaks, it is the text that is wrong.
         raise PoisonMessage(f"not a task message: {error!r}") from error
+
+
+def _checked_blob_name(name: Any) -> str:
+    if not isinstance(name, str):
+        raise PoisonMessage(f"CompressedBlobName is {described(name)}, not a text")
+    name.encode("utf-8")
+    return name
 
 
 def _to_text(envelope: JsonValue) -> str:
@@ -131,23 +139,22 @@ def _message_from_json(envelope: Mapping[str, Any]) -> TaskMessage:
     task_message = envelope["TaskMessage"]
     event = event_from_json(task_message["Event"])
     target = instance_from_json(task_message["OrchestrationInstance"])
-    _require_text_or_none(target.execution_id)
-    if isinstance(event, ExecutionStarted):
-        _require_text_or_none(event.orchestration_instance.execution_id)
     return TaskMessage(
         event=event,
         target=target,
         sender=_sender_from_json(envelope.get("Sender")),
-        episode=envelope.get("Episode"),
+        episode=_number_or_none(envelope, "Episode"),
     )
 
 
-def _require_text_or_none(execution_id: object) -> None:
-    if not isinstance(execution_id, (str, type(None))):
-        raise PoisonMessage(f"{execution_id!r} is not an execution id")
+def _number_or_none(envelope: Mapping[str, Any], name: str) -> int | None:
+    value = envelope.get(name)
+    if value is None or is_int32(value):
+        return value
+    raise PoisonMessage(f"{name} is {described(value)}, not a whole number")
 
 
 def _sender_from_json(sender: Mapping[str, Any] | None) -> OrchestrationInstance | None:
     if not sender or not sender.get("InstanceId"):
         return None
-    return OrchestrationInstance(instance_id=sender["InstanceId"], execution_id=sender.get("ExecutionId") or None)
+    return instance_from_json({**sender, "ExecutionId": sender.get("ExecutionId") or None})

@@ -1,0 +1,100 @@
+"""Checks that what was read as a history event is one: every member of its type, every number and id in its range.
+
+Queues and tables may hold anything. What passes here cannot surprise the code behind it, so what fails is the text or
+the row that was read, and is reported as such.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from datetime import datetime
+from typing import Any
+
+from devhost.core.history import EVENT_TYPES, HistoryEvent, OrchestrationInstance, ParentInstance
+from devhost.core.ids import storable_id_problem
+from devhost.core.status import RuntimeStatus
+
+# Json.NET reads nothing that is nested deeper.
+MAX_DEPTH = 64
+
+_MAX_INT32 = 2**31 - 1
+_JSON_NAMES = {dict: "an object", list: "an array", str: "a text", bool: "a boolean", int: "a number", float: "a number"}
+
+
+def check_event(event: HistoryEvent) -> None:
+    """Raises `ValueError`, naming the member, where an event is not what its type promises."""
+    for name, (is_met, wanted) in _RULES[type(event)].items():
+        value = getattr(event, name)
+        if not is_met(value):
+            raise ValueError(f"{name} is {described(value)}, not {wanted}")
+
+
+def check_instance(instance: OrchestrationInstance) -> None:
+    """Raises `ValueError` where no instance of this id, or no such execution of it, can be stored."""
+    for name, value in (("instance id", instance.instance_id), ("execution id", instance.execution_id)):
+        if value is None and name == "execution id":
+            continue
+        if not isinstance(value, str):
+            raise ValueError(f"the {name} is {described(value)}, not a text")
+        if value and (problem := storable_id_problem(value)):
+            raise ValueError(f"the {name} {problem}")
+    if not instance.instance_id:
+        raise ValueError("the instance id is empty")
+
+
+def described(value: Any) -> str:
+    """What kind of JSON value this is, and which one where it is short."""
+    if value is None:
+        return "null"
+    kind = _JSON_NAMES.get(type(value), f"a {type(value).__name__}")
+    shown = ascii(value) if isinstance(value, (str, bool, float)) or (isinstance(value, int) and value < 10**30) else ""
+    return f"{kind} ({shown})" if 0 < len(shown) <= 60 else kind
+
+
+def is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def is_int32(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and -_MAX_INT32 - 1 <= value <= _MAX_INT32
+
+
+def is_shallow(value: Any, depth: int = MAX_DEPTH) -> bool:
+    """Whether a JSON value is nested no deeper than this."""
+    if isinstance(value, Mapping):
+        return depth > 0 and all(is_shallow(each, depth - 1) for each in value.values())
+    if isinstance(value, (list, tuple)):
+        return depth > 0 and all(is_shallow(each, depth - 1) for each in value)
+    return True
+
+
+def _is_a(wanted: type) -> Callable[[Any], bool]:
+    return lambda value: isinstance(value, wanted)
+
+
+_Rule = tuple[Callable[[Any], bool], str]
+
+# By the annotation of the member.
+_BY_ANNOTATION: dict[str, _Rule] = {
+    "str": (is_text, "a text"),
+    "int": (is_int32, "a whole number of 32 bits"),
+    "bool": (_is_a(bool), "a boolean"),
+    "datetime": (_is_a(datetime), "a time"),
+    "RuntimeStatus": (_is_a(RuntimeStatus), "a status"),
+    "OrchestrationInstance": (_is_a(OrchestrationInstance), "an instance"),
+    "ParentInstance": (_is_a(ParentInstance), "a parent"),
+    "JsonObject": (lambda value: isinstance(value, Mapping) and is_shallow(value), "an object of sensible depth"),
+    "JsonValue": (is_shallow, "JSON of sensible depth"),
+}
+
+
+def _rule(annotation: str) -> _Rule:
+    kind, _, optional = annotation.partition(" | ")
+    is_met, wanted = _BY_ANNOTATION[kind]
+    return (lambda value: value is None or is_met(value), f"{wanted} or null") if optional else (is_met, wanted)
+
+
+_RULES: dict[type[HistoryEvent], dict[str, _Rule]] = {
+    event_type: {field.name: _rule(str(field.type)) for field in fields(event_type)} for event_type in EVENT_TYPES
+}
