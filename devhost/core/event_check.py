@@ -19,7 +19,14 @@ from devhost.core.status import RuntimeStatus
 MAX_DEPTH = 64
 
 _MAX_INT32 = 2**31 - 1
-_JSON_NAMES = {dict: "an object", list: "an array", str: "a text", bool: "a boolean", int: "a number", float: "a number"}
+_JSON_NAMES = {
+    dict: "an object",
+    list: "an array",
+    str: "a text",
+    bool: "a boolean",
+    int: "a number",
+    float: "a number",
+}
 
 
 def check_event(event: HistoryEvent) -> None:

@@ -2,7 +2,7 @@
 
 Mirrors WorkItemDispatcher of DurableTask.Core. Errors of the storage and of worker processes end here: the work is
 abandoned and comes again. So does work with an error that nobody foresaw, but not for ever: one bad item must neither
-stop the others nor fill the log.
+stop the others nor fill the log. What fails again and again is logged more and more seldom.
 """
 
 from __future__ import annotations
@@ -28,10 +28,8 @@ from devhost.engine.long_calls import LONG_TURN_SECONDS, LongCalls
 from devhost.engine.orchestrations import Orchestrations
 from devhost.engine.ports import Executor, TaskHub
 from devhost.errors import DevHostError, StaleCheckpoint, StorageError
+from devhost.resilience import Counts, back_off_seconds, is_worth_a_line
 
-FIRST_BACK_OFF_SECONDS = 0.1
-MAX_BACK_OFF_SECONDS = 10.0
-_DOUBLINGS = 10
 # Times the limit: items that wait for their function are in memory with their histories.
 _MOST_LONG = 10
 
@@ -75,6 +73,7 @@ class Dispatcher(Generic[Item]):
         self._waits: set[anyio.CancelScope] = set()
         # By lane, with the time at which each was taken or renewed.
         self._in_hand: dict[int, tuple[Item, float]] = {}
+        self._failures = Counts()
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Runs until `stopping` is set, then returns as soon as the items in hand are done."""
@@ -120,7 +119,7 @@ class Dispatcher(Generic[Item]):
             with self._wait():
                 try:
                     item = await self._source.fetch()
-                except StorageError as error:
+                except Exception as error:
                     failures += 1
                     self._notice_failure(error)
                     await asyncio.sleep(back_off_seconds(failures))
@@ -143,10 +142,16 @@ class Dispatcher(Generic[Item]):
             finally:
                 self._waits.discard(scope)
 
-    def _notice_failure(self, error: StorageError) -> None:
+    def _notice_failure(self, error: Exception) -> None:
         if not self._is_failing:
             self._is_failing = True
-            _log.warning("Fetching %s fails and is tried again until it succeeds: %s", self._source.name, error)
+            defect = None if isinstance(error, StorageError) else error
+            _log.warning(
+                "Fetching %s fails and is tried again until it succeeds: %s",
+                self._source.name,
+                error if defect is None else repr(error),
+                exc_info=defect,
+            )
 
     def _notice_success(self) -> None:
         if self._is_failing:
@@ -166,24 +171,33 @@ class Dispatcher(Generic[Item]):
             await self._succeeds(self._source.abandon, item, "Giving back")
 
     async def _succeeds(self, step: Callable[[Item], Awaitable[None]], item: Item, doing: str) -> bool:
+        subject = self._describe(item)
         try:
             await step(item)
+            self._failures.forget((doing, subject))
             return True
         except StaleCheckpoint as error:
-            subject = self._source.describe(item)
             _log.warning("Another host has advanced %s; this host drops its own attempt: %s", subject, error)
         except Exception as error:
-            subject = self._source.describe(item)
             is_last_try = is_unforeseen(error) and self._unforeseen.note(self._source.message_ids(item), error)
+            count = self._failures.add((doing, subject))
             if is_last_try:
                 _log.error(
                     "%s %s failed unexpectedly %d times: it is given up", doing, subject, MAX_ROUNDS, exc_info=error
                 )
+            elif not is_worth_a_line(count):
+                pass
             elif isinstance(error, DevHostError):
                 _log.warning("%s %s failed; it comes again: %s", doing, subject, error)
             else:
                 _log.warning("%s %s failed unexpectedly; it comes again: %r", doing, subject, error)
         return False
+
+    def _describe(self, item: Item) -> str:
+        try:
+            return self._source.describe(item)
+        except Exception as error:
+            return f"an item of {self._source.name} that cannot be described ({error!r})"
 
     async def _renew_in_hand(self) -> None:
         # One loop for all: most items are done long before they have to be renewed.
@@ -200,12 +214,14 @@ class Dispatcher(Generic[Item]):
                     tasks.start_soon(self._renew, item)
 
     async def _renew(self, item: Item) -> None:
+        subject = self._describe(item)
         try:
             await self._source.renew(item)
-        except StorageError as error:
-            _log.warning("Keeping %s invisible to others failed: %s", self._source.describe(item), error)
-        except Exception:
-            _log.exception("Keeping %s invisible to others failed unexpectedly", self._source.describe(item))
+            self._failures.forget(("renew", subject))
+        except Exception as error:
+            if is_worth_a_line(self._failures.add(("renew", subject))):
+                defect = None if isinstance(error, StorageError) else error
+                _log.warning("Keeping %s invisible to others failed: %r", subject, error, exc_info=defect)
 
 
 class Engine:
@@ -262,9 +278,3 @@ class Engine:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._instances.run, stopping, name="orchestrations")
             tasks.start_soon(self._activities.run, stopping, name="activities")
-
-
-def back_off_seconds(failures: int) -> float:
-    """How long to wait after so many failures in a row."""
-    # Bounded before it is multiplied: an outage of hours has more failures than a float has powers of two.
-    return min(FIRST_BACK_OFF_SECONDS * 2.0 ** min(failures, _DOUBLINGS), MAX_BACK_OFF_SECONDS)

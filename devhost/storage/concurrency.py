@@ -8,6 +8,8 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from typing import Any, Generic, TypeVar
 
+from devhost.resilience import keep_running
+
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -51,16 +53,13 @@ class Callers(Generic[T]):
         return sum(not caller.done() for caller in self._waiting)
 
     async def wait(self) -> T:
-        """Waits for what `hand` gives.
-
-        Raises whatever `fail` was told.
-        """
+        """Waits for what `hand` gives."""
         caller: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self._waiting.append(caller)
         try:
             return await caller
         except asyncio.CancelledError:
-            if caller.done() and not caller.cancelled() and caller.exception() is None:
+            if caller.done() and not caller.cancelled():
                 self._take_back(caller.result())
             raise
 
@@ -73,32 +72,23 @@ class Callers(Generic[T]):
                 return True
         return False
 
-    def fail(self, error: BaseException) -> None:
-        """Tells all callers that nothing will come any more."""
-        while self._waiting:
-            caller = self._waiting.popleft()
-            if not caller.done():
-                caller.set_exception(error)
-
 
 class TaskOwner:
-    """Tasks that run beside their owner; the first that dies is told to whoever asks, and is not forgotten."""
+    """Tasks that run beside their owner. One that fails is logged and harms nobody else."""
 
-    def __init__(self, on_failure: Callable[[], None]) -> None:
-        self._on_failure = on_failure
+    def __init__(self) -> None:
         self._tasks: set[asyncio.Task[None]] = set()
-        self.failure: BaseException | None = None
 
     def spawn(self, coroutine: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+        """Runs something once."""
         task = asyncio.create_task(coroutine, name=name)
         self._tasks.add(task)
         task.add_done_callback(self._ended)
         return task
 
-    def check(self) -> None:
-        """Raises what a task died of."""
-        if self.failure is not None:
-            raise self.failure
+    def keep(self, loop: Callable[[], Awaitable[None]], name: str) -> asyncio.Task[None]:
+        """Runs a loop until it returns or is cancelled, whatever it raises."""
+        return self.spawn(keep_running(loop, name, _log), name)
 
     async def cancel(self, task: asyncio.Task[None]) -> None:
         """Cancels a task and waits for its end."""
@@ -111,8 +101,5 @@ class TaskOwner:
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
-        if task.cancelled() or task.exception() is None:
-            return
-        _log.error("The task '%s' died.", task.get_name(), exc_info=task.exception())
-        self.failure = self.failure or task.exception()
-        self._on_failure()
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _log.error("The task '%s' failed.", task.get_name(), exc_info=error)

@@ -23,10 +23,7 @@ class DueBatches:
         self._next_offer: asyncio.TimerHandle | None = None
 
     async def next(self) -> Batch:
-        """Waits for the next batch; its instance is out until `put_back` or `finish`.
-
-        Raises whatever `fail` was told.
-        """
+        """Waits for the next batch; its instance is out until `put_back` or `finish`."""
         return self._take() or await self._callers.wait()
 
     def offer(self) -> None:
@@ -44,10 +41,6 @@ class DueBatches:
         self._sessions.finish(batch, kept_ids)
         self._pace.end(batch.instance_id, is_over=is_over)
         self.offer()
-
-    def fail(self, error: BaseException) -> None:
-        """Tells all who wait that nothing will come any more."""
-        self._callers.fail(error)
 
     def stop(self) -> None:
         if self._next_offer is not None:

@@ -102,7 +102,7 @@ class Receiver:
     def _run(self, listener: QueueListener) -> None:
         name = listener.queue.name
         self._queues.connect(listener)
-        self._running[name] = (listener, self._tasks.spawn(listener.run(), f"listen to {name}"))
+        self._running[name] = (listener, self._tasks.keep(listener.run, f"listen to {name}"))
 
     async def _end(self, queue_name: str) -> None:
         if queue_name not in self._running:

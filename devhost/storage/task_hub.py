@@ -103,7 +103,7 @@ class AzureStorageTaskHub:
         self._rewinder = Rewinder(self._histories, self._instances, self._outbox, clock, self._cache.drop)
         self._sessions = Sessions(time.monotonic)
         self._due = DueBatches(self._sessions, self._pace)
-        self._tasks = TaskOwner(self._background_failed)
+        self._tasks = TaskOwner()
         self._reader = reader = MessageReader(self._payloads, self._queues)
         self._control = ControlInbox(
             reader,
@@ -155,12 +155,12 @@ class AzureStorageTaskHub:
     def look_for_dead_hosts(self) -> None:
         """Begins to make visible what dead hosts of this machine held, if `start` is not to begin with it."""
         if self._look_task is None:
-            self._look_task = self._tasks.spawn(self._take_over.run(), "look for dead hosts")
+            self._look_task = self._tasks.keep(self._take_over.run, "look for dead hosts")
 
     async def start(self) -> None:
         self.look_for_dead_hosts()
         await self._take_over.wait_for_first_look()
-        self._lease_task = self._tasks.spawn(self._keeper.run(), "keep partition leases")
+        self._lease_task = self._tasks.keep(self._keeper.run, "keep partition leases")
         self._receiver.listen_to_work_items()
 
     async def stop(self) -> None:
@@ -179,14 +179,8 @@ class AzureStorageTaskHub:
         await self._tasks.cancel_all()
         self._due.stop()
 
-    def _background_failed(self) -> None:
-        if self._tasks.failure is not None:
-            self._due.fail(self._tasks.failure)
-            self._work_items.fail(self._tasks.failure)
-
     async def fetch_orchestration(self) -> OrchestrationWorkItem:
         while True:
-            self._tasks.check()
             batch = await self._due.next()
             history = await self._readable_history(batch)
             if history is not None:
@@ -330,7 +324,6 @@ class AzureStorageTaskHub:
         await call_each(lambda held: held.stored.queue.renew(held.stored, seconds), batch.messages)
 
     async def fetch_activity(self) -> ActivityWorkItem:
-        self._tasks.check()
         taken = self._work_items.take()
         self._queues.notice_room(self._queues.work_items)
         return ActivityWorkItem(received=(await taken).received)

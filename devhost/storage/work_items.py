@@ -141,10 +141,6 @@ class WorkItemInbox:
         self._held.pop(message_id, None)
         self._taken_at.pop(message_id, None)
 
-    def fail(self, error: BaseException) -> None:
-        """Tells all callers that nothing will come any more."""
-        self._callers.fail(error)
-
     def remove_waiting(self) -> list[HeldMessage]:
         """Forgets, and returns, what was not handed out."""
         removed = list(self._buffer.values())

@@ -6,7 +6,7 @@ import pytest
 
 pytest.importorskip("anyio", reason="the engine owns its tasks through anyio")
 
-from devhost.engine.dispatcher import MAX_BACK_OFF_SECONDS, back_off_seconds
+from devhost.resilience import MAX_BACK_OFF_SECONDS, back_off_seconds
 
 
 def test_the_wait_doubles_up_to_the_longest() -> None:

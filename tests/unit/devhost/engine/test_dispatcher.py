@@ -201,3 +201,72 @@ async def test_nothing_is_kept_of_an_item_that_has_ended_while_no_other_comes() 
     assert items.only() is None
     stopping.set()
     await running
+
+
+class Brittle:
+    """A work source in which everything fails once in a way that nobody foresaw, then an item that is processed."""
+
+    name = "items"
+
+    def __init__(self) -> None:
+        self.fetches = 0
+        self.done = 0
+
+    async def fetch(self) -> str:
+        self.fetches += 1
+        if self.fetches in (1, 3):
+            raise TypeError("a defect of fetching")
+        if self.fetches > 4:
+            await asyncio.Event().wait()
+        return f"item {self.fetches}"
+
+    async def process(self, item: str) -> None:
+        if item == "item 2":
+            raise KeyError("a defect of processing")
+        self.done += 1
+
+    async def abandon(self, item: str) -> None:
+        raise OverflowError("a defect of giving back")
+
+    async def renew(self, item: str) -> None: ...
+
+    async def give_up(self, item: str, error: Exception) -> None:
+        raise error
+
+    def message_ids(self, item: str) -> list[str]:
+        return [item]
+
+    def describe(self, item: str) -> str:
+        raise AttributeError("a defect of describing")
+
+
+async def test_the_lanes_outlive_whatever_a_work_source_raises(caplog: pytest.LogCaptureFixture) -> None:
+    items, stopping = Brittle(), asyncio.Event()
+    running = asyncio.create_task(Dispatcher(items, limit=1, renew_seconds=10).run(stopping))
+    await eventually(lambda: items.done == 1 or running.done())
+    stopping.set()
+    await asyncio.wait_for(running, 10)
+    assert items.done == 1
+    for place in ("fetching", "processing", "giving back", "describing"):
+        assert f"a defect of {place}" in caplog.text
+
+
+class Hopeless(Brittle):
+    async def fetch(self) -> str:
+        await asyncio.sleep(0)
+        self.fetches += 1
+        return "always the same"
+
+    async def process(self, item: str) -> None:
+        raise KeyError("a defect")
+
+    async def abandon(self, item: str) -> None: ...
+
+
+async def test_an_item_that_fails_again_and_again_fills_no_log(caplog: pytest.LogCaptureFixture) -> None:
+    items, stopping = Hopeless(), asyncio.Event()
+    running = asyncio.create_task(Dispatcher(items, limit=1, renew_seconds=10).run(stopping))
+    await eventually(lambda: items.fetches > 500)
+    stopping.set()
+    await asyncio.wait_for(running, 10)
+    assert 1 <= len(caplog.records) < 20

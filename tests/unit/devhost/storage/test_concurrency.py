@@ -6,7 +6,9 @@ import asyncio
 
 import pytest
 
+from devhost import resilience
 from devhost.storage.concurrency import Callers, TaskOwner, call_each
+from tests.eventually import eventually
 
 
 async def test_calls_run_side_by_side_within_the_limit_and_answer_in_order() -> None:
@@ -39,26 +41,58 @@ async def test_the_first_error_is_raised_when_all_calls_have_ended() -> None:
     assert sorted(ended) == [0, 1, 2, 3]
 
 
-async def test_the_death_of_a_task_is_told_to_whoever_asks() -> None:
-    told = asyncio.Event()
-    owner = TaskOwner(told.set)
+async def test_a_task_that_fails_is_logged_and_harms_no_other(caplog: pytest.LogCaptureFixture) -> None:
+    owner = TaskOwner()
+    other = owner.spawn(asyncio.sleep(0.01), "another")
 
-    async def die() -> None:
+    async def fail() -> None:
         raise ValueError("a defect")
 
-    owner.check()
-    owner.spawn(die(), "short-lived")
-    await asyncio.wait_for(told.wait(), 5)
-    with pytest.raises(ValueError, match="a defect"):
-        owner.check()
+    owner.spawn(fail(), "short-lived")
+    await other
+    assert "The task 'short-lived' failed" in caplog.text
+    assert "a defect" in caplog.text
 
 
-async def test_cancelling_all_tasks_is_no_failure() -> None:
-    owner = TaskOwner(lambda: None)
+async def test_a_loop_is_begun_again_whatever_it_raises_until_it_returns(caplog: pytest.LogCaptureFixture) -> None:
+    rounds = 0
+
+    async def loop() -> None:
+        nonlocal rounds
+        rounds += 1
+        if rounds < 3:
+            raise KeyError("a defect")
+
+    await asyncio.wait_for(TaskOwner().keep(loop, "a loop"), 10)
+    assert rounds == 3
+    assert "'a loop' failed" in caplog.text
+
+
+async def test_a_loop_that_fails_for_ever_fills_no_log_and_can_be_cancelled(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resilience, "back_off_seconds", lambda failures: 0)
+    rounds = 0
+
+    async def loop() -> None:
+        nonlocal rounds
+        rounds += 1
+        raise KeyError("a defect")
+
+    owner = TaskOwner()
+    task = owner.keep(loop, "a loop")
+    await eventually(lambda: rounds > 1000)
+    await owner.cancel_all()
+    assert task.cancelled()
+    assert len(caplog.records) < 20
+
+
+async def test_cancelling_all_tasks_is_no_failure(caplog: pytest.LogCaptureFixture) -> None:
+    owner = TaskOwner()
     task = owner.spawn(asyncio.sleep(3600), "endless")
     await owner.cancel_all()
     assert task.cancelled()
-    owner.check()
+    assert not caplog.records
 
 
 async def waiting(callers: Callers[str], count: int) -> list[asyncio.Task[str]]:
@@ -95,10 +129,3 @@ async def test_a_caller_that_has_gone_is_passed_over() -> None:
     await asyncio.gather(gone, return_exceptions=True)
     assert callers.hand("a")
     assert await stays == "a"
-
-
-async def test_a_failure_reaches_all_callers() -> None:
-    callers = Callers[str](lambda thing: None)
-    tasks = await waiting(callers, 2)
-    callers.fail(ValueError("broken"))
-    assert [str(each) for each in await asyncio.gather(*tasks, return_exceptions=True)] == ["broken"] * 2

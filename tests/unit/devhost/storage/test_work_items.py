@@ -147,13 +147,6 @@ async def test_no_more_is_handed_over_than_can_be_begun_soon(inbox: WorkItemInbo
     assert not inbox.has_room
 
 
-async def test_a_failure_is_told_to_all_who_wait(inbox: WorkItemInbox) -> None:
-    callers = await waiting(inbox, 2)
-    inbox.fail(ValueError("broken"))
-    results = await asyncio.gather(*callers, return_exceptions=True)
-    assert [str(result) for result in results] == ["broken", "broken"]
-
-
 def test_a_batch_grows_while_it_is_used_up_quickly_and_shrinks_when_it_is_not() -> None:
     size = BatchSize()
     sizes = []
