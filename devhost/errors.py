@@ -84,6 +84,10 @@ class PoisonMessage(StorageError):
     """A stored message cannot be understood; it is set aside and reported, never retried for ever."""
 
 
+class UnreadableState(PoisonMessage):
+    """What is stored of an instance is damaged: nobody but its owner can act, by purging it."""
+
+
 class WorkerError(DevHostError):
     """The process that runs user code failed, not the user code itself; nobody has to act if it passes."""
 

@@ -44,7 +44,7 @@ from devhost.core.messages import TaskMessage
 from devhost.core.sorter import Sorter
 from devhost.core.status import RuntimeStatus
 from devhost.core.ticks import ticks_of_seconds
-from devhost.errors import PoisonMessage
+from devhost.errors import UnreadableState
 from devhost.types import JsonValue
 
 REORDER_WINDOW_SECONDS = 30 * 60.0
@@ -66,7 +66,7 @@ class EntitySnapshot:
 
 
 def read_snapshot(stored: str | None) -> EntitySnapshot:
-    """Raises `PoisonMessage` where the text is not the stored form of an entity."""
+    """Raises `UnreadableState` where the text is not the stored form of an entity."""
     document = _stored_document(stored)
     state = _text_or_none(document, "state")
     # Hosts of other languages write no `exists`: with them, what has a state exists.
@@ -84,7 +84,7 @@ class EntityTurn:
         now: datetime,
         reorder_window_seconds: float = REORDER_WINDOW_SECONDS,
     ) -> None:
-        """Raises `PoisonMessage` where the history is not that of an entity."""
+        """Raises `UnreadableState` where the history is not that of an entity."""
         started = next((event for event in reversed(history) if isinstance(event, ExecutionStarted)), None)
         stored = started.input if started else None
         document, snapshot = _stored_document(stored), read_snapshot(stored)
@@ -99,7 +99,7 @@ class EntityTurn:
             self._sorter = Sorter(document.get("sorter"), window=ticks_of_seconds(reorder_window_seconds))
         except Exception as error:
             # The stored text may hold anything; whatever it breaks, it is the text that is wrong.
-            raise PoisonMessage(f"Entity '{me.instance_id}' is stored in an unreadable form: {error!r}") from error
+            raise UnreadableState(f"Entity '{me.instance_id}' is stored in an unreadable form: {error!r}") from error
 
     @property
     def entity(self) -> EntityId:
@@ -254,14 +254,14 @@ def _stored_document(stored: str | None) -> dict[str, Any]:
     try:
         document = json.loads(stored) if stored else {}
     except (ValueError, RecursionError) as error:
-        raise PoisonMessage(f"An entity is stored as what is not JSON: {error!r}") from error
+        raise UnreadableState(f"An entity is stored as what is not JSON: {error!r}") from error
     if not isinstance(document, dict):
-        raise PoisonMessage("An entity is stored as what is not a JSON object.")
+        raise UnreadableState("An entity is stored as what is not a JSON object.")
     return document
 
 
 def _text_or_none(document: dict[str, Any], member: str) -> str | None:
     value = document.get(member)
     if not isinstance(value, (str, type(None))):
-        raise PoisonMessage(f"The `{member}` of an entity is stored as what is not a text.")
+        raise UnreadableState(f"The `{member}` of an entity is stored as what is not a text.")
     return value

@@ -28,7 +28,7 @@ from devhost.core.status import RuntimeStatus
 from devhost.engine.entity_client import EntityClient
 from devhost.engine.ports import InstancePage, InstanceQuery, InstanceRecord, TaskHub
 from devhost.engine.turns import unknown_orchestrator
-from devhost.errors import RequestError
+from devhost.errors import RequestError, UnreadableState
 
 NON_RUNNING = frozenset(status for status in RuntimeStatus if status.is_terminal)
 
@@ -175,6 +175,7 @@ class OrchestrationClient:
 
         Raises:
             RequestError: 400 where the instance is unknown, or its orchestrator is.
+            UnreadableState: its name or its input may be lost, as its record is damaged.
             InstanceExists: it keeps its id and has not ended.
         """
         record = await self._hub.get_instance(instance_id)
@@ -184,6 +185,8 @@ class OrchestrationClient:
                 "InstanceId does not match a valid orchestration instance.",
                 f"An orchestration with the instanceId {instance_id} was not found.",
             )
+        if record.problem:
+            raise UnreadableState(f"The instance '{instance_id}' cannot be started again: {record.problem}")
         return await self.start(
             record.name,
             instance_id=None if with_new_id else instance_id,

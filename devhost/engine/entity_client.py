@@ -16,10 +16,11 @@ from devhost.core.entities import read_snapshot
 from devhost.core.entity_messages import OPERATION_EVENT, Request, request_to_text
 from devhost.core.history import EventRaised, OrchestrationInstance
 from devhost.core.ids import ENTITY_MARK, EntityId
+from devhost.core.json_text import compact
 from devhost.core.messages import TaskMessage
 from devhost.engine.entities import unknown_entity
 from devhost.engine.ports import InstanceQuery, InstanceRecord, TaskHub
-from devhost.errors import RequestError
+from devhost.errors import RequestError, UnreadableState
 
 # The status of an entity that exists says so; looking for it spares reading the state.
 _EXISTENCE = "entityExists"
@@ -75,7 +76,11 @@ class EntityClient:
         await self._hub.send(TaskMessage(event=event, target=target))
 
     async def state(self, entity: EntityId) -> str | None:
-        """The state of an entity as JSON text; None where there is no such entity."""
+        """The state of an entity as JSON text; None where there is no such entity.
+
+        Raises:
+            UnreadableState: what is stored of it is damaged.
+        """
         record = await self._hub.get_instance(entity.instance_id)
         snapshot = read_snapshot(record.input) if record else None
         return (snapshot.state or "null") if snapshot and snapshot.exists else None
@@ -98,7 +103,7 @@ class EntityClient:
             continuation_token=continuation_token,
             with_input=with_state,
         )
-        existing = (record for record in page.records if _EXISTENCE in (record.custom_status or ""))
+        existing = (record for record in page.records if record.problem or _EXISTENCE in (record.custom_status or ""))
         return EntityPage(
             records=tuple(_entity_record(record, with_state=with_state) for record in existing),
             continuation_token=page.continuation_token,
@@ -109,5 +114,13 @@ def _entity_record(record: InstanceRecord, *, with_state: bool) -> EntityRecord:
     return EntityRecord(
         entity=EntityId.of_instance(record.instance_id),
         last_operation_at=record.last_updated_at,
-        state=read_snapshot(record.input).state if with_state else None,
+        state=_state_or_problem(record) if with_state else None,
     )
+
+
+def _state_or_problem(record: InstanceRecord) -> str | None:
+    """The state; of one that cannot be read what is wrong with it, so that the others are listed all the same."""
+    try:
+        return read_snapshot(record.input).state
+    except UnreadableState as error:
+        return compact({"unreadable": str(error)})

@@ -58,7 +58,10 @@ class ActivityWorkItem:
 
 @dataclass(frozen=True, kw_only=True)
 class InstanceRecord:
-    """What is known of an instance without its history. Payloads are stored text: JSON, or raw text for reasons."""
+    """What is known of an instance without its history. Payloads are stored text: JSON, or raw text for reasons.
+
+    `problem` says what of the stored record cannot be read; the members concerned hold what stands for nothing.
+    """
 
     instance_id: str
     execution_id: str | None
@@ -72,6 +75,7 @@ class InstanceRecord:
     output: str | None = None
     custom_status: str | None = None
     generation: int = 0
+    problem: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -183,19 +187,26 @@ class TaskHub(Protocol):
         """Stores a message for an instance. On return it survives a crash; it is delivered at least once."""
 
     async def get_instance(self, instance_id: str) -> InstanceRecord | None:
-        """The record of an instance, large payloads fetched; None where there is none."""
+        """The record of an instance, large payloads fetched; None where there is none.
+
+        One that is damaged is no error: its `problem` says what is wrong with it.
+        """
 
     async def list_instances(
         self, query: InstanceQuery, *, page_size: int, continuation_token: str | None = None, with_input: bool = True
     ) -> InstancePage:
-        """One page of the instances that match, in the order of their keys.
+        """One page of the instances that match, in the order of their keys, damaged records among them.
 
         Raises:
             RequestError: 400, where the token is not one that an earlier page gave.
         """
 
     async def read_history(self, instance_id: str) -> tuple[HistoryEvent, ...]:
-        """The history of the current execution, in order; empty where there is none."""
+        """The history of the current execution, in order; empty where there is none.
+
+        Raises:
+            UnreadableState: it is damaged.
+        """
 
     async def rewind_instance(self, instance_id: str, reason: str) -> None:
         """Makes a failed instance go on from its first failure, without what was decided because of it.

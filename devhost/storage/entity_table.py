@@ -9,12 +9,14 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from enum import Enum
 from typing import Any, Union
 from urllib.parse import quote
 
+from devhost.errors import StorageError
 from devhost.storage.service_client import Answer, ServiceClient, refusal_of
 from devhost.storage.signing import Request
 
@@ -30,6 +32,10 @@ _CHANGE_SET = "changeset_devhost"
 _ODATA_TYPE = "@odata.type"
 _STATUS_OF_PART = re.compile(rb"^HTTP/1\.1 (\d{3})", re.MULTILINE)
 _ETAG_OF_PART = re.compile(rb"^etag: *(\S+)", re.MULTILINE | re.IGNORECASE)
+
+
+# What Edm.DateTime can hold.
+EARLIEST_TIME = datetime(1601, 1, 1, tzinfo=timezone.utc)
 
 
 class Write(Enum):
@@ -68,21 +74,36 @@ class EntityTable:
         answer = await self._service.send(
             Request(method="GET", path=self._path(partition_key, row_key), headers=dict(_HEADERS))
         )
-        return _stored(json.loads(answer.body))
+        return _stored(_json(answer))
 
     async def query(self, condition: str) -> list[StoredRow]:
         """All rows that meet an OData condition, in the order of their keys."""
         rows: list[StoredRow] = []
-        query = {"$filter": condition}
+        following: Mapping[str, str] = {}
         while True:
-            answer = await self._service.send(
-                Request(method="GET", path=f"{self.name}()", query=query, headers=dict(_HEADERS))
-            )
-            rows += map(_stored, json.loads(answer.body)["value"])
-            following = _continuation(answer)
+            page, following = await self.query_page(condition, following=following)
+            rows += page
             if not following:
                 return rows
-            query = {"$filter": condition, **following}
+
+    async def query_page(
+        self,
+        condition: str,
+        *,
+        following: Mapping[str, str],
+        size: int | None = None,
+        columns: Sequence[str] | None = None,
+    ) -> tuple[list[StoredRow], Mapping[str, str]]:
+        """One page of the rows that meet an OData condition, and what to ask for the page that follows it, if any."""
+        query = {"$filter": condition, **following}
+        if size is not None:
+            query["$top"] = str(size)
+        if columns is not None:
+            query["$select"] = ",".join(columns)
+        answer = await self._service.send(
+            Request(method="GET", path=f"{self.name}()", query=query, headers=dict(_HEADERS))
+        )
+        return [_stored(members) for members in _json(answer)["value"]], _continuation(answer)
 
     async def write(self, operation: Operation) -> str:
         """Writes one row; returns its new ETag."""
@@ -148,19 +169,36 @@ def _encode(row: Row) -> bytes:
     members: dict[str, Column] = {}
     for name, value in row.items():
         if isinstance(value, datetime):
-            members[name] = f"{value.astimezone(timezone.utc).replace(tzinfo=None).isoformat(timespec='microseconds')}Z"
+            members[name] = f"{_storable_time(value):%Y-%m-%dT%H:%M:%S.%f}Z"
             members[name + _ODATA_TYPE] = "Edm.DateTime"
         else:
             members[name] = value
     return json.dumps(members).encode()
 
 
+def _storable_time(at: datetime) -> datetime:
+    """The time in UTC, or the earliest that a table takes: .NET's own minimum, the year 1, is before it."""
+    return at.astimezone(timezone.utc) if at > EARLIEST_TIME else EARLIEST_TIME
+
+
+def _json(answer: Answer) -> dict[str, Any]:
+    try:
+        document = json.loads(answer.body)
+    except (ValueError, RecursionError) as error:
+        raise StorageError(f"An answer of the table service cannot be read: {error!r}") from error
+    if not isinstance(document, dict):
+        raise StorageError("An answer of the table service is not a JSON object.")
+    return document
+
+
 def _stored(members: dict[str, Any]) -> StoredRow:
+    """A row with its columns decoded. One that is not of the type it says stays as it came, for its reader to judge."""
     columns = {name: value for name, value in members.items() if "odata." not in name}
     for name, value in members.items():
         if name.endswith(_ODATA_TYPE):
             column = name[: -len(_ODATA_TYPE)]
-            columns[column] = _decode(value, columns[column])
+            with suppress(ValueError, TypeError, KeyError, AttributeError, OverflowError):
+                columns[column] = _decode(value, columns[column])
     return StoredRow(columns=columns, etag=str(members["odata.etag"]))
 
 

@@ -24,7 +24,7 @@ from devhost.core.history import (
 from devhost.core.history_json import own_members, pascal_case, value_from_json, value_to_json
 from devhost.core.json_text import compact
 from devhost.core.status import RuntimeStatus
-from devhost.errors import StorageError
+from devhost.errors import UnreadableState
 from devhost.storage.entity_table import Column
 
 LARGE_COLUMNS = ("Name", "Input", "Result", "Output", "Reason", "Details", "Correlation", "FailureDetails", "Tags")
@@ -87,7 +87,7 @@ def event_of_row(row: Mapping[str, Any]) -> HistoryEvent:
     """The event that is stored in a row, with columns this host does not know left out.
 
     Raises:
-        StorageError: it is not a history row.
+        UnreadableState: it is not a history row.
     """
     try:
         event_type = _EVENT_TYPE_BY_NAME[row["EventType"]]
@@ -104,7 +104,7 @@ def event_of_row(row: Mapping[str, Any]) -> HistoryEvent:
         return event
     except Exception as error:
         # A row may hold anything; whatever it breaks, it is the row that is wrong.
-        raise StorageError(
+        raise UnreadableState(
             f"History row {row.get('PartitionKey')}/{row.get('RowKey')} is unreadable: {error!r}"
         ) from error
 

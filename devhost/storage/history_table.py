@@ -21,7 +21,7 @@ from devhost.clock import Clock
 from devhost.core.history import ExecutionCompleted, ExecutionStarted, GenericEvent, HistoryEvent
 from devhost.core.lineage import is_overtaken
 from devhost.core.rewind import RewindPlan
-from devhost.errors import StaleCheckpoint, StorageError
+from devhost.errors import StaleCheckpoint, StorageUnavailable, UnreadableState
 from devhost.storage.entity_table import (
     MAX_OPERATIONS_PER_TRANSACTION,
     EntityTable,
@@ -78,10 +78,21 @@ class HistoryTable:
         """The history of the current execution, without the rows that an older, longer one has left behind.
 
         Raises:
-            StorageError: a row is missing, or cannot be read.
+            UnreadableState: a row is missing, or it or its payload cannot be read.
         """
-        rows, sentinel, current = await self._rows(instance_id)
-        own = list(_until_debris(rows, current))
+        try:
+            return await self._history(instance_id)
+        except (StorageUnavailable, UnreadableState):
+            raise
+        except Exception as error:
+            # Rows may hold anything; whatever they break, it is they that are wrong.
+            raise UnreadableState(f"The history of instance '{instance_id}' cannot be read: {error}") from error
+
+    async def _history(self, instance_id: str) -> History:
+        rows, sentinel = await self._rows(instance_id)
+        first = sentinel or (rows[0] if rows else None)
+        current = _execution_id(instance_id, first) if first else None
+        own = [row for row in rows if _execution_id(instance_id, row) == current]
         _check_complete(instance_id, own)
         events = tuple([event_of_row(await self._with_payloads(row.columns)) for row in own])
         return History(
@@ -95,24 +106,24 @@ class HistoryTable:
         """What a start finds: nothing but the sentinel's ETag, or the history of an execution that has overtaken it.
 
         Raises:
-            StorageError: a row of such a history is missing, or cannot be read.
+            UnreadableState: a row of such a history is missing, or cannot be read.
         """
         first_rows = f" and (RowKey eq '{SENTINEL_ROW_KEY}' or RowKey le '{row_key(1)}')"
-        rows, sentinel, current = await self._rows(instance_id, first_rows)
+        rows, sentinel = await self._rows(instance_id, first_rows)
+        first = sentinel or (rows[0] if rows else None)
+        current = _execution_id_or_none(first) if first else None
+        own = [row for row in rows if _execution_id_or_none(row) == current]
         wanted = start.orchestration_instance.execution_id
-        if current == wanted or any(is_overtaken(start, each) for each in _starts(_until_debris(rows, current))):
+        if current == wanted or any(is_overtaken(start, each) for each in _starts(own)):
             return await self.load(instance_id)
         etag = sentinel.etag if sentinel else None
         return History(execution_id=wanted, events=(), sentinel_etag=etag, replaces=current)
 
-    async def _rows(
-        self, instance_id: str, condition: str = ""
-    ) -> tuple[list[StoredRow], StoredRow | None, str | None]:
-        """The events of an instance, its sentinel, and the id of its current execution."""
+    async def _rows(self, instance_id: str, condition: str = "") -> tuple[list[StoredRow], StoredRow | None]:
+        """The events of an instance, and its sentinel."""
         rows = await self._query(f"PartitionKey eq {quoted(escape_key(instance_id))}{condition}")
         sentinel = rows.pop() if rows and rows[-1].columns["RowKey"] == SENTINEL_ROW_KEY else None
-        first = sentinel or (rows[0] if rows else None)
-        return rows, sentinel, first.columns.get("ExecutionId") if first else None
+        return rows, sentinel
 
     async def _query(self, condition: str) -> list[StoredRow]:
         try:
@@ -124,7 +135,7 @@ class HistoryTable:
         blobs = {column: row[f"{column}BlobName"] for column in LARGE_COLUMNS if f"{column}BlobName" in row}
         if not blobs:
             return row
-        return {**row, **{column: await self._payloads.download(name) for column, name in blobs.items()}}
+        return {**row, **{column: await self._payloads.download(str(name)) for column, name in blobs.items()}}
 
     async def append(
         self,
@@ -261,17 +272,25 @@ class HistoryTable:
             await self._client.submit_transaction(operations)
 
 
-def _until_debris(rows: Sequence[StoredRow], execution_id: str | None) -> Iterator[StoredRow]:
-    for row in rows:
-        if row.columns.get("ExecutionId") != execution_id:
-            return
-        yield row
+def _execution_id_or_none(row: StoredRow) -> str | None:
+    value = row.columns.get("ExecutionId")
+    return value if isinstance(value, str) else None
+
+
+def _execution_id(instance_id: str, row: StoredRow) -> str:
+    value = _execution_id_or_none(row)
+    if value is None:
+        # Taken for a row of another execution it would be left out in silence, and written over.
+        raise UnreadableState(
+            f"The history of instance '{instance_id}' has a row {row.columns['RowKey']} without an execution id."
+        )
+    return value
 
 
 def _starts(rows: Iterable[StoredRow]) -> Iterator[ExecutionStarted]:
     """The starts among rows, with payloads or without; a row that cannot be read is none."""
     for row in rows:
-        with suppress(StorageError):
+        with suppress(UnreadableState):
             event = event_of_row(row.columns)
             if isinstance(event, ExecutionStarted):
                 yield event
@@ -281,7 +300,7 @@ def _check_complete(instance_id: str, rows: Sequence[StoredRow]) -> None:
     # With fewer rows than there were, the next event would be written over the last one.
     for index, row in enumerate(rows):
         if row.columns["RowKey"] != row_key(index):
-            raise StorageError(f"The history of instance '{instance_id}' lacks its row {row_key(index)}.")
+            raise UnreadableState(f"The history of instance '{instance_id}' lacks its row {row_key(index)}.")
 
 
 def transactions(rows: Sequence[Row]) -> Iterator[list[Row]]:

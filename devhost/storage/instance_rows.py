@@ -6,13 +6,14 @@ DurableTask.AzureStorage.AzureTableTrackingStore and its OrchestrationInstanceSt
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from typing import Any
 
 from devhost.core.checkpoint import InstanceUpdate
+from devhost.core.event_check import described, is_int32, is_text
 from devhost.core.history import ExecutionStarted
 from devhost.core.json_text import compact
 from devhost.core.status import RuntimeStatus
@@ -106,36 +107,59 @@ def _start_columns(start: ExecutionStarted, input_text: str | None) -> dict[str,
 
 
 def stored_instance(stored: StoredRow) -> StoredInstance:
-    row = stored.columns
-    return StoredInstance(
-        record=InstanceRecord(
-            instance_id=unescape_key(row["PartitionKey"]),
-            execution_id=row.get("ExecutionId"),
-            name=row.get("Name", ""),
-            version=row.get("Version"),
-            runtime_status=_status(row.get("RuntimeStatus")),
-            created_at=_time(row, "CreatedTime") or _NO_TIME,
-            last_updated_at=_time(row, "LastUpdatedTime") or _NO_TIME,
-            completed_at=_time(row, "CompletedTime"),
-            input=row.get("Input"),
-            output=row.get("Output"),
-            custom_status=_set_or_none(row.get("CustomStatus")),
-            generation=row.get("Generation", 0),
-        ),
-        etag=stored.etag,
-        input_blob=row.get("InputBlobName"),
+    """The record in a row. What of it cannot be read is named in its `problem`, and does not spoil the rest."""
+    columns = _Columns(stored.columns)
+    record = InstanceRecord(
+        instance_id=unescape_key(stored.columns["PartitionKey"]),
+        execution_id=columns.text("ExecutionId"),
+        name=columns.text("Name") or "",
+        version=columns.text("Version"),
+        runtime_status=_status(columns.text("RuntimeStatus")),
+        created_at=columns.time("CreatedTime") or _NO_TIME,
+        last_updated_at=columns.time("LastUpdatedTime") or _NO_TIME,
+        completed_at=columns.time("CompletedTime"),
+        input=columns.text("Input"),
+        output=columns.text("Output"),
+        custom_status=_set_or_none(columns.text("CustomStatus")),
+        generation=columns.number("Generation") or 0,
     )
+    input_blob = columns.text("InputBlobName")
+    if columns.problems:
+        record = replace(record, problem="; ".join(columns.problems))
+    return StoredInstance(record=record, etag=stored.etag, input_blob=input_blob)
+
+
+class _Columns:
+    """The columns of a row by type: None for one that is not there, or that holds something else."""
+
+    def __init__(self, row: Mapping[str, Any]) -> None:
+        self._row = row
+        self.problems: list[str] = []
+
+    def text(self, name: str) -> str | None:
+        value = self._of_type(name, is_text, "a text")
+        return value if isinstance(value, str) else None
+
+    def number(self, name: str) -> int | None:
+        value = self._of_type(name, is_int32, "a whole number")
+        return value if isinstance(value, int) else None
+
+    def time(self, name: str) -> datetime | None:
+        value = self._of_type(name, lambda value: isinstance(value, datetime), "a time")
+        return plain_time(value) if isinstance(value, datetime) else None
+
+    def _of_type(self, name: str, is_met: Callable[[Any], bool], wanted: str) -> object:
+        value = self._row.get(name)
+        if value is None or is_met(value):
+            return value
+        self.problems.append(f"{name} is {described(value)}, not {wanted}")
+        return None
 
 
 def _status(text: str | None) -> RuntimeStatus:
     with suppress(ValueError):
         return RuntimeStatus(text)
     return RuntimeStatus.PENDING  # no status of this version; at least it is not taken for finished
-
-
-def _time(row: Mapping[str, Any], column: str) -> datetime | None:
-    value = row.get(column)
-    return plain_time(value) if value is not None else None
 
 
 def _set_or_none(custom_status: str | None) -> str | None:

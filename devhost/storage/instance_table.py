@@ -10,10 +10,7 @@ import re
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
-from azure.core.async_paging import AsyncItemPaged
-from azure.data.tables import TableEntity
 from azure.data.tables.aio import TableClient
 
 from devhost.clock import Clock
@@ -22,8 +19,8 @@ from devhost.core.history import ExecutionStarted
 from devhost.core.ids import fits_a_key
 from devhost.core.status import RuntimeStatus
 from devhost.engine.ports import InstancePage, InstanceQuery, InstanceRecord
-from devhost.errors import PoisonMessage, RequestError
-from devhost.storage.entity_table import EntityTable, Operation, StoredRow, Write
+from devhost.errors import PoisonMessage, RequestError, StorageUnavailable
+from devhost.storage.entity_table import EntityTable, Operation, Write
 from devhost.storage.history_rows import is_large
 from devhost.storage.instance_rows import (
     COLUMNS_WITHOUT_INPUT,
@@ -49,7 +46,7 @@ _START_MESSAGE_SUFFIX = "ExecutionStarted.json.gz"
 
 
 class InstanceTable:
-    """The instances of one hub. `client` is the official one to the same table, for listing and deleting."""
+    """The instances of one hub. `client` is the official one to the same table, for deleting."""
 
     def __init__(
         self, table: EntityTable, client: TableClient, payloads: PayloadStore, clock: Clock, hub_name: str
@@ -146,25 +143,18 @@ class InstanceTable:
         """
         if not fits_a_key(query.id_prefix or ""):
             return InstancePage(records=())
-        token: Any = _token_from_text(continuation_token)  # the SDK says text, but takes and gives a dict
-        pages: Any = self._query(query, page_size, with_input).by_page(token)
-        found: list[StoredInstance] = []
+        following = _token_from_text(continuation_token)
         try:
-            with translated():
-                async for page in pages:
-                    found = [stored_instance(StoredRow(columns=row, etag=row.metadata["etag"])) async for row in page]
-                    break
+            rows, following = await self._table.query_page(
+                query_filter(query),
+                following=following,
+                size=page_size,
+                columns=None if with_input else COLUMNS_WITHOUT_INPUT,
+            )
         except Missing:
             return InstancePage(records=())
-        records = await self._all_with_payloads(found)
-        return InstancePage(records=records, continuation_token=_token_to_text(pages.continuation_token))
-
-    def _query(self, query: InstanceQuery, page_size: int, with_input: bool) -> AsyncItemPaged[TableEntity]:
-        return self._client.query_entities(
-            query_filter(query),
-            results_per_page=page_size,
-            select=None if with_input else list(COLUMNS_WITHOUT_INPUT),
-        )
+        records = await self._all_with_payloads([stored_instance(row) for row in rows])
+        return InstancePage(records=records, continuation_token=_token_to_text(following))
 
     async def _all_with_payloads(self, page: Sequence[StoredInstance]) -> tuple[InstanceRecord, ...]:
         records = []
@@ -183,23 +173,33 @@ class InstanceTable:
         return tuple(records)
 
     async def _with_payloads(self, found: StoredInstance) -> InstanceRecord:
+        """The record with its payloads. Of one that cannot be read the reference stays, and the problem says why."""
         record = found.record
         if found.input_blob:
-            return replace(
-                record, input=await self._payloads.download(found.input_blob), output=await self._fetched(record.output)
-            )
-        return replace(record, input=await self._fetched(record.input), output=await self._fetched(record.output))
+            input_text, input_problem = await self._downloaded(found.input_blob, record.input, "input")
+        else:
+            input_text, input_problem = await self._fetched(record.input, "input")
+        output_text, output_problem = await self._fetched(record.output, "output")
+        problems = [problem for problem in (record.problem, input_problem, output_problem) if problem]
+        return replace(record, input=input_text, output=output_text, problem="; ".join(problems) or None)
 
-    async def _fetched(self, text: str | None) -> str | None:
-        """A payload, or what the blob holds that it refers to; texts that refer to elsewhere are just texts."""
+    async def _fetched(self, text: str | None, what: str) -> tuple[str | None, str | None]:
+        """A payload, or what the blob holds that it refers to; texts that refer to elsewhere are just texts.
+
+        With it why the blob cannot be read, None where it can.
+        """
         name = self._payloads.name_of(text) if text else None
-        if name is None:
-            return text
+        return (text, None) if name is None else await self._downloaded(name, text, what)
+
+    async def _downloaded(self, name: str, reference: str | None, what: str) -> tuple[str | None, str | None]:
         try:
             content = await self._payloads.download(name)
-        except Missing:
-            return text  # half purged: better a dead link than no answer
-        return _input_of_start(content) if name.endswith(_START_MESSAGE_SUFFIX) else content
+            return (_input_of_start(content) if name.endswith(_START_MESSAGE_SUFFIX) else content), None
+        except StorageUnavailable:
+            raise
+        except Exception as error:
+            # Better a dead link than no answer, whatever the blob holds.
+            return reference, f"the {what} cannot be read: {error}"
 
 
 def _input_of_start(text: str) -> str | None:
@@ -209,19 +209,19 @@ def _input_of_start(text: str) -> str | None:
     raise PoisonMessage("a blob named as a start message holds another message")
 
 
-def _token_to_text(token: Mapping[str, str | None] | None) -> str | None:
-    if not token:
+def _token_to_text(following: Mapping[str, str]) -> str | None:
+    if not following:
         return None
-    return f"{token.get('PartitionKey') or ''} {token.get('RowKey') or ''}"
+    return f"{following.get('NextPartitionKey') or ''} {following.get('NextRowKey') or ''}"
 
 
-def _token_from_text(text: str | None) -> dict[str, str] | None:
+def _token_from_text(text: str | None) -> Mapping[str, str]:
     if text is None:
-        return None
+        return {}
     if not _TOKEN.fullmatch(text):
         raise _bad_token()
     partition_key, _, row_key = text.partition(" ")
-    return {"PartitionKey": partition_key, "RowKey": row_key}
+    return {"NextPartitionKey": partition_key, "NextRowKey": row_key}
 
 
 def _bad_token() -> RequestError:

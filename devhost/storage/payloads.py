@@ -24,6 +24,7 @@ MAX_PAYLOAD_BYTES = 512 * 1024 * 1024
 _GZIP_MAGIC = b"\x1f\x8b"
 _PIECE_SIZE = 1024 * 1024
 _MAX_AT_ONCE = 2
+_LONGEST_BLOB_NAME = 1024
 
 
 class PayloadStore:
@@ -66,6 +67,8 @@ class PayloadStore:
             PayloadTooLarge: it holds more than devhost reads.
             StorageError: there is no such blob, or it does not hold text.
         """
+        if not is_blob_name(name):
+            raise Missing(f"No blob can be called {name!a:.100}.")
         with translated():
             # Not decompressed on the way, where nothing bounds it, even if the blob has a Content-Encoding.
             download = await self._container.download_blob(name, decompress=False)
@@ -147,3 +150,12 @@ def _too_large(name: str) -> PayloadTooLarge:
     return PayloadTooLarge(
         f"The payload {name} is larger than {MAX_PAYLOAD_BYTES} bytes, the most that devhost stores or reads."
     )
+
+
+def is_blob_name(name: str) -> bool:
+    """Whether a blob can have this name: another one would change the address it is asked for under."""
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return 0 < len(name) <= _LONGEST_BLOB_NAME

@@ -12,7 +12,14 @@ from collections.abc import Mapping
 from aiohttp import web
 
 from devhost.core.json_text import compact
-from devhost.errors import InstanceExists, PayloadTooLarge, RequestError, StorageRefused, StorageUnavailable
+from devhost.errors import (
+    InstanceExists,
+    PayloadTooLarge,
+    RequestError,
+    StorageRefused,
+    StorageUnavailable,
+    UnreadableState,
+)
 from devhost.types import JsonValue
 
 logger = logging.getLogger("Host.Web")
@@ -63,6 +70,8 @@ def error_answer(error: Exception) -> web.Response:
     if isinstance(error, StorageRefused):
         logger.warning("The storage refuses what a request asks for: %s", error)
         return _long(400, _BAD_ARGUMENT, f"The storage refuses it: {error}")
+    if isinstance(error, UnreadableState):
+        return _long(409, "What is stored cannot be read", str(error))
     if isinstance(error, (web.RequestPayloadError, ConnectionError)):
         return empty(400)  # the body broke off; mostly there is nobody left to read this
     logger.error("A request failed: %r", error, exc_info=error)

@@ -16,7 +16,7 @@ from aiohttp import web
 from devhost.core.status import RuntimeStatus
 from devhost.engine.client import OrchestrationClient
 from devhost.engine.ports import InstanceQuery
-from devhost.errors import RequestError
+from devhost.errors import RequestError, UnreadableState
 from devhost.large_text import call_on_text
 from devhost.web.answer import empty, json_answer, refused, text_answer
 from devhost.web.entities import EntityApi
@@ -24,7 +24,7 @@ from devhost.web.links import Links
 from devhost.web.paging import full_page
 from devhost.web.request import EdgeRequest
 from devhost.web.start import Starter
-from devhost.web.status_view import HistoryOptions, history_json, status_json
+from devhost.web.status_view import HistoryOptions, history_json, status_json, unreadable_history_json
 from devhost.web.stored import body_to_input, json_array
 
 _POLL_SECONDS = "5"
@@ -100,7 +100,7 @@ class ManagementApi:
         history = None
         if query.boolean("showHistory", False) and record.runtime_status is not RuntimeStatus.PENDING:
             options = HistoryOptions(with_input=with_input, with_output=query.boolean("showHistoryOutput", False))
-            history = await history_json(await self._client.history(record.instance_id), options)
+            history = await self._history(record.instance_id, options)
         body = await status_json(record, with_input=with_input, history=history)
         if not record.runtime_status.is_terminal:
             return text_answer(body, status=202, headers={"Location": request.url, "Retry-After": _POLL_SECONDS})
@@ -108,6 +108,12 @@ class ManagementApi:
             "returnInternalServerErrorOnFailure", False
         )
         return text_answer(body, status=500 if is_error else 200)
+
+    async def _history(self, instance_id: str, options: HistoryOptions) -> str:
+        try:
+            return await history_json(await self._client.history(instance_id), options)
+        except UnreadableState as error:
+            return unreadable_history_json(str(error))
 
     async def _list(self, request: EdgeRequest, _: dict[str, str]) -> web.Response:
         with_input = request.query.boolean("showInput", True)

@@ -50,13 +50,16 @@ class HistoryOptions:
 
 
 async def status_json(record: InstanceRecord, *, with_input: bool, history: str | None = None) -> str:
-    """The status of an instance as JSON text; `history` is the JSON text of `historyEvents`."""
+    """The status of an instance as JSON text; `history` is the JSON text of `historyEvents`.
+
+    What of a record cannot be read is told in the custom status, the one member that may hold anything.
+    """
     members = {
         "name": compact(record.name),
         "instanceId": compact(record.instance_id),
         "runtimeStatus": compact(record.runtime_status.value),
         "input": await shown_json(record.input) if with_input else NULL,
-        "customStatus": await shown_json(record.custom_status),
+        "customStatus": await _custom_status(record),
         "output": await shown_json(record.output),
         "createdTime": compact(_whole_seconds(record.created_at)),
         "lastUpdatedTime": compact(_whole_seconds(record.last_updated_at)),
@@ -64,6 +67,18 @@ async def status_json(record: InstanceRecord, *, with_input: bool, history: str 
     if history is not None:
         members["historyEvents"] = history
     return json_object(members)
+
+
+async def _custom_status(record: InstanceRecord) -> str:
+    shown = await shown_json(record.custom_status)
+    if record.problem is None:
+        return shown
+    return json_object({"unreadable": compact(record.problem), "customStatus": shown})
+
+
+def unreadable_history_json(problem: str) -> str:
+    """What stands for a history that cannot be read: one entry that says so."""
+    return json_array([compact({"EventType": "Unreadable", "Reason": problem})])
 
 
 async def history_json(events: Sequence[HistoryEvent], options: HistoryOptions) -> str:
