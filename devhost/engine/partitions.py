@@ -17,6 +17,7 @@ from typing import Protocol
 
 from devhost.clock import Clock
 from devhost.errors import LeaseLost, StorageError
+from devhost.resilience import is_worth_a_line
 
 PASS_SECONDS = 10.0
 HASTY_PASS_SECONDS = 1.0
@@ -178,6 +179,7 @@ class PartitionKeeper:
         self._worker_id = worker_id
         self._is_abandoned_owner = is_abandoned_owner
         self._listening: set[str] = set()
+        self._failures = 0
         self._hurried = asyncio.Event()
 
     def hurry(self) -> None:
@@ -191,17 +193,23 @@ class PartitionKeeper:
             self._hurried.clear()
             try:
                 is_hasty = await self.make_pass()
-                failures = 0
+                failures = self._failures = 0
             except LeaseLost:
                 failures += 1
                 if failures <= MAX_HASTY_FAILURES:
                     continue
                 is_hasty, failures = False, 0
-            except StorageError as error:
-                _log.warning("The partition leases cannot be read or renewed: %s", error)
+            except Exception as error:
+                self._notice_failure(error)
                 is_hasty = True
             with suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(self._hurried.wait(), HASTY_PASS_SECONDS if is_hasty else PASS_SECONDS)
+
+    def _notice_failure(self, error: Exception) -> None:
+        self._failures += 1
+        if is_worth_a_line(self._failures):
+            defect = None if isinstance(error, StorageError) else error
+            _log.warning("The partition leases cannot be read or renewed: %s", error, exc_info=defect)
 
     async def release_all(self, *, attempts: int = 10) -> None:
         """Ceases to listen and gives every partition back; called when nothing is in anybody's hands any more.
@@ -213,8 +221,8 @@ class PartitionKeeper:
                 await self.make_pass(is_stopping=True)
             except LeaseLost:
                 continue
-            except StorageError as error:
-                _log.warning("The partition leases cannot be released: %s", error)
+            except Exception as error:
+                _log.warning("The partition leases cannot be released: %r", error)
             return
 
     async def make_pass(self, *, is_stopping: bool = False) -> bool:

@@ -13,9 +13,23 @@ from functools import partial
 from typing import Any
 
 from devhost.clock import Clock
-from devhost.core.history import ExecutionStarted
+from devhost.core.history import (
+    EventRaised,
+    ExecutionResumed,
+    ExecutionRewound,
+    ExecutionStarted,
+    ExecutionSuspended,
+    ExecutionTerminated,
+    GenericEvent,
+    SubOrchestrationInstanceCompleted,
+    SubOrchestrationInstanceFailed,
+    TaskCompleted,
+    TaskFailed,
+    TimerFired,
+)
 from devhost.core.messages import TaskMessage
 from devhost.errors import PoisonMessage, StorageError, StorageUnavailable
+from devhost.resilience import Counts, is_worth_a_line
 from devhost.storage.concurrency import call_each
 from devhost.storage.hub_queues import HubQueues
 from devhost.storage.instance_table import InstanceTable
@@ -37,16 +51,35 @@ SHORT_WAIT_SECONDS = 2.0
 
 _DISTANT_PAST = datetime.min.replace(tzinfo=timezone.utc)
 
+MAX_POISON_LINES = 50
+
+# What is sent to an instance. Any other event in its history would pass for something that happened there.
+FOR_INSTANCES = (
+    ExecutionStarted,
+    ExecutionTerminated,
+    ExecutionSuspended,
+    ExecutionResumed,
+    ExecutionRewound,
+    TaskCompleted,
+    TaskFailed,
+    SubOrchestrationInstanceCompleted,
+    SubOrchestrationInstanceFailed,
+    TimerFired,
+    EventRaised,
+    GenericEvent,
+)
+
 _log = logging.getLogger("Host.TaskHub")
 
 
 class MessageReader:
     """Stored messages of one hub, made readable."""
 
-    def __init__(self, payloads: PayloadStore, queues: HubQueues) -> None:
+    def __init__(self, payloads: PayloadStore, queues: HubQueues, set_aside: SetAside) -> None:
         self._payloads = payloads
         self._queues = queues
         self._downloads = asyncio.Semaphore(MAX_DOWNLOADS)
+        self._set_aside = set_aside
 
     async def read(self, stored: StoredMessage, has_room: Callable[[], bool] = lambda: True) -> HeldMessage | None:
         """The message, or None where it cannot be read now.
@@ -56,24 +89,42 @@ class MessageReader:
         the queue at once where there is no room for it.
         """
         try:
-            envelope = await self._envelope(stored, has_room)
+            held = await self._open(stored, has_room)
+            if held is None:
+                await self._queues.release([stored])
+                return None
+            if not isinstance(held.message.event, FOR_INSTANCES):
+                raise PoisonMessage(f"a {held.message.event.type_name} is no message for an instance")
+            return held
         except StorageUnavailable as error:
             _log.warning("Message %s of queue '%s' waits: %s", stored.message_id, stored.queue.name, error)
-        except StorageError as error:
-            _log.error(
-                "Message %s of queue '%s' cannot be read (delivery %d) and is set aside: %s",
-                stored.message_id,
-                stored.queue.name,
-                stored.dequeue_count,
-                error,
-            )
-        else:
-            if envelope is not None:
-                return HeldMessage(stored=stored, message=envelope.message, sequence_number=envelope.sequence_number)
-            await self._queues.release([stored])
-            return None
-        await self._queues.try_to_abandon(stored)
+            await self._queues.try_to_abandon(stored)
+        except Exception as error:
+            await self.put_aside(stored, error)
         return None
+
+    async def open(self, stored: StoredMessage) -> HeldMessage:
+        """The message that a text holds or refers to.
+
+        Raises:
+            StorageUnavailable: the blob that it refers to cannot be fetched now.
+            StorageError: it cannot be read.
+        """
+        held = await self._open(stored, lambda: True)
+        assert held is not None
+        return held
+
+    async def _open(self, stored: StoredMessage, has_room: Callable[[], bool]) -> HeldMessage | None:
+        """None where the message has a payload to download, and no room for it."""
+        envelope = await self._envelope(stored, has_room)
+        if envelope is None:
+            return None
+        return HeldMessage(stored=stored, message=envelope.message, sequence_number=envelope.sequence_number)
+
+    async def put_aside(self, stored: StoredMessage, error: Exception) -> None:
+        """Lets a message come again later and later, and logs it once."""
+        self._set_aside.notice(stored, error)
+        await self._queues.try_to_abandon(stored)
 
     async def read_again(self, stored: StoredMessage) -> TaskMessage:
         """The message that was read before.
@@ -81,9 +132,7 @@ class MessageReader:
         Raises:
             StorageError: it cannot be read any more.
         """
-        envelope = await self._envelope(stored, lambda: True)
-        assert envelope is not None
-        return envelope.message
+        return (await self.open(stored)).message
 
     async def _envelope(self, stored: StoredMessage, has_room: Callable[[], bool]) -> Envelope | None:
         """None where the message has a payload to download, and no room for it."""
@@ -98,6 +147,33 @@ class MessageReader:
         if isinstance(inner, Envelope):
             return inner
         raise PoisonMessage(f"the blob {envelope.blob_name} only refers to another blob")
+
+
+class SetAside:
+    """The log of messages that cannot be read: one line each, however often it comes, and fewer for very many."""
+
+    def __init__(self) -> None:
+        self._seen = Counts(remembered=10_000)
+        self._count = 0
+
+    def notice(self, stored: StoredMessage, error: Exception) -> None:
+        if self._seen.add((stored.queue.name, stored.message_id)) > 1:
+            return
+        self._count += 1
+        if self._count <= MAX_POISON_LINES:
+            _log.error(
+                "Message %s of queue '%s' cannot be read and is set aside: %s. It stays in the queue for a host that "
+                "can read it, and harms nothing; if there is none, delete it, for example with Azure Storage Explorer.",
+                stored.message_id,
+                stored.queue.name,
+                error if isinstance(error, StorageError) else repr(error),
+            )
+        elif is_worth_a_line(self._count):
+            _log.error(
+                "By now %d messages could not be read and are set aside, the last of '%s'.",
+                self._count,
+                stored.queue.name,
+            )
 
 
 class ControlInbox:
@@ -184,7 +260,9 @@ class ControlInbox:
         except StorageError as error:
             _log.warning("Message %s of queue '%s' waits: %s", held.stored.message_id, held.stored.queue.name, error)
             await self._queues.try_to_abandon(held.stored)
-            return None
+        except Exception as error:
+            await self._reader.put_aside(held.stored, error)
+        return None
 
     async def _examine(self, held: HeldMessage) -> HeldMessage | None:
         early_seconds = self._early_seconds(held)

@@ -6,50 +6,63 @@ DurableTask.AzureStorage.TablePartitionLease.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+import re
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
-from azure.core import MatchConditions
-from azure.data.tables import UpdateMode
-from azure.data.tables.aio import TableClient
-
+from devhost.core.event_check import described
 from devhost.engine.partitions import Lease
 from devhost.errors import LeaseLost
-from devhost.storage.entity_table import Column
+from devhost.resilience import Counts
+from devhost.storage.entity_table import Column, EntityTable, Operation, StoredRow, Write
 from devhost.storage.history_rows import plain_time
 from devhost.storage.refusal import Conflict, Missing
-from devhost.storage.services import translated
+
+_log = logging.getLogger("Host.Partitions")
 
 
 class LeaseTable:
-    """The partition leases of one hub."""
+    """The partition leases of one hub; `prefix` begins the names of its partitions."""
 
-    def __init__(self, table: TableClient) -> None:
+    def __init__(self, table: EntityTable, prefix: str) -> None:
         self._table = table
+        self._is_partition = re.compile(re.escape(prefix) + r"\d{2,4}", re.ASCII)
+        self._reported = Counts()
 
     async def add(self, partition: str) -> None:
         """Adds the row of a partition that nobody owns yet, unless there is one."""
         try:
-            with translated():
-                await self._table.create_entity({**_key(partition), "IsDraining": False})
+            await self._table.write(Operation(Write.INSERT, {**_key(partition), "IsDraining": False}))
         except Conflict:
             return
 
     async def read_all(self) -> Sequence[Lease]:
-        with translated():
-            return [_lease(row) async for row in self._table.query_entities("PartitionKey eq ''")]
+        return [
+            self._lease(row)
+            for row in await self._table.query("PartitionKey eq ''")
+            if self._is_partition.fullmatch(row.columns["RowKey"])
+        ]
 
     async def replace(self, lease: Lease) -> None:
         try:
-            with translated():
-                await self._table.update_entity(
-                    _row(lease),
-                    mode=UpdateMode.REPLACE,
-                    etag=lease.version,
-                    match_condition=MatchConditions.IfNotModified,
-                )
+            await self._table.write(Operation(Write.REPLACE, _row(lease), lease.version))
         except (Conflict, Missing) as error:
             raise LeaseLost(f"Another host has written the lease of {lease.partition}.") from error
+
+    def _lease(self, row: StoredRow) -> Lease:
+        """The lease in a row. One that cannot be read is free: then a host takes it and writes a sound row.
+
+        If there is an owner, it learns from that, and until then the histories allow only one of both to write.
+        """
+        try:
+            return _lease(row)
+        except Exception as error:
+            partition = row.columns["RowKey"]
+            if self._reported.add(partition) == 1:
+                _log.warning("The lease of %s is damaged and counts as free: %s", partition, error)
+            return Lease(partition=partition, version=row.etag)
 
 
 def _key(partition: str) -> dict[str, Column]:
@@ -68,15 +81,35 @@ def _row(lease: Lease) -> dict[str, Column]:
     return _key(lease.partition) | {name: value for name, value in columns.items() if value is not None}
 
 
-def _lease(row: Any) -> Lease:
-    times = {name: plain_time(row[name]) for name in ("OwnedSince", "LastRenewal", "ExpiresAt") if row.get(name)}
+def _lease(row: StoredRow) -> Lease:
+    """Raises `ValueError` where a column is not of its type."""
+    columns = row.columns
+    is_draining = columns.get("IsDraining", False)
+    if not isinstance(is_draining, bool):
+        raise ValueError(f"IsDraining is {described(is_draining)}, not a boolean")
     return Lease(
-        partition=row["RowKey"],
-        version=row.metadata["etag"],
-        current_owner=row.get("CurrentOwner") or None,
-        next_owner=row.get("NextOwner") or None,
-        owned_since=times.get("OwnedSince"),
-        last_renewal=times.get("LastRenewal"),
-        expires_at=times.get("ExpiresAt"),
-        is_draining=bool(row.get("IsDraining", False)),
+        partition=columns["RowKey"],
+        version=row.etag,
+        current_owner=_owner(columns, "CurrentOwner"),
+        next_owner=_owner(columns, "NextOwner"),
+        owned_since=_time(columns, "OwnedSince"),
+        last_renewal=_time(columns, "LastRenewal"),
+        expires_at=_time(columns, "ExpiresAt"),
+        is_draining=is_draining,
     )
+
+
+def _owner(columns: Mapping[str, Any], name: str) -> str | None:
+    value = columns.get(name)
+    if not isinstance(value, (str, type(None))):
+        raise ValueError(f"{name} is {described(value)}, not a text")
+    return value or None
+
+
+def _time(columns: Mapping[str, Any], name: str) -> datetime | None:
+    value = columns.get(name)
+    if value is None:
+        return None
+    if not isinstance(value, datetime):
+        raise ValueError(f"{name} is {described(value)}, not a time")
+    return plain_time(value)

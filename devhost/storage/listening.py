@@ -14,6 +14,7 @@ from typing import Protocol
 
 from devhost.core.messages import TaskMessage, answered_task_id
 from devhost.errors import StorageError
+from devhost.resilience import is_worth_a_line
 from devhost.storage.queues import MAX_MESSAGES_PER_GET, MessageQueue, StoredMessage
 from devhost.storage.sessions import HeldMessage
 from devhost.storage.visibility import Extender
@@ -74,6 +75,7 @@ class QueueListener:
         # And nothing is known to have been sent since.
         self._is_caught_up = False
         self._is_stopping = False
+        self._failures = 0
 
     def takes_over(self, message: TaskMessage) -> bool:
         """Whether a message that is sent now may be handed over instead of waiting in the queue.
@@ -146,8 +148,11 @@ class QueueListener:
         try:
             messages = await self._receive(count)
         except StorageError as error:
-            _log.warning("The queue '%s' cannot be read: %s", self.queue.name, error)
+            self._failures += 1
+            if is_worth_a_line(self._failures):
+                _log.warning("The queue '%s' cannot be read: %s", self.queue.name, error)
             return False
+        self._failures = 0
         self._has_drained = len(messages) < count
         self._is_caught_up = self._has_drained and not self._woken.is_set()
         if messages:

@@ -94,6 +94,25 @@ def envelope_from_text(text: str) -> Envelope | OffloadedEnvelope:
         raise PoisonMessage(f"not a task message: {error!r}") from error
 
 
+def is_request_envelope(text: str) -> bool:
+    """Whether a text is an envelope around some task message, which may be odd in itself."""
+    try:
+        return isinstance(json.loads(_decoded(text))["TaskMessage"], Mapping)
+    except Exception:
+        return False
+
+
+def asker_of(text: str) -> tuple[OrchestrationInstance, int] | None:
+    """Who waits for an answer to an activity request that cannot be read, and its task id; None if it does not tell."""
+    try:
+        task_message = json.loads(_decoded(text))["TaskMessage"]
+        target = instance_from_json(task_message["OrchestrationInstance"])
+        task_id = task_message["Event"]["EventId"]
+    except Exception:
+        return None
+    return (target, task_id) if is_int32(task_id) and task_id >= 0 else None
+
+
 def _checked_blob_name(name: Any) -> str:
     if not isinstance(name, str):
         raise PoisonMessage(f"CompressedBlobName is {described(name)}, not a text")

@@ -35,7 +35,7 @@ from devhost.storage.entity_table import EntityTable
 from devhost.storage.history_cache import HistoryCache
 from devhost.storage.history_table import History, HistoryTable
 from devhost.storage.hub_queues import HubQueues
-from devhost.storage.inbox import ControlInbox, MessageReader
+from devhost.storage.inbox import ControlInbox, MessageReader, SetAside
 from devhost.storage.instance_table import InstanceTable
 from devhost.storage.journal import JournalFolder
 from devhost.storage.lease_table import LeaseTable
@@ -45,6 +45,7 @@ from devhost.storage.outbox import Outbox
 from devhost.storage.pacing import Pace
 from devhost.storage.payloads import PayloadStore
 from devhost.storage.receiving import Receiver
+from devhost.storage.requests import RequestReader
 from devhost.storage.resources import create_resources
 from devhost.storage.rewinding import Rewinder
 from devhost.storage.services import Services, open_services
@@ -95,7 +96,9 @@ class AzureStorageTaskHub:
             clock,
             names.hub,
         )
-        self._leases = LeaseTable(services.tables.get_table_client(names.partitions_table))
+        self._leases = LeaseTable(
+            EntityTable(services.table_service, names.partitions_table), names.control_queue_prefix
+        )
         self._queues = HubQueues(services.queue_service, names, options.partition_count, journals.own)
         self._pace = Pace(time.monotonic)
         self._outbox = Outbox(self._queues, self._payloads, clock, self._pace)
@@ -104,7 +107,7 @@ class AzureStorageTaskHub:
         self._sessions = Sessions(time.monotonic)
         self._due = DueBatches(self._sessions, self._pace)
         self._tasks = TaskOwner()
-        self._reader = reader = MessageReader(self._payloads, self._queues)
+        self._reader = reader = MessageReader(self._payloads, self._queues, SetAside())
         self._control = ControlInbox(
             reader,
             self._queues,
@@ -117,7 +120,7 @@ class AzureStorageTaskHub:
             options,
         )
         self._work_items = WorkItemInbox(
-            reader,
+            RequestReader(reader, self._queues, self._outbox, clock),
             self._queues.release,
             self._tasks.spawn,
             # Well before it comes into sight by itself, for another host to begin it as well.

@@ -9,10 +9,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Any, Protocol
 
 from devhost.storage.concurrency import Callers, call_each
-from devhost.storage.inbox import MessageReader
 from devhost.storage.queues import StoredMessage
 from devhost.storage.sessions import HeldMessage
 
@@ -22,6 +21,13 @@ SLOW_SECONDS = 1.0
 LONGEST_HOLD_SECONDS = 10.0
 MAX_BUFFERED = 128
 MAX_BUFFERED_BYTES = 32 * 1024 * 1024
+
+
+class Reader(Protocol):
+    """What makes stored messages readable."""
+
+    async def read(self, stored: StoredMessage) -> HeldMessage | None:
+        """The request; None where there is none to work on, and then it is out of the way."""
 
 
 class BatchSize:
@@ -49,7 +55,7 @@ class WorkItemInbox:
 
     def __init__(
         self,
-        reader: MessageReader,
+        reader: Reader,
         release: Callable[[list[StoredMessage]], Coroutine[Any, Any, None]],
         spawn: Callable[[Coroutine[Any, Any, None], str], object],
         *,

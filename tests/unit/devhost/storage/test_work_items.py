@@ -10,7 +10,6 @@ import pytest
 
 from devhost.core.history import OrchestrationInstance, TaskScheduled
 from devhost.core.messages import TaskMessage
-from devhost.storage.inbox import MessageReader
 from devhost.storage.queues import MessageQueue, StoredMessage
 from devhost.storage.sessions import HeldMessage
 from devhost.storage.work_items import LARGEST_BATCH, MAX_BUFFERED, MAX_BUFFERED_BYTES, BatchSize, WorkItemInbox
@@ -64,7 +63,7 @@ def released() -> Released:
 
 @pytest.fixture
 def inbox(released: Released) -> WorkItemInbox:
-    return WorkItemInbox(cast(MessageReader, Reader()), released.release, released.spawn)
+    return WorkItemInbox(Reader(), released.release, released.spawn)
 
 
 async def waiting(inbox: WorkItemInbox, count: int) -> list[asyncio.Task[HeldMessage]]:
@@ -112,7 +111,7 @@ async def test_a_request_received_again_while_it_runs_only_renews_its_receipt(in
 async def test_what_is_not_begun_soon_goes_back_and_the_next_batch_is_small(
     released: Released,
 ) -> None:
-    inbox = WorkItemInbox(cast(MessageReader, Reader()), released.release, released.spawn, longest_hold_seconds=0.01)
+    inbox = WorkItemInbox(Reader(), released.release, released.spawn, longest_hold_seconds=0.01)
     callers = await waiting(inbox, 1)
     await inbox.receive([stored("1"), stored("2"), stored("3")])
     await asyncio.gather(*callers)
@@ -134,7 +133,7 @@ async def test_a_request_that_is_handed_over_goes_to_who_waits_and_else_to_who_c
 
 
 async def test_what_is_handed_over_and_not_begun_soon_goes_back(released: Released) -> None:
-    inbox = WorkItemInbox(cast(MessageReader, Reader()), released.release, released.spawn, longest_hold_seconds=0.01)
+    inbox = WorkItemInbox(Reader(), released.release, released.spawn, longest_hold_seconds=0.01)
     inbox.take_over(held("1"))
     assert await eventually(lambda: released.ids == ["1"])
     assert inbox.remove_waiting() == []
