@@ -99,7 +99,9 @@ class EntityTurn:
             self._sorter = Sorter(document.get("sorter"), window=ticks_of_seconds(reorder_window_seconds))
         except Exception as error:
             # The stored text may hold anything; whatever it breaks, it is the text that is wrong.
-            raise UnreadableState(f"Entity '{me.instance_id}' is stored in an unreadable form: {error!r}") from error
+            raise UnreadableState(
+                f"Entity '{me.instance_id}' is stored in an unreadable form; purge it to begin anew: {error!r}"
+            ) from error
 
     @property
     def entity(self) -> EntityId:
@@ -254,14 +256,14 @@ def _stored_document(stored: str | None) -> dict[str, Any]:
     try:
         document = json.loads(stored) if stored else {}
     except (ValueError, RecursionError) as error:
-        raise UnreadableState(f"An entity is stored as what is not JSON: {error!r}") from error
+        raise UnreadableState(f"An entity is stored as what is not JSON; purge it to begin anew: {error!r}") from error
     if not isinstance(document, dict):
-        raise UnreadableState("An entity is stored as what is not a JSON object.")
+        raise UnreadableState("An entity is stored as what is not a JSON object; purge it to begin anew.")
     return document
 
 
 def _text_or_none(document: dict[str, Any], member: str) -> str | None:
     value = document.get(member)
     if not isinstance(value, (str, type(None))):
-        raise UnreadableState(f"The `{member}` of an entity is stored as what is not a text.")
+        raise UnreadableState(f"The `{member}` of an entity is stored as what is not a text; purge it to begin anew.")
     return value

@@ -154,7 +154,11 @@ def event_from_json(document: JsonValue) -> HistoryEvent:
         return event
     except Exception as error:
         # A text may hold anything; whatever it breaks, it is the text that is wrong.
-        raise PoisonMessage(f"not a history event: {error!r}") from error
+        raise PoisonMessage(f"not a history event: {_reason(error)}") from error
+
+
+def _reason(error: Exception) -> str:
+    return str(error) if isinstance(error, ValueError) else repr(error)
 
 
 def instance_to_json(instance: OrchestrationInstance, *, with_types: bool = False) -> dict[str, JsonValue]:
@@ -164,6 +168,8 @@ def instance_to_json(instance: OrchestrationInstance, *, with_types: bool = Fals
 
 def instance_from_json(obj: Mapping[str, Any]) -> OrchestrationInstance:
     """Raises `ValueError` and the like where the object names no instance that can be."""
+    if not isinstance(obj, Mapping):
+        raise ValueError(f"the instance is {described(obj)}, not an object")
     instance = OrchestrationInstance(instance_id=obj["InstanceId"], execution_id=obj.get("ExecutionId"))
     check_instance(instance)
     return instance

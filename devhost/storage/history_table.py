@@ -125,6 +125,12 @@ class HistoryTable:
         sentinel = rows.pop() if rows and rows[-1].columns["RowKey"] == SENTINEL_ROW_KEY else None
         return rows, sentinel
 
+    async def find_start(self, instance_id: str, execution_id: str | None) -> ExecutionStarted | None:
+        """The start of an execution, its input aside, if it can still be read in a history that is damaged."""
+        condition = f"PartitionKey eq {quoted(escape_key(instance_id))} and EventType eq 'ExecutionStarted'"
+        rows = await self._query(condition)
+        return next(_starts(row for row in rows if _execution_id_or_none(row) == execution_id), None)
+
     async def _query(self, condition: str) -> list[StoredRow]:
         try:
             return await self._table.query(condition)

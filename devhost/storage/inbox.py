@@ -53,6 +53,11 @@ _DISTANT_PAST = datetime.min.replace(tzinfo=timezone.utc)
 
 MAX_POISON_LINES = 50
 
+_ADVICE = (
+    "It stays in the queue for a host that can read it, and harms nothing; if there is none, delete it, for example "
+    "with Azure Storage Explorer."
+)
+
 # What is sent to an instance. Any other event in its history would pass for something that happened there.
 FOR_INSTANCES = (
     ExecutionStarted,
@@ -94,7 +99,7 @@ class MessageReader:
                 await self._queues.release([stored])
                 return None
             if not isinstance(held.message.event, FOR_INSTANCES):
-                raise PoisonMessage(f"a {held.message.event.type_name} is no message for an instance")
+                raise PoisonMessage(f"its event, {held.message.event.type_name}, is none that instances are sent")
             return held
         except StorageUnavailable as error:
             _log.warning("Message %s of queue '%s' waits: %s", stored.message_id, stored.queue.name, error)
@@ -121,9 +126,9 @@ class MessageReader:
             return None
         return HeldMessage(stored=stored, message=envelope.message, sequence_number=envelope.sequence_number)
 
-    async def put_aside(self, stored: StoredMessage, error: Exception) -> None:
+    async def put_aside(self, stored: StoredMessage, error: Exception, *, advice: str = _ADVICE) -> None:
         """Lets a message come again later and later, and logs it once."""
-        self._set_aside.notice(stored, error)
+        self._set_aside.notice(stored, error, advice)
         await self._queues.try_to_abandon(stored)
 
     async def read_again(self, stored: StoredMessage) -> TaskMessage:
@@ -156,17 +161,17 @@ class SetAside:
         self._seen = Counts(remembered=10_000)
         self._count = 0
 
-    def notice(self, stored: StoredMessage, error: Exception) -> None:
+    def notice(self, stored: StoredMessage, error: Exception, advice: str) -> None:
         if self._seen.add((stored.queue.name, stored.message_id)) > 1:
             return
         self._count += 1
         if self._count <= MAX_POISON_LINES:
             _log.error(
-                "Message %s of queue '%s' cannot be read and is set aside: %s. It stays in the queue for a host that "
-                "can read it, and harms nothing; if there is none, delete it, for example with Azure Storage Explorer.",
+                "Message %s of queue '%s' cannot be read and is set aside: %s. %s",
                 stored.message_id,
                 stored.queue.name,
                 error if isinstance(error, StorageError) else repr(error),
+                advice,
             )
         elif is_worth_a_line(self._count):
             _log.error(

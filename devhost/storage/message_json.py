@@ -91,7 +91,8 @@ def envelope_from_text(text: str) -> Envelope | OffloadedEnvelope:
         raise
     except Exception as error:
         # A queue may hold anything; whatever a text breaks, it is the text that is wrong.
-        raise PoisonMessage(f"not a task message: {error!r}") from error
+        reason = error if isinstance(error, ValueError) else repr(error)
+        raise PoisonMessage(f"not a task message: {reason}") from error
 
 
 def is_request_envelope(text: str) -> bool:

@@ -21,6 +21,8 @@ from devhost.storage.sessions import HeldMessage
 
 MAX_ODD_DELIVERIES = 3
 
+_ADVICE = "If no other host of the hub takes it, it is dropped soon, and its task fails."
+
 _log = logging.getLogger("Host.TaskHub")
 
 
@@ -38,16 +40,18 @@ class RequestReader:
         try:
             held = await self._reader.open(stored)
             if not isinstance(held.message.event, TaskScheduled):
-                raise PoisonMessage(f"a {held.message.event.type_name} is no request for an activity")
+                raise PoisonMessage(f"its event, {held.message.event.type_name}, is no request for an activity")
             return held
         except StorageUnavailable as error:
             _log.warning("Message %s of queue '%s' waits: %s", stored.message_id, stored.queue.name, error)
             await self._queues.try_to_abandon(stored)
         except Exception as error:
-            if is_request_envelope(stored.text) and stored.dequeue_count >= MAX_ODD_DELIVERIES:
-                await self._try_to_end(stored, error)
-            else:
+            if not is_request_envelope(stored.text):
                 await self._reader.put_aside(stored, error)
+            elif stored.dequeue_count < MAX_ODD_DELIVERIES:
+                await self._reader.put_aside(stored, error, advice=_ADVICE)
+            else:
+                await self._try_to_end(stored, error)
         return None
 
     async def _try_to_end(self, stored: StoredMessage, problem: Exception) -> None:

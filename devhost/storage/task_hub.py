@@ -9,7 +9,6 @@ written are kept in memory.
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -28,7 +27,7 @@ from devhost.engine.ports import (
     OrchestrationWorkItem,
     ReceivedMessage,
 )
-from devhost.errors import StorageError, StorageUnavailable
+from devhost.errors import StorageUnavailable
 from devhost.storage.concurrency import TaskOwner, call_each
 from devhost.storage.due_batches import DueBatches
 from devhost.storage.entity_table import EntityTable
@@ -53,10 +52,9 @@ from devhost.storage.sessions import Batch, HeldMessage, Sessions
 from devhost.storage.settling import Settler
 from devhost.storage.starting import Starter
 from devhost.storage.take_over import TakeOver
+from devhost.storage.unreadable import UnreadableHistories
 from devhost.storage.visibility import Extender
 from devhost.storage.work_items import LONGEST_HOLD_SECONDS, WorkItemInbox
-
-_log = logging.getLogger("Host.TaskHub")
 
 
 @asynccontextmanager
@@ -129,6 +127,7 @@ class AzureStorageTaskHub:
         self._starter = Starter(self._instances, self._outbox, self._control)
         self._settler = Settler(self._queues, self._outbox, self._work_items)
         self._extender = Extender(self._tasks.spawn)
+        self._unreadable = UnreadableHistories(self._histories, self._instances, self._outbox, self._settler, clock)
         self._receiver = Receiver(
             options,
             self._queues,
@@ -212,10 +211,11 @@ class AzureStorageTaskHub:
         except StorageUnavailable:
             self._due.put_back(batch)
             raise
-        except StorageError as error:
-            _log.error("The history of instance '%s' cannot be read; it waits: %s", batch.instance_id, error)
-            await call_each(self._settler.try_to_abandon, batch.messages)
-            self._finish(batch)
+        except Exception as error:
+            try:
+                await self._unreadable.settle(batch, error)
+            finally:
+                self._finish(batch)
             return None
         except BaseException:
             self._due.put_back(batch)
