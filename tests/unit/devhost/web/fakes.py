@@ -113,6 +113,7 @@ class FakeHub:
         self.rewound: list[tuple[str, str]] = []
         self.page_limit = 1000
         self.failure: Exception | None = None
+        self.history_failure: Exception | None = None
 
     @property
     def port(self) -> TaskHub:
@@ -170,6 +171,8 @@ class FakeHub:
         )
 
     async def read_history(self, instance_id: str) -> tuple[HistoryEvent, ...]:
+        if self.history_failure is not None:
+            raise self.history_failure
         return self.histories.get(instance_id, ())
 
     async def rewind_instance(self, instance_id: str, reason: str) -> None:

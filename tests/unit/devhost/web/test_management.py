@@ -12,7 +12,7 @@ import pytest
 
 from devhost.core.history import EventRaised, ExecutionResumed, ExecutionSuspended, ExecutionTerminated
 from devhost.core.status import RuntimeStatus
-from devhost.errors import PayloadTooLarge, RequestError, StorageRefused, StorageUnavailable
+from devhost.errors import PayloadTooLarge, RequestError, StorageRefused, StorageUnavailable, UnreadableState
 from tests.eventually import eventually
 from tests.unit.devhost.web.conftest import Edge, EdgeFactory
 from tests.unit.devhost.web.fakes import BEGIN
@@ -597,6 +597,34 @@ async def test_an_unexpected_error_is_500_without_its_trace_and_is_logged(
     assert (status, answer["Message"]) == (500, "Something went wrong while processing your request")
     assert "secret" not in json.dumps(answer)
     assert "secret detail" in caplog.text
+
+
+async def test_a_damaged_record_says_so_in_its_custom_status_and_the_others_are_served(edge: Edge) -> None:
+    edge.hub.add("a", custom_status='"busy"', problem="CreatedTime is a text, not a time")
+    edge.hub.add("b", custom_status='"busy"')
+    shown = {"unreadable": "CreatedTime is a text, not a time", "customStatus": "busy"}
+
+    status, listed = await answer_of(edge, "GET", "/instances")
+    assert (status, [each["customStatus"] for each in listed]) == (200, [shown, "busy"])
+    status, body = await answer_of(edge, "GET", "/instances/a")
+    assert (status, body["instanceId"], body["customStatus"]) == (202, "a", shown)
+    assert (await answer_of(edge, "POST", "/instances/a/restart"))[0] == 409
+
+
+async def test_a_damaged_history_is_one_entry_that_says_so(edge: Edge) -> None:
+    edge.hub.add("x", RuntimeStatus.COMPLETED)
+    edge.hub.history_failure = UnreadableState("row 3 is damaged")
+
+    status, body = await answer_of(edge, "GET", "/instances/x?showHistory=true")
+    assert (status, body["historyEvents"]) == (200, [{"EventType": "Unreadable", "Reason": "row 3 is damaged"}])
+
+
+async def test_what_needs_a_damaged_state_is_409_with_the_reason(edge: Edge, caplog: pytest.LogCaptureFixture) -> None:
+    edge.hub.failure = UnreadableState("row 3 is damaged")
+
+    status, body = await answer_of(edge, "POST", "/instances/x/rewind?reason=r")
+    assert (status, body["ExceptionMessage"]) == (409, "row 3 is damaged")
+    assert not caplog.records
 
 
 async def test_the_rpc_listener_serves_nothing_but_its_base(edge: Edge) -> None:
