@@ -17,7 +17,7 @@ from typing import Any, Union
 from urllib.parse import quote
 
 from devhost.errors import StorageError
-from devhost.storage.service_client import Answer, ServiceClient, refusal_of
+from devhost.storage.service_client import Answer, ServiceClient
 from devhost.storage.signing import Request
 
 Column = Union[str, int, bool, datetime]  # noqa: UP007
@@ -132,7 +132,7 @@ class EntityTable:
         if refused is not None:
             # The reason is the one JSON document among the parts.
             reason = answer.body[answer.body.find(b"{") : answer.body.rfind(b"}") + 1]
-            raise refusal_of(Answer(status=refused, headers={}, body=reason))
+            raise self._service.refusal_of(Answer(status=refused, headers={}, body=reason))
         return [etag.decode() for etag in _ETAG_OF_PART.findall(answer.body)]
 
     def _batch(self, operations: Sequence[Operation]) -> bytes:

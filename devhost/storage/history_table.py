@@ -41,7 +41,7 @@ from devhost.storage.history_rows import (
 from devhost.storage.names import SENTINEL_ROW_KEY, escape_key, history_blob, row_key
 from devhost.storage.odata import quoted
 from devhost.storage.payloads import PayloadStore
-from devhost.storage.refusal import Conflict, Missing
+from devhost.storage.refusal import Conflict, Gone, Missing
 from devhost.storage.services import translated
 
 MAX_EVENTS_PER_TRANSACTION = MAX_OPERATIONS_PER_TRANSACTION - 1  # the sentinel is one of them
@@ -208,6 +208,8 @@ class HistoryTable:
         """
         try:
             return await self._submit([Operation(Write.INSERT, row) for row in rows], sentinel, etag)
+        except Gone:
+            raise
         except (Conflict, Missing):
             pass  # a row is there, or the sentinel is not what it was or gone: the next answer tells
         try:

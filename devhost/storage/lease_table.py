@@ -24,10 +24,11 @@ _log = logging.getLogger("Host.Partitions")
 
 
 class LeaseTable:
-    """The partition leases of one hub; `prefix` begins the names of its partitions."""
+    """The partition leases of one hub: those of `partitions`, and of others whose names begin with `prefix`."""
 
-    def __init__(self, table: EntityTable, prefix: str) -> None:
+    def __init__(self, table: EntityTable, prefix: str, partitions: Sequence[str]) -> None:
         self._table = table
+        self._partitions = partitions
         self._is_partition = re.compile(re.escape(prefix) + r"\d{2,4}", re.ASCII)
         self._reported = Counts()
 
@@ -39,11 +40,16 @@ class LeaseTable:
             return
 
     async def read_all(self) -> Sequence[Lease]:
-        return [
-            self._lease(row)
-            for row in await self._table.query("PartitionKey eq ''")
-            if self._is_partition.fullmatch(row.columns["RowKey"])
-        ]
+        rows = await self._rows()
+        missing = [name for name in self._partitions if name not in rows]
+        for name in missing:
+            await self.add(name)
+        if missing:
+            rows = await self._rows()
+        return [self._lease(row) for name, row in rows.items() if self._is_partition.fullmatch(name)]
+
+    async def _rows(self) -> Mapping[str, StoredRow]:
+        return {row.columns["RowKey"]: row for row in await self._table.query("PartitionKey eq ''")}
 
     async def replace(self, lease: Lease) -> None:
         try:

@@ -123,6 +123,10 @@ class Pace:
         elif self._requests.of(instance_id):
             self._rests_until = max(self._rests_until, now) + busy * RESTS_PER_TURN
 
+    def forget_requests(self) -> None:
+        """What was asked for may never be answered."""
+        self._requests = Requests()
+
     def wait_seconds(self, batch: Batch, ready_at: float) -> float:
         """How long a batch has to wait yet that has been ready since then; 0 where its turn is due."""
         now = self._now()

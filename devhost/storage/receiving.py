@@ -70,6 +70,14 @@ class Receiver:
         given_back = self._sessions.remove_waiting(partition) + self._control.remove_early(partition)
         await self._settler.release(given_back)
 
+    async def drop_all(self) -> None:
+        """Ceases to listen to everything, and drops what was received and is not in anybody's hands."""
+        for name in tuple(self._running):
+            await self._end(name)
+            await self._settler.drop(self._sessions.remove_waiting(name) + self._control.remove_early(name))
+        await self._settler.drop(self._work_items.remove_waiting())
+        self._on_hand_over()
+
     async def cease_all(self) -> None:
         """Ceases to listen to all partitions."""
         for partition in [name for name in self._running if name != self._queues.work_items.name]:

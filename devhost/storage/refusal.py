@@ -9,18 +9,23 @@ class Missing(StorageError):
     """404: the row, message, queue, table or blob is not there."""
 
 
+class Gone(Missing):
+    """404: the queue, table or container itself is not there."""
+
+
 class Conflict(StorageError):
     """409 or 412, or a stale pop receipt: it is there already, or it is not what it was when it was read."""
 
 
 # Not valid, too large, or a key that makes too long an address.
 _NEVER_ACCEPTED = frozenset({400, 413, 414})
+_GONE = frozenset({"QueueNotFound", "TableNotFound", "ContainerNotFound"})
 
 
 def refusal(status: int, code: str | None, reason: str) -> StorageError:
     """The error for an answer of 400 and above; `code` is that of the service."""
     if status == 404:
-        return Missing(reason)
+        return Gone(reason) if code in _GONE else Missing(reason)
     if status in (409, 412) or code == "PopReceiptMismatch":
         return Conflict(reason)
     if status >= 500 or status in (408, 429):

@@ -19,7 +19,7 @@ from azure.core.exceptions import AzureError
 from yarl import URL
 
 from devhost.errors import StorageError, StorageUnavailable
-from devhost.storage.refusal import one_line, refusal
+from devhost.storage.refusal import Gone, one_line, refusal
 from devhost.storage.signing import Request, Signer
 
 # The oldest version that has all that is used here; newer services answer it alike.
@@ -45,7 +45,10 @@ class Answer:
 
 
 class ServiceClient:
-    """One storage service. `pause` waits between attempts."""
+    """One storage service. `pause` waits between attempts.
+
+    `on_gone`, where it is set, is told why whenever a queue or a table itself is not there.
+    """
 
     def __init__(
         self, session: aiohttp.ClientSession, endpoint: str, signer: Signer, *, pause: Pause = asyncio.sleep
@@ -54,6 +57,7 @@ class ServiceClient:
         self._signer = signer
         self._pause = pause
         self.endpoint = endpoint
+        self.on_gone: Callable[[str], None] | None = None
 
     async def send(self, request: Request) -> Answer:
         """The answer to a request that is sent up to three times: where an answer is lost, it may have acted twice.
@@ -87,16 +91,22 @@ class ServiceClient:
         except AzureError as error:
             raise StorageError(one_line(str(error))) from error  # the identity gives no token
         if answer.status >= 400:
-            raise refusal_of(answer)
+            raise self.refusal_of(answer)
         return answer
+
+    def refusal_of(self, answer: Answer) -> StorageError:
+        """The error that an answer of 400 and above stands for, in XML as in JSON."""
+        error = _refusal_of(answer)
+        if isinstance(error, Gone) and self.on_gone is not None:
+            self.on_gone(str(error))
+        return error
 
     def _url(self, request: Request) -> URL:
         query = "&".join(f"{name}={quote(value, safe='')}" for name, value in request.query.items())
         return URL(f"{self.endpoint}/{request.path}{'?' if query else ''}{query}", encoded=True)
 
 
-def refusal_of(answer: Answer) -> StorageError:
-    """The error that an answer of 400 and above stands for, in XML as in JSON."""
+def _refusal_of(answer: Answer) -> StorageError:
     code, text = _code_and_text(answer.body.decode("utf-8", "replace"))
     return refusal(answer.status, answer.headers.get("x-ms-error-code", code), one_line(text) or str(answer.status))
 

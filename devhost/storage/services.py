@@ -38,7 +38,7 @@ from devhost.storage.connection import (
     connection_endpoints,
     credential_of,
 )
-from devhost.storage.refusal import Conflict, Missing, one_line, refusal
+from devhost.storage.refusal import Conflict, one_line, refusal
 from devhost.storage.service_client import Pause, ServiceClient
 from devhost.storage.signing import IdentitySigner, KeySigner, QueueKeySigner, SignatureSigner, Signer, TableKeySigner
 
@@ -176,7 +176,7 @@ def translated() -> Iterator[None]:
     try:
         yield
     except ResourceNotFoundError as error:
-        raise Missing(_reason(error)) from error
+        raise refusal(404, getattr(error, "error_code", None), _reason(error)) from error
     except (ResourceExistsError, ResourceModifiedError) as error:
         raise Conflict(_reason(error)) from error
     except (ServiceRequestError, ServiceResponseError, IncompleteReadError) as error:

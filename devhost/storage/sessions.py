@@ -214,6 +214,10 @@ class Sessions:
     def is_out(self, instance_id: str) -> bool:
         return instance_id in self._out
 
+    @property
+    def batches_out(self) -> tuple[Batch, ...]:
+        return tuple(self._out.values())
+
     def batch_out(self, instance_id: str) -> Batch:
         """The batch of this instance that was taken and neither finished nor put back."""
         return self._out[instance_id]

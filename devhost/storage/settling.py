@@ -64,6 +64,15 @@ class Settler:
         await self._try_to_store(held, 0)
         self.forget(held)
 
+    async def drop(self, messages: Iterable[HeldMessage]) -> None:
+        """Forgets messages and leaves to the storage what it still has of them; an answer without one is lost."""
+
+        async def drop(held: HeldMessage) -> None:
+            await self._queues.release([held.stored])
+            self.forget(held)
+
+        await call_each(drop, messages)
+
     async def _try_to_store(self, held: HeldMessage, delay_seconds: int) -> None:
         try:
             await self.store(held, delay_seconds=delay_seconds)

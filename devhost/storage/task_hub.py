@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from devhost.clock import Clock
@@ -43,7 +43,9 @@ from devhost.storage.options import StorageOptions
 from devhost.storage.outbox import Outbox
 from devhost.storage.pacing import Pace
 from devhost.storage.payloads import PayloadStore
+from devhost.storage.rebuilding import Rebuilder
 from devhost.storage.receiving import Receiver
+from devhost.storage.refusal import Gone
 from devhost.storage.requests import RequestReader
 from devhost.storage.resources import create_resources
 from devhost.storage.rewinding import Rewinder
@@ -94,10 +96,12 @@ class AzureStorageTaskHub:
             clock,
             names.hub,
         )
-        self._leases = LeaseTable(
-            EntityTable(services.table_service, names.partitions_table), names.control_queue_prefix
-        )
         self._queues = HubQueues(services.queue_service, names, options.partition_count, journals.own)
+        self._leases = LeaseTable(
+            EntityTable(services.table_service, names.partitions_table),
+            names.control_queue_prefix,
+            self._queues.control_queue_names,
+        )
         self._pace = Pace(time.monotonic)
         self._outbox = Outbox(self._queues, self._payloads, clock, self._pace)
         self._cache = HistoryCache()
@@ -150,6 +154,10 @@ class AzureStorageTaskHub:
         self._take_over = TakeOver(journals, self._queues, self._keeper.hurry)
         self._look_task: asyncio.Task[None] | None = None
         self._lease_task: asyncio.Task[None] | None = None
+        self._rebuilder = Rebuilder(self._rebuild, self._tasks)
+        # In hand when the hub was created anew: they end without an effect.
+        self._void_batches: set[Batch] = set()
+        self._void_requests: set[str] = set()
 
     async def create(self) -> None:
         await create_resources(self._services, self._names, self._queues, self._leases)
@@ -162,8 +170,34 @@ class AzureStorageTaskHub:
     async def start(self) -> None:
         self.look_for_dead_hosts()
         await self._take_over.wait_for_first_look()
+        self._rebuilder.start()
+        self._services.queue_service.on_gone = self._services.table_service.on_gone = self._rebuilder.notice
+        self._begin_to_receive()
+
+    def _begin_to_receive(self) -> None:
         self._lease_task = self._tasks.keep(self._keeper.run, "keep partition leases")
         self._receiver.listen_to_work_items()
+
+    async def _rebuild(self) -> None:
+        """Creates what is gone, and begins anew with what the storage has now."""
+        await self.create()
+        if self._lease_task is not None:
+            await self._tasks.cancel(self._lease_task)
+        await self._receiver.drop_all()
+        self._void_batches.update(self._sessions.batches_out)
+        self._void_requests.update(self._work_items.held_ids)
+        self._pace.forget_requests()
+        self._begin_to_receive()
+
+    async def _despite_rebuild(self, call: Callable[[], Awaitable[None]]) -> None:
+        """Calls once more if the hub was gone and has been created anew since."""
+        try:
+            await call()
+        except Gone:
+            if self._lease_task is None:
+                raise
+            await self._rebuilder.wait()
+            await call()
 
     async def stop(self) -> None:
         if self._look_task is not None:
@@ -171,6 +205,8 @@ class AzureStorageTaskHub:
             self._look_task = None
         if self._lease_task is None:
             return
+        self._services.queue_service.on_gone = self._services.table_service.on_gone = None
+        await self._rebuilder.stop()
         await self._tasks.cancel(self._lease_task)
         self._lease_task = None
         await self._receiver.cease_work_items()
@@ -253,6 +289,9 @@ class AzureStorageTaskHub:
         held: Sequence[ReceivedMessage] = (),
     ) -> None:
         batch = self._sessions.batch_out(item.instance_id)
+        if batch in self._void_batches:
+            await self._drop(batch)
+            return
         # The order is the guarantee: whatever a crash leaves undone is done again, because the messages go last.
         await self._outbox.send_all(checkpoint.outbox)
         blobs = await self._append_history(batch, item, checkpoint)
@@ -307,6 +346,7 @@ class AzureStorageTaskHub:
 
     def _finish(self, batch: Batch, kept_ids: frozenset[str] = frozenset(), *, is_over: bool = False) -> None:
         self._due.finish(batch, kept_ids, is_over=is_over)
+        self._void_batches.discard(batch)
         for held in batch.messages:
             self._settler.forget(held)
         self._receiver.notice_room()
@@ -314,8 +354,18 @@ class AzureStorageTaskHub:
     async def abandon_orchestration(self, item: OrchestrationWorkItem) -> None:
         batch = self._sessions.batch_out(item.instance_id)
         self._cache.drop(item.instance_id)
+        if batch in self._void_batches:
+            await self._drop(batch)
+            return
         try:
             await call_each(self._settler.abandon, batch.messages)
+        finally:
+            self._finish(batch)
+
+    async def _drop(self, batch: Batch) -> None:
+        """Ends a turn that began before the hub was created anew: nothing of it is stored."""
+        try:
+            await self._settler.drop(batch.messages)
         finally:
             self._finish(batch)
 
@@ -333,6 +383,11 @@ class AzureStorageTaskHub:
 
     async def complete_activity(self, item: ActivityWorkItem, reply: TaskMessage) -> None:
         held = self._work_items.held(item.received.message_id)
+        if item.received.message_id in self._void_requests:
+            self._void_requests.discard(item.received.message_id)
+            await self._settler.drop([held])
+            self._work_items.finish(held.stored.message_id)
+            return
         answer = HeldMessage(stored=held.stored, message=reply, answers_at=self._queues.queue_for(reply).name)
         listener = self._queues.listener_of(reply) if self._needs_no_message(answer) else None
         if listener and listener.hand_over(answer):
@@ -351,6 +406,7 @@ class AzureStorageTaskHub:
         try:
             await self._queues.abandon(held.stored)
         finally:
+            self._void_requests.discard(item.received.message_id)
             self._work_items.finish(item.received.message_id)
 
     async def renew_activity(self, item: ActivityWorkItem) -> None:
@@ -360,10 +416,13 @@ class AzureStorageTaskHub:
         await held.stored.queue.renew(held.stored, self._options.work_item_visibility_seconds)
 
     async def start_instance(self, start: TaskMessage, *, overridable: frozenset[RuntimeStatus]) -> None:
-        await self._starter.start(start, overridable)
+        await self._despite_rebuild(lambda: self._starter.start(start, overridable))
 
     async def send(self, message: TaskMessage) -> None:
-        await self._outbox.send(message)
+        async def send() -> None:
+            await self._outbox.send(message)
+
+        await self._despite_rebuild(send)
 
     async def get_instance(self, instance_id: str) -> InstanceRecord | None:
         return await self._instances.get(instance_id)

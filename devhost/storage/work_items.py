@@ -134,6 +134,10 @@ class WorkItemInbox:
     def holds(self, message_id: str) -> bool:
         return message_id in self._held
 
+    @property
+    def held_ids(self) -> frozenset[str]:
+        return frozenset(self._held)
+
     def held(self, message_id: str) -> HeldMessage:
         """The request that was taken under this id and not finished."""
         return self._held[message_id]
