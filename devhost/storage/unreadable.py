@@ -13,6 +13,7 @@ from devhost.core.checkpoint import InstanceUpdate
 from devhost.core.episode import Episode, terminated
 from devhost.core.history import ExecutionTerminated
 from devhost.core.status import RuntimeStatus
+from devhost.engine.ports import InstanceRecord
 from devhost.errors import StorageError
 from devhost.resilience import Counts
 from devhost.storage.concurrency import call_each
@@ -56,7 +57,7 @@ class UnreadableHistories:
     async def _is_over(self, batch: Batch) -> bool:
         """Whether the instance has ended; a termination among the messages ends it."""
         found = await self._instances.find(batch.instance_id)
-        if found is None or batch.start is not None:
+        if found is None or _begins_another(batch, found.record):
             return False
         if found.record.runtime_status.is_terminal:
             return True
@@ -96,3 +97,7 @@ class UnreadableHistories:
                 instance_id,
                 instance_id,
             )
+
+
+def _begins_another(batch: Batch, record: InstanceRecord) -> bool:
+    return batch.start is not None and batch.start.orchestration_instance.execution_id != record.execution_id
