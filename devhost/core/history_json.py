@@ -140,12 +140,12 @@ def event_from_json(document: JsonValue) -> HistoryEvent:
     """
     try:
         obj = cast(Mapping[str, Any], document)
-        event_type = _EVENT_TYPE_BY_NUMBER[obj["EventType"]]
+        event_type = _event_type(obj["EventType"])
         members = {
             name: value_from_json(name, obj[_PASCAL[name]]) for name in own_members(event_type) if _PASCAL[name] in obj
         }
         event = event_type(
-            timestamp=parse_time(obj["Timestamp"]),
+            timestamp=_time(obj["Timestamp"]),
             event_id=obj.get("EventId", 0),  # Json.NET leaves a missing one at 0
             is_played=obj.get("IsPlayed", False),
             **members,
@@ -154,10 +154,25 @@ def event_from_json(document: JsonValue) -> HistoryEvent:
         return event
     except Exception as error:
         # A text may hold anything; whatever it breaks, it is the text that is wrong.
-        raise PoisonMessage(f"not a history event: {_reason(error)}") from error
+        raise PoisonMessage(f"not a history event: {reason_of(error)}") from error
 
 
-def _reason(error: Exception) -> str:
+def _event_type(number: Any) -> type[HistoryEvent]:
+    if not is_int32(number) or number not in _EVENT_TYPE_BY_NUMBER:
+        raise ValueError(f"EventType is {described(number)}, not that of a known event")
+    return _EVENT_TYPE_BY_NUMBER[number]
+
+
+def _time(text: Any) -> datetime:
+    if not isinstance(text, str):
+        raise ValueError(f"a time is {described(text)}, not a text")
+    return parse_time(text)
+
+
+def reason_of(error: Exception) -> str:
+    """What an error says that reading a document has raised."""
+    if isinstance(error, KeyError):
+        return f"it has no {error.args[0]}"
     return str(error) if isinstance(error, ValueError) else repr(error)
 
 
@@ -238,8 +253,8 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "orchestration_instance": instance_from_json,
     "parent_instance": _parent_from_json,
     "orchestration_status": RuntimeStatus.of_number,
-    "fire_at": parse_time,
-    "scheduled_start_time": parse_time,
+    "fire_at": _time,
+    "scheduled_start_time": _time,
     "tags": _object_without_types,
     "parent_trace_context": _object_without_types,
     "failure_details": _without_types,

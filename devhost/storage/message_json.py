@@ -16,7 +16,14 @@ from typing import Any
 
 from devhost.core.event_check import described, is_int32
 from devhost.core.history import ExecutionStarted, OrchestrationInstance, TaskScheduled
-from devhost.core.history_json import TYPE, event_from_json, event_to_json, instance_from_json, instance_to_json
+from devhost.core.history_json import (
+    TYPE,
+    event_from_json,
+    event_to_json,
+    instance_from_json,
+    instance_to_json,
+    reason_of,
+)
 from devhost.core.messages import TaskMessage
 from devhost.errors import PoisonMessage
 from devhost.types import JsonValue
@@ -86,13 +93,12 @@ def envelope_from_text(text: str) -> Envelope | OffloadedEnvelope:
         envelope = json.loads(_decoded(text))
         if blob_name := envelope.get("CompressedBlobName"):
             return OffloadedEnvelope(_checked_blob_name(blob_name))
-        return Envelope(message=_message_from_json(envelope), sequence_number=int(envelope.get("SequenceNumber") or 0))
+        return Envelope(message=_message_from_json(envelope), sequence_number=_sequence_number(envelope))
     except PoisonMessage:
         raise
     except Exception as error:
         # A queue may hold anything; whatever a text breaks, it is the text that is wrong.
-        reason = error if isinstance(error, ValueError) else repr(error)
-        raise PoisonMessage(f"not a task message: {reason}") from error
+        raise PoisonMessage(f"not a task message: {reason_of(error)}") from error
 
 
 def is_request_envelope(text: str) -> bool:
@@ -172,6 +178,13 @@ def _number_or_none(envelope: Mapping[str, Any], name: str) -> int | None:
     if value is None or is_int32(value):
         return value
     raise PoisonMessage(f"{name} is {described(value)}, not a whole number")
+
+
+def _sequence_number(envelope: Mapping[str, Any]) -> int:
+    value = envelope.get("SequenceNumber") or 0
+    if not isinstance(value, int):
+        raise PoisonMessage(f"SequenceNumber is {described(value)}, not a whole number")
+    return value
 
 
 def _sender_from_json(sender: Mapping[str, Any] | None) -> OrchestrationInstance | None:

@@ -12,8 +12,9 @@ from devhost.clock import Clock
 from devhost.core.history import TaskFailed, TaskScheduled
 from devhost.core.messages import TaskMessage
 from devhost.errors import PoisonMessage, StorageError, StorageUnavailable
+from devhost.resilience import is_worth_a_line
 from devhost.storage.hub_queues import HubQueues
-from devhost.storage.inbox import MessageReader
+from devhost.storage.inbox import MAX_POISON_LINES, MessageReader
 from devhost.storage.message_json import asker_of, is_request_envelope
 from devhost.storage.outbox import Outbox
 from devhost.storage.queues import StoredMessage
@@ -34,6 +35,7 @@ class RequestReader:
         self._queues = queues
         self._outbox = outbox
         self._clock = clock
+        self._dropped = 0
 
     async def read(self, stored: StoredMessage) -> HeldMessage | None:
         """The request, or None where it cannot be worked on; then it is out of the way."""
@@ -70,6 +72,9 @@ class RequestReader:
             event = TaskFailed(timestamp=self._clock.now(), task_scheduled_id=task_id, reason=reason, details=reason)
             await self._outbox.send(TaskMessage(event=event, target=target, sender=target))
         await stored.queue.delete(stored)
+        self._dropped += 1
+        if self._dropped > MAX_POISON_LINES and not is_worth_a_line(self._dropped):
+            return
         _log.error(
             "Message %s of queue '%s' is dropped after %d deliveries, and %s: %s",
             stored.message_id,
