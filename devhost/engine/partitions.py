@@ -24,6 +24,8 @@ HASTY_PASS_SECONDS = 1.0
 MAX_HASTY_FAILURES = 9
 CLAIM_DURATION = timedelta(minutes=1)
 LEASE_DURATION = timedelta(seconds=30)
+# No host takes one for longer, and no clock is so wrong: what says so was not written by a host.
+LONGEST_LEASE = timedelta(days=1)
 
 _log = logging.getLogger("Host.Partitions")
 
@@ -126,10 +128,17 @@ def _must_go(lease: Lease, situation: Situation, is_abandoned_owner: Callable[[s
 def _is_claimable(lease: Lease, situation: Situation, is_abandoned_owner: Callable[[str], bool]) -> bool:
     if lease.current_owner is None and lease.next_owner in (None, situation.worker_id):
         return True
-    if lease.expires_at is not None and lease.expires_at <= situation.now:
+    if not _is_held_at(lease, situation.now):
         return True
     awaited = lease.current_owner or lease.next_owner
     return awaited is not None and is_abandoned_owner(awaited)
+
+
+def _is_held_at(lease: Lease, now: datetime) -> bool:
+    """Whether a lease with an owner, or with one to come, is to be respected. No host writes one without an end."""
+    if lease.expires_at is None:
+        return lease.current_owner is None
+    return now < lease.expires_at <= now + LONGEST_LEASE
 
 
 def _claimed(lease: Lease, situation: Situation) -> Lease:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 
 import pytest
 
+from devhost.engine import partitions
 from devhost.engine.partitions import Lease, PartitionKeeper, Plan, Situation, plan
 from devhost.errors import LeaseLost, StorageUnavailable
 from tests.eventually import eventually
@@ -44,6 +45,8 @@ def decide(
         (replace(FREE, next_owner="rival", expires_at=NOW), ""),
         (THEIRS, "rival"),
         (replace(FREE, next_owner="rival"), "rival"),
+        (replace(THEIRS, expires_at=None), ""),
+        (replace(THEIRS, expires_at=datetime.max.replace(tzinfo=timezone.utc)), ""),
     ],
 )
 def test_a_lease_that_is_free_expired_or_abandoned_is_claimed_for_a_minute(lease: Lease, gone: str) -> None:
@@ -257,3 +260,19 @@ async def test_releasing_tries_again_after_a_conflict_and_gives_up_without_stora
     store.failures = [StorageUnavailable("refused")]
     await host.keeper.release_all()
     assert store.owners == ["a"]
+
+
+async def test_the_loop_of_passes_outlives_what_nobody_foresaw(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(partitions, "HASTY_PASS_SECONDS", 0.001)
+    store = LeaseList(1)
+    host = Host(store, "a", ManualClock())
+    store.failures = [KeyError("a defect"), StorageUnavailable("refused"), TypeError("another defect")]
+    running = asyncio.create_task(host.keeper.run())
+    await eventually(lambda: store.owners == ["a"] or running.done())
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    assert running.cancelled()
+    assert store.owners == ["a"]
+    assert "a defect" in caplog.text
