@@ -181,6 +181,9 @@ class AzureStorageTaskHub:
     async def _rebuild(self) -> None:
         """Creates what is gone, and begins anew with what the storage has now."""
         await self.create()
+        # Leases may be left of partitions that this host has not made; it listens to them all the same.
+        for lease in await self._leases.read_all():
+            await self._queues.queue(lease.partition).create()
         if self._lease_task is not None:
             await self._tasks.cancel(self._lease_task)
         await self._receiver.drop_all()

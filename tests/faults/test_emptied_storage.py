@@ -157,3 +157,19 @@ async def test_a_part_of_the_hub_that_is_deleted_is_created_anew(hub: TaskHub, a
             await assert_exact(hub, f"after {number}", CHUNKS, letters=20_000)
         options = json.loads((await hub.get_instance("after 0")).input or "{}")  # type: ignore[union-attr]
         assert options["chunks"] == CHUNKS
+
+
+async def test_a_lease_whose_queue_is_gone_gets_its_queue_again(
+    idle_hub: TaskHub, account: Account, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Left of a time with more partitions."""
+    client = account.tables.get_table_client(f"{account.hub_name}Partitions")
+    client.create_entity({"PartitionKey": "", "RowKey": f"{account.lower}-control-07", "IsDraining": False})
+    await idle_hub.start()
+    executor = Gated()
+    executor.is_open.set()
+    async with engine_on(idle_hub, executor, app=APP):
+        await eventually(lambda: f"{account.lower}-control-07" in [q.name for q in account.queues.list_queues()])
+        await start_run(idle_hub, "after", CHUNKS)
+        await assert_exact(idle_hub, "after", CHUNKS)
+    assert caplog.text.count("The hub is created anew") == 1
