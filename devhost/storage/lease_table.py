@@ -40,6 +40,7 @@ class LeaseTable:
             return
 
     async def read_all(self) -> Sequence[Lease]:
+        """All leases. A partition of this host whose row is gone gets a new one: nobody would listen to it."""
         rows = await self._rows()
         missing = [name for name in self._partitions if name not in rows]
         for name in missing:
