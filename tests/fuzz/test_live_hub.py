@@ -1,6 +1,6 @@
 """A host on a hub full of mutated messages, rows and blobs: it lives, and what is sound beside them ends exactly.
 
-Some 600 mutations by default; `-m soak` tries other seeds. Runs on Azurite, with the real SDK inside the test.
+Some 300 mutated messages and rows by default; `-m soak` tries other seeds. Runs on Azurite, with the real SDK inside the test.
 """
 
 from __future__ import annotations
@@ -272,7 +272,7 @@ async def live_through(options: StorageOptions, seed: int, caplog: pytest.LogCap
             await hub.start_instance(build.start("waits", name="Wait"), overridable=OVERRIDABLE)
             for number in range(RUNS):
                 await start_run(hub, f"sound {number}", CHUNKS)
-            await vandalize(vandal, scale=5)
+            await vandalize(vandal, scale=2)
             for _ in range(3):
                 await hub.send(request_to("@counter@sound"))
             await hub.send(build.event_raised("waits", "Go", input_text='"on"'))
@@ -289,7 +289,7 @@ async def live_through(options: StorageOptions, seed: int, caplog: pytest.LogCap
             }
             for record in records:
                 json.loads(status_json(record, with_input=True).encode())
-    assert vandal.count > 500
+    assert vandal.count > 400
     surprises = [each for each in caplog.records if each.exc_info or any(d in each.getMessage() for d in DEFECTS)]
     assert not surprises, [(each.getMessage(), each.exc_info) for each in surprises[:3]]
     assert len(caplog.records) < vandal.count
