@@ -1,6 +1,7 @@
 """A host on a hub full of mutated messages, rows and blobs: it lives, and what is sound beside them ends exactly.
 
-Some 300 mutated messages and rows by default; `-m soak` tries other seeds. Runs on Azurite, with the real SDK inside the test.
+Some 300 mutated messages and rows by default; `-m soak` tries other seeds. Runs on Azurite, with the real SDK inside
+the test.
 """
 
 from __future__ import annotations
