@@ -34,7 +34,11 @@ def check_event(event: HistoryEvent) -> None:
     for name, (is_met, wanted) in _RULES[type(event)].items():
         value = getattr(event, name)
         if not is_met(value):
-            raise ValueError(f"{name} is {described(value)}, not {wanted}")
+            raise ValueError(f"{_on_the_wire(name)} is {described(value)}, not {wanted}")
+
+
+def _on_the_wire(name: str) -> str:
+    return "".join(part.capitalize() for part in name.split("_"))
 
 
 def check_instance(instance: OrchestrationInstance) -> None:
@@ -91,8 +95,11 @@ _BY_ANNOTATION: dict[str, _Rule] = {
     "RuntimeStatus": (_is_a(RuntimeStatus), "a status"),
     "OrchestrationInstance": (_is_a(OrchestrationInstance), "an instance"),
     "ParentInstance": (_is_a(ParentInstance), "a parent"),
-    "JsonObject": (lambda value: isinstance(value, Mapping) and is_shallow(value), "an object of sensible depth"),
-    "JsonValue": (is_shallow, "JSON of sensible depth"),
+    "JsonObject": (
+        lambda value: isinstance(value, Mapping) and is_shallow(value),
+        f"an object nested no deeper than {MAX_DEPTH}",
+    ),
+    "JsonValue": (is_shallow, f"JSON nested no deeper than {MAX_DEPTH}"),
 }
 
 
