@@ -18,6 +18,7 @@ from devhost.storage.instance_table import InstanceTable
 from devhost.storage.outbox import Outbox
 
 MAX_ATTEMPTS = 20
+MAX_GENERATION = 2**31 - 1
 
 
 class Starter:
@@ -35,7 +36,9 @@ class Starter:
         instance_id = message.target.instance_id
         found = await self._replaceable(instance_id, overridable)
         if start.generation is None:
-            start = replace(start, generation=found.record.generation + 1 if found else 0)
+            # At the largest that a row holds it stays.
+            generation = min(found.record.generation + 1, MAX_GENERATION) if found else 0
+            start = replace(start, generation=generation)
         execution_id = message.target.execution_id or ""
         self._control.expect_confirmation(execution_id)
         try:

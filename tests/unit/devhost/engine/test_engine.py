@@ -155,10 +155,17 @@ async def test_an_activity_whose_process_died_runs_again(host: Host, executor: S
     assert record.output == '"said"'
 
 
-async def test_an_activity_that_takes_its_process_down_every_time_fails_in_the_end(
-    host: Host, executor: ScriptedExecutor
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (WorkerCrashed("python exited with code 3"), "python exited with code 3"),
+        (KeyError("a defect"), "KeyError: 'a defect'"),
+    ],
+)
+async def test_an_activity_that_takes_its_process_down_or_cannot_be_called_fails_in_the_end(
+    host: Host, executor: ScriptedExecutor, error: Exception, text: str
 ) -> None:
-    executor.answer("Say", WorkerCrashed("python exited with code 3"))
+    executor.answer("Say", error)
 
     async def failures_when_time_passes() -> list[str]:
         host.clock.advance(30)
@@ -167,7 +174,7 @@ async def test_an_activity_that_takes_its_process_down_every_time_fails_in_the_e
     async with host.running():
         instance_id = await host.client.start("Chain")
         failures = await eventually(failures_when_time_passes)
-    assert failures == ["Activity function 'Say' failed: python exited with code 3"]
+    assert failures == [f"Activity function 'Say' failed: {text}"]
 
 
 async def end_when_time_passes(host: Host, instance_id: str) -> InstanceRecord:
