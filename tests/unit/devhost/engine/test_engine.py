@@ -349,7 +349,7 @@ async def test_a_stop_lets_running_activities_end_and_stores_their_results(
     executor.answers["Say"] = wait_for_gate
     async with host.running():
         await host.client.start("Chain")
-        await eventually(lambda: executor.running == 1)
+        await eventually(lambda: "Say" in [each.function_name for each in executor.calls])
         host.stopping.set()
         gate.set()
     assert not host.hub.storage.work_items
