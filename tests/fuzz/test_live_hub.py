@@ -289,7 +289,7 @@ async def live_through(options: StorageOptions, seed: int, caplog: pytest.LogCap
                 record.instance_id for record in records
             }
             for record in records:
-                json.loads(status_json(record, with_input=True).encode())
+                json.loads((await status_json(record, with_input=True)).encode())
     assert vandal.count > 400
     surprises = [each for each in caplog.records if each.exc_info or any(d in each.getMessage() for d in DEFECTS)]
     assert not surprises, [(each.getMessage(), each.exc_info) for each in surprises[:3]]

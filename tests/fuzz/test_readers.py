@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import random
 from collections import Counter
@@ -104,7 +105,7 @@ def use_event(event: HistoryEvent) -> None:
     history = (*HISTORY, event)
     fold(history)
     plan_rewind(history)
-    history_json(history, EVERYTHING).encode()
+    asyncio.run(history_json(history, EVERYTHING)).encode()
     activity_argument(getattr(event, "input", None))
 
 
@@ -119,7 +120,7 @@ def read_history_row(row: dict[str, Any]) -> bool:
 
 def read_instance_row(row: dict[str, Any]) -> bool:
     record = stored_instance(stored({**row, "PartitionKey": "victim"})).record
-    shown = json.loads(status_json(record, with_input=True).encode())
+    shown = json.loads(asyncio.run(status_json(record, with_input=True)).encode())
     assert shown["instanceId"] == "victim"
     assert (record.problem is None) is (
         not isinstance(shown["customStatus"], dict) or "unreadable" not in shown["customStatus"]
