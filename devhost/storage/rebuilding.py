@@ -38,7 +38,7 @@ class Rebuilder:
 
     def notice(self, reason: str) -> None:
         """A part of the hub is gone."""
-        if self._is_stopped or self._is_running:
+        if self._is_stopped or self.is_running:
             return
         is_again = time.monotonic() - self._ended_at < SOON_SECONDS
         self._in_a_row = self._in_a_row + 1 if is_again else 1
@@ -56,7 +56,8 @@ class Rebuilder:
             await asyncio.wait([self._task], timeout=SOON_SECONDS)
 
     @property
-    def _is_running(self) -> bool:
+    def is_running(self) -> bool:
+        """Whether the hub is being created anew."""
         return self._task is not None and not self._task.done()
 
     async def _run(self) -> None:

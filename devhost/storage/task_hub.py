@@ -292,7 +292,7 @@ class AzureStorageTaskHub:
         held: Sequence[ReceivedMessage] = (),
     ) -> None:
         batch = self._sessions.batch_out(item.instance_id)
-        if batch in self._void_batches:
+        if self._rebuilder.is_running or batch in self._void_batches:
             await self._drop(batch)
             return
         # The order is the guarantee: whatever a crash leaves undone is done again, because the messages go last.
@@ -357,7 +357,7 @@ class AzureStorageTaskHub:
     async def abandon_orchestration(self, item: OrchestrationWorkItem) -> None:
         batch = self._sessions.batch_out(item.instance_id)
         self._cache.drop(item.instance_id)
-        if batch in self._void_batches:
+        if self._rebuilder.is_running or batch in self._void_batches:
             await self._drop(batch)
             return
         try:
@@ -386,7 +386,7 @@ class AzureStorageTaskHub:
 
     async def complete_activity(self, item: ActivityWorkItem, reply: TaskMessage) -> None:
         held = self._work_items.held(item.received.message_id)
-        if item.received.message_id in self._void_requests:
+        if self._rebuilder.is_running or item.received.message_id in self._void_requests:
             self._void_requests.discard(item.received.message_id)
             await self._settler.drop([held])
             self._work_items.finish(held.stored.message_id)
