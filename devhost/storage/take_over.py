@@ -41,13 +41,9 @@ class TakeOver:
 
     async def run(self) -> None:
         """Looks until cancelled."""
-        try:
-            while True:
-                await self.look()
-                await asyncio.sleep(LOOK_SECONDS)
-        except Exception:
-            # Then everything comes back when its time is over. That is no reason to end the host.
-            _log.exception("Looking for dead hosts failed unexpectedly, and is given up")
+        while True:
+            await self.look()
+            await asyncio.sleep(LOOK_SECONDS)
 
     async def wait_for_first_look(self) -> None:
         """Waits until the control messages found first are visible, so that newer ones do not overtake them.

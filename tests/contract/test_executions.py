@@ -64,10 +64,13 @@ async def engine_on(hub: TaskHub, executor: SdkExecutor) -> AsyncIterator[None]:
     kinds: Mapping[str, str] = {"run": "orchestrationTrigger", "sleep": "activityTrigger"}
     app = FunctionApp(root=APP.root, functions=tuple(function(name, kind) for name, kind in kinds.items()))
     engine = Engine(hub, executor, app, SystemClock(), max_orchestrations=4, max_activities=4)
-    running = asyncio.create_task(engine.run(asyncio.Event()), name="engine")
+    stopping = asyncio.Event()
+    running = asyncio.create_task(engine.run(stopping), name="engine")
     try:
         yield
     finally:
+        stopping.set()
+        await asyncio.wait([running], timeout=10)
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
 
