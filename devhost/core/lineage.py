@@ -1,4 +1,4 @@
-"""Which of two executions of one instance came first, decided by their ids: no clock is compared.
+"""Which of two executions of one instance came first, decided by their ids, not by clocks.
 
 An execution that begins because of another one has an id made from the id of that one, so a turn that is repeated
 after a crash begins the same executions again.
@@ -58,5 +58,6 @@ def _is_called_earlier(start: ExecutionStarted, current: ExecutionStarted) -> bo
     if mine.instance_id != other.instance_id:
         return False
     if mine.execution_id == other.execution_id:
-        return caller.task_schedule_id < later.task_schedule_id
+        # A rewind of the parent asks again under an earlier task id; then the call is the younger one all the same.
+        return caller.task_schedule_id < later.task_schedule_id and start.timestamp <= current.timestamp
     return descends(other.execution_id, mine.execution_id)

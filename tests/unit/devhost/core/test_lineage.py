@@ -14,7 +14,7 @@ from devhost.core.lineage import (
     descends,
     is_overtaken,
 )
-from tests.unit.devhost.core.examples import ME, PARENT, started
+from tests.unit.devhost.core.examples import LATER, ME, PARENT, started
 
 
 def after(execution_id: str, generations: int) -> str:
@@ -67,5 +67,6 @@ def test_a_call_is_not_overtaken_by_calls_of_others_or_by_clients() -> None:
 
 
 def test_a_call_that_a_rewind_repeats_under_its_task_id_is_not_overtaken() -> None:
-    again = replace(called(0), orchestration_instance=replace(ME, execution_id="made anew"))
+    again = replace(called(0), orchestration_instance=replace(ME, execution_id="made anew"), timestamp=LATER)
     assert not is_overtaken(again, called(0))
+    assert not is_overtaken(again, called(4))
