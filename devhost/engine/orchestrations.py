@@ -166,8 +166,9 @@ class _Outcome:
 
 
 def _is_yet_to_begin(record: InstanceRecord, state: OrchestrationState) -> bool:
-    """True if a start has been accepted, and its execution is not in the history yet."""
-    return record.runtime_status is RuntimeStatus.PENDING and record.execution_id != state.execution_id
+    """True if a start has been accepted, and neither its execution nor one that continues it is in the history yet."""
+    is_known = record.execution_id == state.execution_id or descends(state.execution_id, record.execution_id)
+    return record.runtime_status is RuntimeStatus.PENDING and not is_known
 
 
 def _repair(record: InstanceRecord | None, item: OrchestrationWorkItem, state: OrchestrationState) -> Checkpoint:

@@ -477,3 +477,26 @@ async def test_a_record_is_repaired_beside_an_event_that_has_to_wait(host: Host,
     async with second.running():
         await eventually(is_running)
     assert [type(stored.message.event) for stored in storage.control] == [EventRaised]
+
+
+async def test_a_record_that_a_first_turn_which_continued_and_ended_has_not_reached_is_repaired(
+    host: Host, executor: ScriptedExecutor
+) -> None:
+    goes_on = orchestrator_state({"actionType": 4, "input": "1"}, isDone=True)
+    executor.answer("Chain", goes_on, orchestrator_state(isDone=True, output="over"))
+    storage = host.hub.storage
+
+    def fail_at_the_record(operation: str) -> None:
+        if operation == "record" and storage.histories:
+            raise StorageUnavailable("the host dies here")
+
+    storage.before_write = fail_at_the_record
+    async with host.running():
+        instance_id = await host.client.start("Chain")
+        await eventually(lambda: storage.histories)
+    storage.before_write = lambda operation: None
+    second = Host(storage, executor, host.clock)
+    async with second.running():
+        host.clock.advance(600)
+        record = await second.end_of(instance_id)
+    assert (record.runtime_status, record.output) == (RuntimeStatus.COMPLETED, '"over"')
