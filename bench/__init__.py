@@ -1,5 +1,5 @@
-"""The measurements behind `dev.py bench`: what devhost costs, against what its storage costs at the least.
+"""The measurements of `dev.py bench`: the cost of durablehost, against the least cost of its storage.
 
-Like any caller it knows the app by HTTP, and the state by the provider's own layout; nothing of devhost is imported but
-what starts the emulator. A figure counts beside another of the same run only: absolute times are not stable.
+The bench uses the app over HTTP, as any caller, and reads the state by the layout of the provider. Of durablehost it
+imports only what starts the emulator. Figures are comparable only within one run: absolute times are not stable.
 """

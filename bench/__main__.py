@@ -1,6 +1,12 @@
-"""The course of the measurements: one section after another, then the report; what was started has ended by then."""
+"""Runs the measurements: one section after another, then the report; everything it starts has ended by then."""
 
 from __future__ import annotations
+
+from durablehost.system.interruption import INTERRUPTED, end_at_once_on_ctrl_c
+
+if __name__ == "__main__":
+    # The imports below take a second.
+    end_at_once_on_ctrl_c()
 
 import json
 import os
@@ -22,7 +28,8 @@ from bench.report import Document, markdown
 from bench.restart import measure_restarts
 from bench.stack import ROOT
 from bench.start_up import measure_start_up
-from demo.ending import end_on_signals
+from bench.workloads import measure_workloads
+from demo.ending import end_on_signals, run_program
 
 DATA_FOLDER = ROOT / ".local" / "bench"
 
@@ -39,7 +46,7 @@ def main(argv: list[str]) -> int:
         if document:
             keep(document, arguments.results)
         shutil.rmtree(folder, ignore_errors=True)
-        return 130
+        return INTERRUPTED
     keep(document, arguments.results)
     if arguments.as_json:
         sys.stdout.write(f"{json.dumps(document, indent=2)}\n")
@@ -56,7 +63,7 @@ def measure(arguments: Arguments, folder: Path, document: Document) -> list[str]
     """Fills `document` as figures come in, and returns the sections that failed."""
     failed = []
     for section in arguments.sections:
-        if section in document:  # the fan-outs bring the limit, and the limit, where both are wanted, the fan-outs
+        if section in document:  # if both limit and fanout are wanted, the first of them measures both
             continue
         try:
             for name, key, figures in SECTIONS[section](arguments, folder):
@@ -73,7 +80,7 @@ def _fan_outs(arguments: Arguments, folder: Path) -> Iterator[Measured]:
 
 
 def _compute(arguments: Arguments, folder: Path) -> Iterator[Measured]:
-    # Polars takes a moment to import, which is not for those who do not ask for it.
+    # Imported here, because Polars takes a moment to import.
     from bench.compute import measure_compute
 
     return measure_compute(folder, arguments.runs, say)
@@ -84,6 +91,7 @@ SECTIONS: dict[str, Callable[[Arguments, Path], Iterator[Measured]]] = {
     "fanout": _fan_outs,
     "latency": lambda arguments, folder: measure_latency(folder, say),
     "many": lambda arguments, folder: measure_many(folder, arguments.runs, say),
+    "workloads": lambda arguments, folder: measure_workloads(folder, arguments.runs, say),
     "start-up": lambda arguments, folder: measure_start_up(folder, arguments.runs, say),
     "restart": lambda arguments, folder: measure_restarts(folder, arguments.runs, say),
     "compute": _compute,
@@ -92,7 +100,7 @@ SECTIONS: dict[str, Callable[[Arguments, Path], Iterator[Measured]]] = {
 
 
 def keep(document: Document, folder: Path) -> None:
-    """Writes the figures and the plot into the folder, by the time of the day."""
+    """Writes the figures and the plot into the folder, under the present time."""
     now = datetime.now(timezone.utc)
     folder.mkdir(parents=True, exist_ok=True)
     results = folder / f"{now:%Y-%m-%dT%H%M%SZ}.json"
@@ -104,7 +112,7 @@ def keep(document: Document, folder: Path) -> None:
 
 
 def draw_plot(document: Document, title: str, file: Path) -> None:
-    """The plot beside the figures, where there is something to draw and something to draw it with."""
+    """Draws the plot beside the figures, if there is something to draw and matplotlib is installed."""
     if document.keys().isdisjoint(("limit", "fanout", "peers")):
         return
     try:
@@ -135,4 +143,4 @@ def _run_folder() -> Path:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    run_program(main)

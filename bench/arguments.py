@@ -1,4 +1,4 @@
-"""What `dev.py bench` can be told.
+"""The arguments of `dev.py bench`.
 
 Standard library only: `dev.py` checks the arguments by it before it sets anything up.
 """
@@ -11,8 +11,8 @@ from pathlib import Path
 
 from demo.arguments import OneLineParser
 
-SECTIONS = ("limit", "fanout", "latency", "many", "start-up", "restart", "compute", "peers")
-# 500 and 5,000: whether the cost of a chunk grows with N.
+SECTIONS = ("limit", "fanout", "latency", "many", "workloads", "start-up", "restart", "compute", "peers")
+# 500 and 5,000 show whether the cost of a chunk grows with N.
 CHUNKS = (1, 10, 100, 500, 1000, 5000)
 PEER_CHUNKS = (100, 1000)
 MOST_CHUNKS = 10_000
@@ -31,25 +31,29 @@ class Arguments:
 
 
 def parse_arguments(arguments: list[str]) -> Arguments:
-    """Ends the program with one line and exit code 2 where an argument is wrong."""
-    parser = OneLineParser(prog="dev.py bench", description="Measures devhost against what its storage costs.")
+    """Ends the program with one line and exit code 2 if an argument is wrong."""
+    parser = OneLineParser(prog="dev.py bench", description="Measures durablehost against what its storage costs.")
     parser.add_argument(
         "--only",
         type=_sections,
         default=SECTIONS,
         metavar="SECTION,...",
-        help=f"of {', '.join(SECTIONS)}; default: all",
+        help=f"sections to measure, out of {', '.join(SECTIONS)}; default: all",
     )
     parser.add_argument(
         "--chunks",
         type=_numbers_of_chunks,
         metavar="N,...",
-        help=f"of limit, fanout and peers; default {_listed(CHUNKS)}, of peers {_listed(PEER_CHUNKS)}",
+        help=f"chunks of limit, fanout and peers; default {_listed(CHUNKS)}, for peers {_listed(PEER_CHUNKS)}",
     )
-    parser.add_argument("--runs", type=_runs, default=5, metavar="N", help="the median of so many; default 5")
+    parser.add_argument("--runs", type=_runs, default=5, metavar="N", help="runs per measurement; default 5")
     parser.add_argument("--json", action="store_true", help="print the figures as one JSON document on stdout")
     parser.add_argument(
-        "--results", type=Path, default=RESULTS_FOLDER, metavar="FOLDER", help="where they are written; bench/results"
+        "--results",
+        type=Path,
+        default=RESULTS_FOLDER,
+        metavar="FOLDER",
+        help="folder for the figures; default bench/results",
     )
     given = parser.parse_args(arguments)
     return Arguments(

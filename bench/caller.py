@@ -1,7 +1,7 @@
-"""A caller of an app: starts orchestrations over HTTP and learns from the storage when they have completed.
+"""A caller of an app: starts orchestrations over HTTP and reads from the storage when they have completed.
 
-Rule of this file: learning it must not cost what is measured. The row of the instance is read by the bare client, which
-costs the host nothing and Azurite a point read, and the more rarely the longer an orchestration takes.
+Rule of this file: the reading must not distort the measurement. The bare client reads the row of the instance, which
+costs the host nothing and Azurite a point query, and reads it more rarely the longer an orchestration takes.
 """
 
 from __future__ import annotations
@@ -11,15 +11,14 @@ import json
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, Protocol
 
 import aiohttp
 
 from bench.errors import BenchError
 from bench.stack import HUB
 from bench.storage import Storage, connected
-from demo.host import Devhost
-from devhost.azurite import Ports
+from durablehost.emulator.azurite import Ports
 
 FINAL = ("Completed", "Failed", "Terminated", "Canceled")
 TIMEOUT_SECONDS = 1800
@@ -30,17 +29,25 @@ _HISTORY = f"{HUB}History"
 _PARTITIONS = 4
 _QUEUES = [f"{HUB.lower()}-workitems", *(f"{HUB.lower()}-control-{number:02}" for number in range(_PARTITIONS))]
 
-# A completion is seen late by 2 % at most: each pause is so much of the time so far, within these bounds.
+# A completion is seen at most 2 % late: each pause is this share of the time so far, within these bounds.
 _PAUSE_SHARE = 0.02
 _SHORTEST_PAUSE_SECONDS = 0.001
 _LONGEST_PAUSE_SECONDS = 0.1
 _SETTLE_PAUSE_SECONDS = 0.01
 
 
-class Caller:
-    """Somebody with an open connection to the host, and one to its storage."""
+class Host(Protocol):
+    """A running host. `check_running` raises an error if it has ended."""
 
-    def __init__(self, session: aiohttp.ClientSession, host: Devhost, storage: Storage) -> None:
+    url: str
+
+    def check_running(self) -> None: ...
+
+
+class Caller:
+    """A client with an open connection to the host, and one to its storage."""
+
+    def __init__(self, session: aiohttp.ClientSession, host: Host, storage: Storage) -> None:
         self._session = session
         self._host = host
         self._storage = storage
@@ -54,8 +61,14 @@ class Caller:
         links: dict[str, str] = await self._post(f"{self._host.url}/api/{route}", body)
         return links
 
-    async def raise_event(self, links: dict[str, str], name: str) -> None:
-        await self._post(links["sendEventPostUri"].replace("{eventName}", name), {})
+    async def start_directly(self, orchestrator: str, orchestrator_input: object) -> dict[str, str]:
+        """Starts an instance by the management API, which every host has."""
+        url = f"{self._host.url}/runtime/webhooks/durabletask/orchestrators/{orchestrator}?code=bench"
+        links: dict[str, str] = await self._post(url, orchestrator_input)
+        return links
+
+    async def raise_event(self, links: dict[str, str], name: str, value: object = None) -> None:
+        await self._post(links["sendEventPostUri"].replace("{eventName}", name), {} if value is None else value)
 
     async def suspend(self, links: dict[str, str]) -> None:
         await self._post(links["suspendPostUri"].replace("{text}", "bench"), None)
@@ -68,7 +81,7 @@ class Caller:
         return json.loads((await self._until(instance_id, "Completed"))["Output"])
 
     async def until_running(self, instance_id: str) -> None:
-        """Waits until the first turn of an instance is stored."""
+        """Waits until the first episode of an instance is stored."""
         await self._until(instance_id, "Running")
 
     async def until_suspended(self, instance_id: str) -> None:
@@ -104,7 +117,7 @@ class Caller:
         raise BenchError(f"The orchestration {instance_id} has not ended within {TIMEOUT_SECONDS} seconds.")
 
     async def until_settled(self) -> None:
-        """Waits until no message is stored: what has completed may leave some to be deleted.
+        """Waits until no message is stored: after a completion, some may still have to be deleted.
 
         Raises:
             BenchError: there are still some after a while, or the host is gone.
@@ -126,7 +139,7 @@ class Caller:
         ran = await self.run("fan_out", {"chunks": chunks, "group_size": group_size})
         seconds = time.perf_counter() - began
         if ran != chunks:
-            raise BenchError(f"A fan-out over {chunks} chunks says that {ran} of them ran.")
+            raise BenchError(f"A fan-out over {chunks} chunks returned that {ran} of them ran.")
         return seconds
 
     async def many_fan_outs(self, orchestrations: int, chunks: int) -> float:
@@ -151,6 +164,6 @@ class Caller:
 
 
 @asynccontextmanager
-async def calling(host: Devhost, storage: Ports) -> AsyncIterator[Caller]:
+async def calling(host: Host, storage: Ports) -> AsyncIterator[Caller]:
     async with aiohttp.ClientSession() as session, connected(storage) as client:
         yield Caller(session, host, client)

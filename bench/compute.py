@@ -1,8 +1,8 @@
-"""Readings per second of the app over a large Parquet file, against one pass of Polars over the same.
+"""Measures the readings per second of the app over a large Parquet file, against one pass of Polars over the same file.
 
-Between the two stands the app's own computation of the whole file at once, without a host: what separates it from the
-pass is the app's doing, what separates the app from it is the host's. Rule of this file: all three answer the same
-question, are checked to have read every reading, and take turns.
+The app's own computation of the whole file, without a host, is measured too: what it takes more than the pass is the
+cost of the app, and what an orchestration takes more than it is the cost of the host. Rule of this file: all three
+compute the same, are checked to have read every reading, and alternate.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ CHUNKS = (1, 4, 16)
 
 _START = datetime(2024, 1, 1, tzinfo=timezone.utc)
 _SERIES = 4
-# A reading of each series in a second.
+# Each series has one reading per second.
 _END = _START + timedelta(seconds=READINGS // _SERIES)
 _READINGS_PER_ROW_GROUP = 250_000
 
@@ -49,7 +49,7 @@ def measure_compute(folder: Path, runs: int, say: Say) -> Iterator[Measured]:
 
         async def measured() -> dict[str, Figures]:
             async with calling(host, azurite.ports) as caller:
-                # What is timed finds the file in memory and the app's modules loaded.
+                # The timed runs find the file in memory and the modules of the app loaded.
                 await _orchestration_seconds(caller, 1)
                 return {str(chunks): await _measure_chunks(caller, chunks, file, runs, say) for chunks in CHUNKS}
 
@@ -62,8 +62,8 @@ async def _measure_chunks(caller: Caller, chunks: int, file: Path, runs: int, sa
     for run in range(runs):
         alone = _seconds_alone(file)
         measured.append(Times(orchestration=await _orchestration_seconds(caller, chunks), **alone))
-        told = ", ".join(f"{name} {seconds:.2f} s" for name, seconds in asdict(measured[-1]).items())
-        say(f"compute in {chunks}, run {run + 1}: {told}")
+        shown = ", ".join(f"{name} {seconds:.2f} s" for name, seconds in asdict(measured[-1]).items())
+        say(f"compute in {chunks}, run {run + 1}: {shown}")
     return compute_figures(measured)
 
 
@@ -100,7 +100,7 @@ async def _orchestration_seconds(caller: Caller, chunks: int) -> float:
 
 
 def write_readings(file: Path) -> None:
-    """Parquet as the app reads it: in the order of time, in row groups, its values not to be compressed."""
+    """Writes Parquet as the app reads it: in the order of time, in row groups, with values that do not compress."""
     number = pl.col("number")
     (
         pl.LazyFrame()
@@ -116,7 +116,7 @@ def write_readings(file: Path) -> None:
 
 
 def _seconds_alone(file: Path) -> dict[str, float]:
-    """The seconds of the pass and of the activity without a host, in a process of their own that has begun already."""
+    """The seconds of the pass and of the activity without a host, in another process, its start not counted."""
     ended = subprocess.run([sys.executable, "-m", "bench.compute", str(file)], cwd=ROOT, capture_output=True, text=True)
     if ended.returncode:
         raise BenchError(f"{file} cannot be computed without a host: {ended.stderr.strip()}")
@@ -137,7 +137,7 @@ def _timed(read: Callable[[], int]) -> float:
 
 
 def _single_pass(file: str) -> int:
-    """The statistics that the app makes, as Polars makes them fastest."""
+    """The statistics of the app, in the fastest way of Polars."""
     value = pl.col("value")
     per_series = (
         pl.scan_parquet(file)

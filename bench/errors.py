@@ -2,4 +2,4 @@
 
 
 class BenchError(Exception):
-    """A measurement cannot go on; the message is all its reader needs."""
+    """A measurement cannot go on; the message says why."""

@@ -1,6 +1,7 @@
-"""Chunks that do nothing, from the POST to Completed, beside the limit of the same N.
+"""Measures chunks that do nothing, from the POST to Completed, beside the limit of the same N.
 
-Rule of this file: a figure and what it is compared with take turns, so that the machine's drift meets both.
+Rule of this file: a measurement and the one that it is compared with alternate, so that a drift of the machine affects
+both.
 """
 
 from __future__ import annotations
@@ -17,9 +18,9 @@ from bench.stack import running_azurite
 
 # As the app of this repository groups its chunks.
 GROUP_SIZE = 100
-# Beyond it one orchestration takes minutes, and says nothing that the smaller ones do not say.
+# With more, one orchestration takes minutes, and shows nothing that the smaller ones do not show.
 MOST_FLAT_CHUNKS = 1000
-# Of many orchestrations at once.
+# Orchestrations at once, and the chunks of each.
 MANY = 100
 CHUNKS_OF_EACH = 10
 
@@ -36,7 +37,7 @@ def measure_limits(folder: Path, numbers: tuple[int, ...], runs: int, say: Say) 
 
 
 def measure_fan_outs(folder: Path, numbers: tuple[int, ...], runs: int, say: Say) -> Iterator[Measured]:
-    """The limits and the fan-outs, for each N: grouped as the app does it; flat as well, from one group to a bound."""
+    """The limits and the fan-outs, for each N: grouped as in the app, and, up to a bound, in one orchestration too."""
     for chunks in numbers:
         pairs, figures = _measure_shape(folder, chunks, GROUP_SIZE, runs, say)
         if GROUP_SIZE < chunks <= MOST_FLAT_CHUNKS:

@@ -1,4 +1,4 @@
-"""Figures as they are reported: medians, percentiles, and the names they go by."""
+"""Figures as they are reported: medians, percentiles, and their names."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Say = Callable[[str], None]
 
 
 def percentile(values: Sequence[float], share: float) -> float:
-    """The smallest value that so large a share of the values does not exceed (the nearest rank)."""
+    """The smallest value that this share of the values does not exceed (nearest rank)."""
     return sorted(values)[max(0, math.ceil(share * len(values)) - 1)]
 
 

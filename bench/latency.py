@@ -1,6 +1,6 @@
-"""How long a caller of an idle host waits: for one chunk, for twenty in a row, for what follows an external event.
+"""Measures how long a caller of an idle host waits: for one chunk, for twenty in a row, and after an external event.
 
-Rule of this file: the host is left idle before each run, so that pauses which only an idle host makes are counted.
+Rule of this file: the host is idle before each run, so that the pauses of an idle host are counted.
 """
 
 from __future__ import annotations

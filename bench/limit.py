@@ -1,6 +1,6 @@
-"""What the storage operations of a fan-out cost at the least: as many of them by a bare client, and nothing else.
+"""Measures the least cost of the storage operations of a fan-out: as many of them by a bare client, and nothing else.
 
-Rule of this file: it does what no host can do less of, and favours nobody but the client that does it. For each chunk a
+Rule of this file: it does only what every host has to do, as fast as a client can. For each chunk a
 work-item message and a result message are put and deleted, and three history rows inserted, 100 in a transaction; the
 messages are deleted by the receipt of their put, and no more than SLOTS chunks are under way, so that the queues stay
 shallow.
@@ -16,14 +16,14 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 
 from bench.storage import ROWS_PER_TRANSACTION, Row, Storage, connected
-from devhost.azurite import Ports
+from durablehost.emulator.azurite import Ports
 
 # A chunk has one message stored at a time.
 SLOTS = 64
 ROWS_PER_CHUNK = 3
-# Of a turn that one message brought about: started, the message, what was decided, completed, and the sentinel.
-ROWS_PER_TURN = 5
-# What a history of moderate size holds: an insert costs the more, the more rows its partition has.
+# Of an episode for one message: started, the message, the decision, completed, and the sentinel.
+ROWS_PER_EPISODE = 5
+# A history of moderate size: an insert costs more, the more rows its partition has.
 CHUNKS_PER_HISTORY = 250
 WARM_UP_CHUNKS = 64
 
@@ -50,7 +50,7 @@ def measure_limit(ports: Ports, chunks: int) -> float:
 
 @asynccontextmanager
 async def _task_hub(storage: Storage) -> AsyncIterator[None]:
-    """Queues and tables for the block, gone after it with all they hold."""
+    """Creates queues and tables for the block, and deletes them after it."""
     await asyncio.gather(
         *(storage.create_queue(queue) for queue in (_WORK_ITEMS, _CONTROL)),
         *(storage.create_table(table) for table in (_HISTORY, _INSTANCES)),
@@ -81,7 +81,7 @@ async def _put_and_delete(storage: Storage, queue: str) -> None:
 
 
 class _History:
-    """The rows of one group of chunks, stored by whoever has filled a transaction."""
+    """The rows of one group of chunks; the slot that fills a transaction stores it."""
 
     def __init__(self, storage: Storage, chunks: int) -> None:
         self._storage = storage
@@ -127,9 +127,9 @@ class StorageChain:
             yield StorageChain(storage)
 
     async def run(self) -> None:
-        """Start, first turn, activity, second turn, up to where the instance is stored as completed.
+        """Start, first episode, activity, second episode, until the instance is stored as completed.
 
-        That is what a caller waits for; the delete of the last message comes after it.
+        A caller waits for that; the last message is deleted after it.
         """
         storage, instance_id = self._storage, str(uuid.uuid4())
         rows = _rows(instance_id)
@@ -137,10 +137,10 @@ class StorageChain:
         start = await storage.put_message(_CONTROL, _MESSAGE)
         await storage.insert_row(_INSTANCES, instance)
         work_item = await storage.put_message(_WORK_ITEMS, _MESSAGE)
-        await storage.insert_rows(_HISTORY, list(itertools.islice(rows, ROWS_PER_TURN)))
+        await storage.insert_rows(_HISTORY, list(itertools.islice(rows, ROWS_PER_EPISODE)))
         await storage.merge_row(_INSTANCES, {**instance, "RuntimeStatus": "Running"})
         await storage.delete_message(_CONTROL, start)
         await storage.put_message(_CONTROL, _MESSAGE)
         await storage.delete_message(_WORK_ITEMS, work_item)
-        await storage.insert_rows(_HISTORY, list(itertools.islice(rows, ROWS_PER_TURN)))
+        await storage.insert_rows(_HISTORY, list(itertools.islice(rows, ROWS_PER_EPISODE)))
         await storage.merge_row(_INSTANCES, {**instance, "RuntimeStatus": "Completed"})

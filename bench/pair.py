@@ -1,7 +1,7 @@
-"""One measurement of a host, and the limit just before it on the same Azurite; and what the host asks of its storage.
+"""Measures a host, and the limit just before it on the same Azurite; and counts the storage requests of the host.
 
 Rule of this file: each pair has an Azurite and a host of its own, so that no run pays for what another has stored; and
-what counts requests is no part of what is timed.
+no requests are counted in a timed run.
 """
 
 from __future__ import annotations
@@ -19,22 +19,22 @@ from bench.limit import measure_limit
 from bench.proxy import Counts, counting_proxy
 from bench.stack import running_azurite, running_host, watch
 from bench.usage import Usage
-from demo.host import Devhost
-from devhost.azurite import Azurite
+from demo.host import DurableHost
+from durablehost.emulator.azurite import Azurite
 
 WARM_UP_CHUNKS = 20
 
-# Does what is measured, and returns the seconds.
+# Runs the measured work, and returns its seconds.
 Run = Callable[[Caller], Awaitable[float]]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Pair:
-    """What one run has cost, and the limit before it."""
+    """The cost of one run, and the limit before it."""
 
     limit_seconds: float
     seconds: float
-    # Until all its messages were deleted, too, as they are in the limit.
+    # Until all its messages are deleted too, as in the limit.
     settled_seconds: float
     usage: dict[str, Usage]
 
@@ -52,7 +52,7 @@ def measure_pair(folder: Path, chunks: int, run: Run) -> Pair:
 
 
 def count_requests(folder: Path, run: Run) -> Counts:
-    """What a host asks of its storage from the POST until all is settled, in a run that nobody times."""
+    """The storage requests of a host from the POST until all messages are deleted, in a run that is not timed."""
     with running_azurite(folder) as azurite, counting_proxy(azurite.ports) as proxy:
         with running_host(proxy.ports, folder) as host:
             _timed(host, azurite, _warm_up)
@@ -61,8 +61,8 @@ def count_requests(folder: Path, run: Run) -> Counts:
             return proxy.tally.counts()
 
 
-def _timed(host: Devhost, azurite: Azurite, run: Run) -> tuple[float, float]:
-    """What `run` says, and the seconds until all is settled."""
+def _timed(host: DurableHost, azurite: Azurite, run: Run) -> tuple[float, float]:
+    """The seconds that `run` returns, and those until all messages are deleted."""
 
     async def called() -> tuple[float, float]:
         async with calling(host, azurite.ports) as caller:

@@ -1,6 +1,6 @@
-"""The time that a fan-out takes against N, as a picture: where a line bends up, the cost of a chunk grows with N.
+"""Plots the time of a fan-out against N: where a line bends up, the cost of a chunk grows with N.
 
-The only module that imports matplotlib, which is no requirement of the project.
+The only module that imports matplotlib, which is not a requirement of the project.
 """
 
 from __future__ import annotations

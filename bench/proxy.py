@@ -1,7 +1,7 @@
-"""A proxy that counts what a host asks of its storage: one port per service, each request by service and operation.
+"""A proxy that counts the storage requests of a host, by service and operation; each service has its port.
 
-It reads as much of HTTP/1.1 as tells where a request ends, and passes every byte on as it came; a signature is over the
-path and not over the port, so it stays valid. Not for what is timed.
+It parses only as much of HTTP/1.1 as it needs to find the end of a request, and passes every byte on unchanged; a
+signature covers the path and not the port, so it stays valid. Not for timed runs.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
-from devhost.azurite import HOST, Ports
+from durablehost.emulator.azurite import HOST, Ports
 
 _HEAD_END = b"\r\n\r\n"
 _LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*(\d+)", re.IGNORECASE)
@@ -26,14 +26,14 @@ _TABLE_RESOURCES = {"$batch": "$batch", "PartitionKey=": "row", "Tables": "table
 
 
 class RequestReader:
-    """Finds the requests in what a client sends, whatever the pieces it comes in."""
+    """Finds the requests in the bytes of a client, however they are cut."""
 
     def __init__(self) -> None:
         self._buffer = b""
         self._body_remaining = 0
 
     def feed(self, data: bytes) -> list[bytes]:
-        """The request lines that `data` completed the heads of."""
+        """The request lines of the heads that `data` completes."""
         self._buffer += data
         lines: list[bytes] = []
         while True:
@@ -50,7 +50,7 @@ class RequestReader:
 
 
 def operation_of(service: str, request_line: bytes) -> str:
-    """What a request does, with no name of a queue, table or row in it: `queue PUT messages`, `table POST $batch`."""
+    """The operation of a request, without names of queues, tables, rows: `queue PUT messages`, `table POST $batch`."""
     method, target, *_ = request_line.decode("latin-1").split(" ")
     path, _, query = target.partition("?")
     # /account/resource/... in every service.
@@ -109,7 +109,7 @@ def counting_proxy(target: Ports) -> Iterator[CountingProxy]:
 
 
 class CountingProxy:
-    """Where a host is to find its storage (`ports`), and what it asks for (`tally`)."""
+    """The ports of the storage for the host, and the `tally` of its requests."""
 
     def __init__(self, target: Ports) -> None:
         self._target = target
@@ -139,7 +139,7 @@ class CountingProxy:
 
     async def _serve(self, service: str, target_port: int) -> int:
         async def connect(client: asyncio.StreamReader, to_client: asyncio.StreamWriter) -> None:
-            # `start_server` owns the task; it is kept here to be ended with the proxy.
+            # `start_server` owns the task; it is noted here to be ended with the proxy.
             if task := asyncio.current_task():
                 self._connections.add(task)
                 task.add_done_callback(self._connections.discard)

@@ -1,4 +1,4 @@
-"""The figures for a reader: Markdown tables, ready to stand in docs/performance.md, and readable as they are."""
+"""Renders the figures as Markdown tables, as in docs/performance.md."""
 
 from __future__ import annotations
 
@@ -86,10 +86,22 @@ def _latency(figures: dict[str, Figures]) -> str:
     return table(["latency of an idle host", "p50, ms", "p95, ms"], rows)
 
 
+def _workloads(figures: dict[str, Figures]) -> str:
+    rows = [[name, *(_figure(each.get(key)) for key in _WORKLOAD_COLUMNS)] for name, each in figures.items()]
+    return table(["workloads, in seconds", *_WORKLOAD_COLUMNS], rows)
+
+
+_WORKLOAD_COLUMNS = ["durablehost", "real engine", "ratio"]
+
+
+def _figure(value: float | None) -> str:
+    return "" if value is None else f"{value:.0f}" if abs(value) >= 100 else f"{value:.2f}"
+
+
 def _start_up(figures: dict[str, Figures]) -> str:
     ready = figures["ready"]
     cells = [_seconds(ready[key]) for key in ("seconds", "imports_seconds", "seconds_beyond_imports")]
-    return table(["start-up", "ready, s", "imports alone, s", "beyond them, s"], [["devhost", *cells]])
+    return table(["start-up", "ready, s", "imports alone, s", "beyond them, s"], [["durablehost", *cells]])
 
 
 def _restart(figures: dict[str, Figures]) -> str:
@@ -131,7 +143,7 @@ def _peers(figures: dict[str, Figures]) -> str:
     for chunks, by_name in figures.items():
         for name, each in by_name.items():
             rows.append([f"{name}, {chunks} chunks", *_peer_cells(each)])
-    return table(["peers", "seconds", "chunks/s", "times devhost's", "settled, s"], rows)
+    return table(["peers", "seconds", "chunks/s", "times durablehost's", "settled, s"], rows)
 
 
 def _peer_cells(each: Figures) -> list[str]:
@@ -141,7 +153,7 @@ def _peer_cells(each: Figures) -> list[str]:
     return [
         _seconds(each["seconds"]),
         _rate(each["chunks_per_second"]),
-        f"{each['times_devhost']:.2f}",
+        f"{each['times_durablehost']:.2f}",
         _seconds(settled) if settled else "",
     ]
 
@@ -151,6 +163,7 @@ TABLES = {
     "fanout": _fan_outs,
     "latency": _latency,
     "many": _many,
+    "workloads": _workloads,
     "start-up": _start_up,
     "restart": _restart,
     "compute": _compute,
@@ -159,7 +172,7 @@ TABLES = {
 
 
 def seconds_by_chunks(document: Document) -> dict[str, dict[int, float]]:
-    """The lines of the plot: the seconds for each N of everything that was measured over N."""
+    """The lines of the plot: for each measurement, the seconds by N."""
     fan_outs = document.get("fanout", {})
     measured = {
         "limit": document.get("limit", {}),
@@ -175,12 +188,12 @@ def seconds_by_chunks(document: Document) -> dict[str, dict[int, float]]:
 
 
 def _by_peer(peers: dict[str, Figures]) -> dict[str, dict[str, Figures]]:
-    """The figures that there are, for each peer by N."""
+    """The measured figures of each peer, by N."""
     by_peer: dict[str, dict[str, Figures]] = {}
     for chunks, by_name in peers.items():
         for name, each in by_name.items():
             if "missing" not in each:
-                by_peer.setdefault(f"beside its peers: {name}" if name == "devhost" else name, {})[chunks] = each
+                by_peer.setdefault(f"beside its peers: {name}" if name == "durablehost" else name, {})[chunks] = each
     return by_peer
 
 

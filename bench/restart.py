@@ -1,7 +1,7 @@
-"""From `kill -9` of a host, with another one started at once, to the first episode of the other one.
+"""Measures the time from `kill -9` of a host to the first episode of the next one, which is started at once.
 
-Rule of this file: nobody waits for the killed process, as in a container without an init. What the killed host held is
-hidden for five minutes, as in Azure, so that a figure far below is not the end of a timeout.
+Rule of this file: nobody waits for the killed process, as in a container without an init. The messages of the killed
+host are hidden for five minutes, as in Azure, so that a much shorter time is not the end of a timeout.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from bench.caller import Caller, calling
 from bench.errors import BenchError
 from bench.figures import Figures, Measured, Say
 from bench.stack import running_azurite, running_host
-from demo.host import Devhost
-from devhost.azurite import Ports
+from demo.host import DurableHost
+from durablehost.emulator.azurite import Ports
 
 CHUNKS = 500
 EPISODE_SECONDS = 60
@@ -71,7 +71,7 @@ def _restart_with_event(folder: Path) -> Restart:
                 await asyncio.sleep(1)
                 return links
 
-        async def resume(host: Devhost, links: dict[str, str]) -> None:
+        async def resume(host: DurableHost, links: dict[str, str]) -> None:
             async with calling(host, azurite.ports) as caller:
                 await caller.resume({name: link.replace(killed.url, host.url) for name, link in links.items()})
                 await caller.output_of(links["id"])
@@ -106,7 +106,7 @@ def _restart_in_fan_out(folder: Path) -> Restart:
                 return ready_seconds, episode_at.result() - began
 
 
-def _wait_for_episode(killed: Devhost, storage: Ports, instance_id: str) -> float:
+def _wait_for_episode(killed: DurableHost, storage: Ports, instance_id: str) -> float:
     async def wait() -> float:
         async with calling(killed, storage) as caller:
             await _next_episode(caller, instance_id)

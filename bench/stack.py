@@ -1,6 +1,6 @@
-"""What a measurement runs on: an Azurite and a host of its own, both on free ports and in a folder of the run.
+"""Starts an Azurite and a host for a measurement, both on free ports and in a folder of the run.
 
-What was started ends with the block it was started for.
+Each ends with its block.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from pathlib import Path
 from bench.errors import BenchError
 from bench.usage import Watch, children_of
 from demo.errors import DemoError
-from demo.host import HOST, Devhost, running_devhost
-from devhost import azurite as emulator
-from devhost.azurite import Azurite, Ports
-from devhost.errors import ConfigurationError
+from demo.host import HOST, DurableHost, running_durablehost
+from durablehost.emulator import azurite as emulator
+from durablehost.emulator.azurite import Azurite, Ports
+from durablehost.errors import ConfigurationError
 
 ROOT = Path(__file__).resolve().parent.parent
 NOOP_APP = ROOT / "bench" / "apps" / "noop"
-# Given to every host by the environment, which wins over what its host.json says.
+# Set for every host by the environment, which overrides host.json.
 HUB = "BenchHub"
 HUB_NAME_VARIABLE = "AzureFunctionsJobHost__extensions__durableTask__hubName"
 
@@ -43,11 +43,21 @@ def running_azurite(folder: Path) -> Iterator[Azurite]:
 @contextmanager
 def running_host(
     storage: Ports, folder: Path, *, app: Path = NOOP_APP, settings: Mapping[str, str] | None = None
-) -> Iterator[Devhost]:
+) -> Iterator[DurableHost]:
     port = free_port()
-    command = [sys.executable, "-m", "devhost", "start", "--port", str(port), "--script-root", str(app), "--no-azurite"]
+    command = [
+        sys.executable,
+        "-m",
+        "durablehost",
+        "start",
+        "--port",
+        str(port),
+        "--script-root",
+        str(app),
+        "--no-azurite",
+    ]
     try:
-        with running_devhost(
+        with running_durablehost(
             command,
             port=port,
             settings={
@@ -55,14 +65,14 @@ def running_host(
                 HUB_NAME_VARIABLE: HUB,
                 **(settings or {}),
             },
-            log_file=folder / f"devhost-{next(_numbers)}.log",
+            log_file=folder / f"durablehost-{next(_numbers)}.log",
         ) as host:
             yield host
     except DemoError as error:
         raise BenchError(str(error)) from error
 
 
-def watch(host: Devhost, azurite: Azurite) -> Watch:
+def watch(host: DurableHost, azurite: Azurite) -> Watch:
     return Watch({"host": [host.pid], "workers": children_of(host.pid), "azurite": [azurite.pid]})
 
 

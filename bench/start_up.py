@@ -1,6 +1,6 @@
-"""From the start of the process to a host that is ready, against the time that the imports of its processes take.
+"""Measures the time until a host is ready, against the time that the imports of its processes take.
 
-Rule of this file: the imports are those of the two processes of a host, side by side as the host could do them at best.
+Rule of this file: the imports are those of the two processes of a host, run in parallel, as fast as a host could be.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from bench.figures import Measured, Say
 from bench.stack import ROOT, running_azurite, running_host
 
 _IMPORTS = (
-    "import devhost.cli, devhost.host",
-    "import devhost.worker.child, azure.functions, azure.durable_functions",
+    "import durablehost.cli, durablehost.host.host",
+    "import durablehost.worker.child, azure.functions, azure.durable_functions",
 )
 
 
@@ -30,7 +30,7 @@ def measure_start_up(folder: Path, runs: int, say: Say) -> Iterator[Measured]:
             began = time.perf_counter()
             with running_host(azurite.ports, folder):
                 ready_seconds = time.perf_counter() - began
-            # The first one made the hub, and read every file for the first time.
+            # The first run creates the hub, and reads every file for the first time.
             if run:
                 ready.append(ready_seconds)
                 imports.append(imports_seconds)

@@ -1,7 +1,7 @@
 """A bare client of Azurite: signed requests over connections that stay open, and nothing else.
 
-Rule of this file: it costs as little as a client can, for it stands for the least that anybody pays. No retries, no
-models; an answer that is not a success ends the measurement.
+Rule of this file: it costs as little as a client can, because it measures the least cost. No retries, no models; an
+answer that is not a success ends the measurement.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ import aiohttp
 from yarl import URL
 
 from bench.errors import BenchError
-from devhost.azurite import ACCOUNT_KEY, ACCOUNT_NAME, Ports
+from durablehost.emulator.azurite import ACCOUNT_KEY, ACCOUNT_NAME, Ports
 
-# What a client gains by more is within the noise of a run.
+# More connections gain no more than the noise of a run.
 CONNECTIONS = 32
 ROWS_PER_TRANSACTION = 100
 
@@ -39,7 +39,7 @@ Row = dict[str, str | int | bool]
 
 @dataclass(frozen=True, kw_only=True)
 class Receipt:
-    """What deletes a message that was put, without a get in between."""
+    """Deletes a message that was put, without a get in between."""
 
     message_id: str
     pop_receipt: str
@@ -48,7 +48,7 @@ class Receipt:
 @asynccontextmanager
 async def connected(ports: Ports, *, connections: int = CONNECTIONS) -> AsyncIterator[Storage]:
     connector = aiohttp.TCPConnector(limit=connections)
-    # A content type that aiohttp adds by itself would not be in the signature.
+    # A content type that aiohttp adds would not be in the signature.
     async with aiohttp.ClientSession(connector=connector, skip_auto_headers=["Content-Type"]) as session:
         yield Storage(session, ports)
 
@@ -108,7 +108,7 @@ class Storage:
             raise BenchError(f"The transaction of {len(rows)} rows failed: {answer.decode(errors='replace')[:500]}")
 
     async def read_row(self, table: str, partition_key: str, row_key: str = "") -> dict[str, Any] | None:
-        """The row, or None where there is none."""
+        """The row, or None if there is none."""
         path = _row_path(table, {"PartitionKey": partition_key, "RowKey": row_key})
         content = await self._table("GET", path, absent_is_empty=True)
         return dict(json.loads(content)) if content else None

@@ -1,4 +1,4 @@
-"""What processes use while something is measured: CPU seconds, and the most memory they held.
+"""Measures what processes use during a run: CPU seconds, and the most memory.
 
 The only module that imports psutil.
 """
@@ -23,7 +23,7 @@ class Usage:
 
 
 class Watch:
-    """Watches groups of processes for the length of a `with` block; the figures are there after it."""
+    """Watches groups of processes during a `with` block; `usage` has the figures after it."""
 
     def __init__(self, groups: Mapping[str, Sequence[int]]) -> None:
         self._groups = {name: [psutil.Process(pid) for pid in pids] for name, pids in groups.items()}

@@ -1,4 +1,4 @@
 """The demonstration behind `dev.py demo`: sample data in Azurite, one orchestration over it, its result shown.
 
-It knows the function app by its HTTP interface alone: what happens here, a caller of the deployed app could do.
+It uses only the HTTP interface of the function app, as any caller of the deployed app could.
 """

@@ -1,4 +1,4 @@
-"""What `dev.py demo` can be told.
+"""The arguments of `dev.py demo`.
 
 Standard library only: `dev.py` checks the arguments by it before it sets anything up.
 """
@@ -27,11 +27,17 @@ class Arguments:
 
 
 def parse_arguments(arguments: list[str]) -> Arguments:
-    """Ends the program with one line and exit code 2 where an argument is wrong."""
+    """Ends the program with one line and exit code 2 if an argument is wrong."""
     parser = OneLineParser(prog="dev.py demo", description="Runs the durable orchestration over the sample data.")
-    parser.add_argument("--chunks", type=_chunks, default=12, metavar="N", help="1 to 10000, default 12")
-    parser.add_argument("--start", type=_moment, default="2013-01-01", metavar="TIME", help="default 2013-01-01")
-    parser.add_argument("--end", type=_moment, default="2013-04-01", metavar="TIME", help="default 2013-04-01")
+    parser.add_argument(
+        "--chunks", type=_chunks, default=12, metavar="N", help="number of chunks, 1 to 10000; default 12"
+    )
+    parser.add_argument(
+        "--start", type=_moment, default="2013-01-01", metavar="TIME", help="start of the window; default 2013-01-01"
+    )
+    parser.add_argument(
+        "--end", type=_moment, default="2013-04-01", metavar="TIME", help="end of the window; default 2013-04-01"
+    )
     parser.add_argument("--json", action="store_true", help="print the output document alone on stdout")
     given = parser.parse_args(arguments)
     if given.start >= given.end:

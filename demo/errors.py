@@ -2,4 +2,4 @@
 
 
 class DemoError(Exception):
-    """The demonstration cannot go on; the message is all its reader needs."""
+    """The demonstration cannot go on; the message says why."""

@@ -1,4 +1,4 @@
-"""JSON over HTTP to the host on this machine, by the standard library."""
+"""Sends JSON over HTTP to the host on this machine, with the standard library."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 TIMEOUT_SECONDS = 30
 
-# A proxy of the environment has no business between this process and its own machine.
+# Proxies of the environment must not be used for this machine.
 _opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 

@@ -10,7 +10,7 @@ from demo import http
 from demo.errors import DemoError
 
 FINAL = ("Completed", "Failed", "Terminated", "Canceled")
-# Not how long the run may take, but how long nothing at all may happen.
+# Limits the time without any change, not the time of the run. After up to twice this time the run is given up.
 SILENCE_SECONDS = 300
 
 _POLL_SECONDS = 0.2
@@ -36,12 +36,19 @@ def follow(
     """The final status; every status on the way goes to `show`.
 
     Raises:
-        DemoError: the instance is gone, or nothing has changed for `silence_seconds`.
-        Whatever `check_host` raises, which is asked whenever the status cannot be had.
+        DemoError: the instance is gone, or neither it nor a group of its chunks has changed for `silence_seconds`.
+        Whatever `check_host` raises, which is called when the status cannot be read.
     """
     last: Status | None = None
+    all_last = ""
     deadline = time.monotonic() + silence_seconds
-    while time.monotonic() < deadline:
+    while True:
+        if time.monotonic() >= deadline:
+            # The status shows whole groups only, and one may take long on a busy machine.
+            all_now = _all_instances(status_url)
+            if all_now == all_last:
+                break
+            all_last, deadline = all_now, time.monotonic() + silence_seconds
         status = _status(status_url, check_host)
         if status is not None and status != last:
             last, deadline = status, time.monotonic() + silence_seconds
@@ -49,11 +56,20 @@ def follow(
             if status.get("runtimeStatus") in FINAL:
                 return status
         time.sleep(_POLL_SECONDS)
-    raise DemoError(f"The orchestration has stood still for {silence_seconds:g} seconds at {last}.")
+    raise DemoError(f"The status of the orchestration has not changed for {silence_seconds:g} seconds: {last}")
+
+
+def _all_instances(status_url: str) -> str:
+    """The listing of all instances, which are those of this run."""
+    path, _, query = status_url.partition("?")
+    try:
+        return str(http.get(f"{path.rpartition('/')[0]}?{query}&showInput=false&top=1000").body)
+    except http.Unreachable:
+        return ""
 
 
 def _status(status_url: str, check_host: Callable[[], None]) -> Status | None:
-    """The present status; None where the host, alive as it is, did not answer this once."""
+    """The present status; None if the host runs but did not answer."""
     try:
         answer = http.get(status_url)
     except http.Unreachable:

@@ -1,4 +1,4 @@
-"""What a person sees: the progress on the way, the result as tables.
+"""The output for people: the progress of the run, and the result as tables.
 
 Plain ASCII, so that every terminal and every log file shows it.
 """
@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import Any, TextIO
 
-# Of more chunks than this the table shows both ends, and every failed one between them.
+# With more chunks, the table shows only both ends and every failed chunk between them.
 MOST_ROWS = 40
 
 _BAR_WIDTH = 30
@@ -47,12 +47,12 @@ class Progress:
 def progress_line(status: dict[str, Any], total: int) -> str:
     """The bar of one status: `[##########--------------------]  4/12 chunks  Running: processing`."""
     runtime_status = str(status.get("runtimeStatus"))
-    custom = status.get("customStatus")
-    told = custom if isinstance(custom, dict) else {}
-    done = total if runtime_status == "Completed" else int(told.get("chunks_done") or 0)
+    shown = status.get("customStatus")
+    custom = shown if isinstance(shown, dict) else {}
+    done = total if runtime_status == "Completed" else int(custom.get("chunks_done") or 0)
     filled = _BAR_WIDTH * done // max(total, 1)
     bar = ("#" * filled).ljust(_BAR_WIDTH, "-")
-    phase = told.get("phase") if runtime_status == "Running" else None
+    phase = custom.get("phase") if runtime_status == "Running" else None
     return f"[{bar}] {done:>{len(str(total))}}/{total} chunks  {f'{phase}' if phase else runtime_status}"
 
 
@@ -68,7 +68,7 @@ def chunk_table(results: Sequence[dict[str, Any]]) -> str:
 
 
 def shorten(results: Sequence[dict[str, Any]]) -> list[dict[str, Any] | None]:
-    """All results of a few; of many the ends and the failed ones, None standing for what is left out."""
+    """All results if there are few; else both ends and the failed ones, and None for each gap."""
     if len(results) <= MOST_ROWS:
         return list(results)
     shown: list[dict[str, Any] | None] = []

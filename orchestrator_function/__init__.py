@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Generator
+from functools import partial
 from typing import Any, Final
 
 import azure.durable_functions as df
@@ -20,10 +21,10 @@ from shared_code.results import ChunkFailure, ChunkResult, FoldedChunks
 
 from .fan_out import Progress, settle
 
-# What one history holds. Replay costs grow with the square of it, and what the queues cost with all that waits in them:
-# more chunks become sub-orchestrations of this size.
+# The most chunks in one history: the cost of replay grows with its square, that of a queue with its length. More chunks
+# become sub-orchestrations of this size.
 GROUP_SIZE: Final = 100
-# The SDK retries every exception alike, also those that cannot pass, so the attempts are few.
+# The SDK retries every exception, also those that will not pass, so the attempts are few.
 RETRY_OPTIONS: Final = df.RetryOptions(first_retry_interval_in_milliseconds=1_000, max_number_of_attempts=3)
 
 _LOGGER: Final = logging.getLogger(__name__)
@@ -40,7 +41,7 @@ def orchestrate(context: df.DurableOrchestrationContext) -> Steps:
 
 
 def _request(context: df.DurableOrchestrationContext, value: object) -> RunRequest:
-    """The request, with a time: one started past the starter, through the management API, may come without."""
+    """The request, with a time: a run that was started through the management API may lack it."""
     request = RunRequest.from_json(value)
     return request if request.time else request.model_copy(update={"time": context.current_utc_datetime})
 
@@ -54,7 +55,7 @@ def _run(context: df.DurableOrchestrationContext, request: RunRequest) -> Steps:
     else:
         folded = yield from _process_groups(context, request)
     failed = len(folded.failures)
-    context.set_custom_status(_status("failed", total, total, failed))  # what stays, should the next line raise
+    context.set_custom_status(_status("failed", total, total, failed))  # remains if the next line raises
     output = conclude(request, folded)
     context.set_custom_status(_status(str(output["status"]), total, total, failed))
     _log(context, "Run is %s: %d of %d chunks failed.", output["status"], failed, total)
@@ -62,10 +63,13 @@ def _run(context: df.DurableOrchestrationContext, request: RunRequest) -> Steps:
 
 
 def _process_group(context: df.DurableOrchestrationContext, group: ChunkGroup) -> Steps:
-    """Processes the group's chunks in this very orchestration."""
+    """Processes the group's chunks in this orchestration."""
     chunks = _chunks(group)
-    tasks = [context.call_activity_with_retry(PROCESS_CHUNK, RETRY_OPTIONS, chunk.to_json()) for chunk in chunks]
-    outcomes = yield from settle(context, tasks, _reporter(context, [1] * len(chunks)))
+    starts = [
+        partial(context.call_activity_with_retry, PROCESS_CHUNK, RETRY_OPTIONS, chunk.to_json()) for chunk in chunks
+    ]
+    reporter = _reporter(context, [1] * len(chunks))
+    outcomes = yield from settle(context, starts, reporter, group.request.max_parallel)
     return fold_chunks(
         _failed(chunk, outcome) if isinstance(outcome, Exception) else ChunkResult.from_json(outcome)
         for chunk, outcome in zip(chunks, outcomes, strict=True)
@@ -73,14 +77,17 @@ def _process_group(context: df.DurableOrchestrationContext, group: ChunkGroup) -
 
 
 def _process_groups(context: df.DurableOrchestrationContext, request: RunRequest) -> Steps:
-    """Processes all chunks in sub-orchestrations, which report failed chunks and fail only by force from outside."""
+    """Processes all chunks in sub-orchestrations, which report failed chunks, and fail only if ended from outside."""
     total = request.total_chunks
     groups = [
         ChunkGroup(request=request, first_chunk=first, chunk_count=min(GROUP_SIZE, total - first))
         for first in range(0, total, GROUP_SIZE)
     ]
-    tasks = [context.call_sub_orchestrator(ORCHESTRATOR, group.to_json()) for group in groups]
-    outcomes = yield from settle(context, tasks, _reporter(context, [group.chunk_count for group in groups]))
+    starts = [partial(context.call_sub_orchestrator, ORCHESTRATOR, group.to_json()) for group in groups]
+    reporter = _reporter(context, [group.chunk_count for group in groups])
+    # Each group keeps to the limit by itself, so together they do if they have no more than it in all.
+    most_groups = None if request.max_parallel is None else max(1, request.max_parallel // GROUP_SIZE)
+    outcomes = yield from settle(context, starts, reporter, most_groups)
     return fold_groups(
         fold_chunks(_failed(chunk, outcome) for chunk in _chunks(group))
         if isinstance(outcome, Exception)

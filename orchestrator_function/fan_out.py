@@ -1,10 +1,10 @@
 """Runs tasks in parallel, waits for all of them, keeps every outcome and shows how far they are.
 
-The rule of this file: the first yield schedules everything and the others only wait. A `task_all` alone would be
-silent until the end and forget all other results at the first failure. A `task_any` over all that is open, again and
-again, costs the square of their number in every replay; over the few oldest it does not, and tasks finish roughly in
-order. No compound contains another: a failed `task_all` whose last task then succeeds reports twice to what contains
-it, and that ends the run.
+The rule of this file: the first yield schedules everything, or as much as may run at once; the others wait, and
+schedule what there is room for. A `task_all` alone would show no progress until the end, and lose all other results at
+the first failure. A `task_any` over all open tasks, again and again, costs the square of their number in every replay;
+over the few oldest it does not, and tasks finish roughly in order. No compound contains another: a failed `task_all`
+whose last task then succeeds reports twice to its parent, and that ends the run.
 """
 
 from __future__ import annotations
@@ -14,22 +14,32 @@ from typing import Any, Final
 
 import azure.durable_functions as df
 
-# How many of the oldest open tasks are listened to. No task id depends on it, so it may change under running instances.
+# How many of the oldest open tasks are awaited. No task id depends on it, so it may change under running instances.
 WINDOW: Final = 20
 
 Progress = Callable[[list[bool]], None]
 
 
 def settle(
-    context: df.DurableOrchestrationContext, tasks: Sequence[Any], report: Progress
+    context: df.DurableOrchestrationContext,
+    starts: Sequence[Callable[[], Any]],
+    report: Progress,
+    most_at_once: int | None = None,
 ) -> Generator[Any, Any, list[Any]]:
-    """The result, or the exception, of each task in the order of `tasks`; `report` hears which tasks are finished."""
-    waiting = listened_to = list(tasks)
-    while waiting:
-        yield context.task_any(listened_to)
-        report([task.is_completed for task in tasks])
-        waiting = [task for task in waiting if not task.is_completed]
-        listened_to = waiting[:WINDOW]
+    """The result, or the exception, of the task of each start in order; `report` gets which tasks are finished.
+
+    A task that waits for its next attempt counts as one of the `most_at_once`.
+    """
+    tasks: list[Any] = []
+    waiting: list[Any] = []
+    while waiting or len(tasks) < len(starts):
+        room = len(starts) if most_at_once is None else most_at_once - len(waiting)
+        new = [start() for start in starts[len(tasks) : len(tasks) + room]]
+        tasks += new
+        # The new ones are always among them, because it is the yield that schedules them.
+        yield context.task_any([*waiting[:WINDOW], *new])
+        report([task.is_completed for task in tasks] + [False] * (len(starts) - len(tasks)))
+        waiting = [task for task in [*waiting, *new] if not task.is_completed]
     return (yield from _outcomes(context, tasks))
 
 
@@ -37,7 +47,7 @@ def _outcomes(context: df.DurableOrchestrationContext, tasks: Sequence[Any]) -> 
     try:
         outcomes: list[Any] = yield context.task_all(list(tasks))
     except Exception:
-        # The first failure is all that task_all tells; the tasks themselves hold each its own outcome.
+        # task_all raises the first failure only; each task has its own outcome.
         outcomes = []
         for task in tasks:
             outcomes += [(yield from _outcome(task))]

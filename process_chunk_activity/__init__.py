@@ -13,7 +13,7 @@ from shared_code.readings import open_source
 _LOGGER: Final = logging.getLogger(__name__)
 
 
-# `object` both ways: the functions worker resolves these annotations and wants plain classes, which JSON types are not.
+# `object` for both: the functions worker resolves these annotations and needs plain classes, which JSON types are not.
 def main(chunk: object) -> object:
     result = process_chunk(ChunkInput.from_json(chunk), open_source(os.environ))
     _LOGGER.info("Chunk %d: %d records in %.3f s.", result.chunk_id, result.records, result.processing_time)

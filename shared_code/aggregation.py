@@ -1,8 +1,8 @@
 """Folds chunk results into the output of a run.
 
-The rule of this file: merging is in `chunk_id` order, never in order of completion, so that the output is the same for
-every interleaving. Counts, minima and maxima are exact; mean and m2 are merged pairwise by Chan, Golub and LeVeque's
-update, which does not cancel as sums of squares do.
+The rule of this file: chunks are merged in `chunk_id` order, never in order of completion, so that the output does not
+depend on the interleaving. Counts, minima and maxima are exact; mean and m2 are merged pairwise by Chan, Golub and
+LeVeque's update, which does not cancel as sums of squares do, with the mean in two doubles.
 """
 
 from __future__ import annotations
@@ -13,10 +13,11 @@ from typing import Final
 
 from shared_code.contracts import JsonObject, RunRequest
 from shared_code.instants import format_instant
-from shared_code.results import ChunkFailure, ChunkReport, ChunkResult, FoldedChunks, SeriesStatistics
+from shared_code.results import ChunkFailure, ChunkReport, ChunkResult, FoldedChunks, ReadingsSeen, SeriesStatistics
 
 _MAX_ERRORS_NAMED: Final = 10
 _MAX_RANGES_NAMED: Final = 40
+_MAX_WARNINGS: Final = 20
 
 
 class RunFailed(Exception):
@@ -24,26 +25,55 @@ class RunFailed(Exception):
 
 
 def fold_chunks(outcomes: Iterable[ChunkResult | ChunkFailure]) -> FoldedChunks:
-    """`outcomes`, in `chunk_id` order, with the statistics merged."""
-    results: list[ChunkReport | ChunkFailure] = []
-    statistics: dict[str, SeriesStatistics] = {}
-    for outcome in outcomes:
-        if isinstance(outcome, ChunkResult):
-            results.append(outcome.report)
-            _merge_into(statistics, outcome.statistics)
-        else:
-            results.append(outcome)
-    return FoldedChunks(results=results, statistics=statistics)
+    """Collects the outcomes, given in `chunk_id` order, and merges their statistics."""
+    return fold_groups(_fold_chunk(outcome) for outcome in outcomes)
+
+
+def _fold_chunk(outcome: ChunkResult | ChunkFailure) -> FoldedChunks:
+    if isinstance(outcome, ChunkFailure):
+        return FoldedChunks(results=[outcome], statistics={})
+    readings = outcome.readings
+    if readings and not outcome.records:
+        readings = readings.model_copy(update={"version": None})  # nothing of any version is in the result
+    return FoldedChunks(
+        results=[outcome.report],
+        statistics=outcome.statistics,
+        readings=readings,
+        warnings=outcome.warnings,
+    )
 
 
 def fold_groups(groups: Iterable[FoldedChunks]) -> FoldedChunks:
-    """`groups`, in the order of their first chunks, as one."""
+    """Merges the groups, given in the order of their first chunks, to one."""
     results: list[ChunkReport | ChunkFailure] = []
     statistics: dict[str, SeriesStatistics] = {}
+    readings: ReadingsSeen | None = None
+    warnings: dict[str, None] = {}
+    is_mixed = False
     for group in groups:
         results.extend(group.results)
         _merge_into(statistics, group.statistics)
-    return FoldedChunks(results=results, statistics=statistics)
+        is_mixed = is_mixed or group.is_mixed or _differ(readings, group.readings)
+        readings = _more(readings, group.readings)
+        warnings.update(dict.fromkeys(group.warnings))
+    return FoldedChunks(
+        results=results,
+        statistics=statistics,
+        readings=readings,
+        warnings=list(warnings)[:_MAX_WARNINGS],
+        is_mixed=is_mixed,
+    )
+
+
+def _more(a: ReadingsSeen | None, b: ReadingsSeen | None) -> ReadingsSeen | None:
+    """The one with more files, because a chunk may see but those of its days; with the first version seen."""
+    if a is None or b is None:
+        return a or b
+    return (b if b.files > a.files else a).model_copy(update={"version": a.version or b.version})
+
+
+def _differ(a: ReadingsSeen | None, b: ReadingsSeen | None) -> bool:
+    return bool(a and b and a.version and b.version and a.version != b.version)
 
 
 def _merge_into(total: dict[str, SeriesStatistics], more: dict[str, SeriesStatistics]) -> None:
@@ -58,10 +88,11 @@ def merge(a: SeriesStatistics, b: SeriesStatistics) -> SeriesStatistics:
         OverflowError: the values lie further apart than the square root of the largest double.
     """
     count = a.count + b.count
-    mean, m2 = _merge_moments(a, b)
+    mean, mean_low, m2 = _merge_moments(a, b)
     return SeriesStatistics(
         count=count,
         mean=mean,
+        mean_low=mean_low,
         m2=m2,
         min=_either(min, a.min, b.min),
         max=_either(max, a.max, b.max),
@@ -70,15 +101,27 @@ def merge(a: SeriesStatistics, b: SeriesStatistics) -> SeriesStatistics:
     )
 
 
-def _merge_moments(a: SeriesStatistics, b: SeriesStatistics) -> tuple[float | None, float]:
+def _merge_moments(a: SeriesStatistics, b: SeriesStatistics) -> tuple[float | None, float, float]:
+    """Mean, rest of the mean, and m2."""
     if a.mean is None or b.mean is None:
-        return (b.mean, b.m2) if a.mean is None else (a.mean, a.m2)
+        one = b if a.mean is None else a
+        return one.mean, one.mean_low, one.m2
     share = b.count / (a.count + b.count)
-    delta = b.mean - a.mean
-    mean, m2 = a.mean + delta * share, a.m2 + b.m2 + delta * delta * a.count * share
+    delta, rest = _add(b.mean, -a.mean)
+    delta += rest + (b.mean_low - a.mean_low)
+    mean, low = _add(a.mean, delta * share)
+    mean, low = _add(mean, low + a.mean_low)
+    m2 = a.m2 + b.m2 + delta * delta * a.count * share
     if not (math.isfinite(mean) and math.isfinite(m2)):
         raise OverflowError("the values lie too far apart for a standard deviation in double precision")
-    return mean, m2
+    return mean, low, m2
+
+
+def _add(a: float, b: float) -> tuple[float, float]:
+    """The rounded sum, and what the rounding took (Knuth's TwoSum)."""
+    total = a + b
+    back = total - a
+    return total, (a - (total - back)) + (b - back)
 
 
 def _either(choose: Callable[[float, float], float], a: float | None, b: float | None) -> float | None:
@@ -89,11 +132,21 @@ def conclude(request: RunRequest, folded: FoldedChunks) -> JsonObject:
     """The output of the run.
 
     Raises:
-        RunFailed: every chunk failed, or more than `max_failed_chunks`; the message names them with their errors.
+        RunFailed: every chunk failed, or more than the request allows, the message names them with their errors; or
+            chunks have read different versions of the files.
     """
     failed, total = len(folded.failures), len(folded.results)
-    if failed == total or (request.max_failed_chunks is not None and failed > request.max_failed_chunks):
+    if failed == total or failed > _most_failures(request, total):
         raise RunFailed(_failure_message(request, folded))
+    warnings = list(folded.warnings)
+    if folded.is_mixed and folded.readings:
+        changed = f"the files of {folded.readings.location} changed during the run"
+        if not request.allow_changed_readings:
+            raise RunFailed(
+                f"ReadingsChanged: {changed}, so its chunks do not belong together;"
+                " run it again, or set allow_changed_readings in the request"
+            )
+        warnings.append(f"{changed}: its chunks have read different versions of them")
     return {
         "status": "partial" if failed else "completed",
         "total_chunks": total,
@@ -104,11 +157,20 @@ def conclude(request: RunRequest, folded: FoldedChunks) -> JsonObject:
         "time": format_instant(request.time) if request.time is not None else None,
         "results": [result.to_json() for result in folded.results],
         "summary": {series: folded.statistics[series].summary() for series in sorted(folded.statistics)},
+        **folded.model_copy(update={"warnings": warnings}).origin,
     }
 
 
+def _most_failures(request: RunRequest, total: int) -> float:
+    """How many chunks may fail; with both limits, the smaller one counts."""
+    chunks, percent = request.max_failed_chunks, request.max_failed_percent
+    return min(total if chunks is None else chunks, total if percent is None else percent * total / 100)
+
+
 def _failure_message(request: RunRequest, folded: FoldedChunks) -> str:
-    allowed = "" if request.max_failed_chunks is None else f" (max_failed_chunks is {request.max_failed_chunks})"
+    limits = {"max_failed_chunks": request.max_failed_chunks, "max_failed_percent": request.max_failed_percent}
+    given = [f"{name} is {limit:.15g}" for name, limit in limits.items() if limit is not None]
+    allowed = f" ({', '.join(given)})" if given else ""
     by_error: dict[str, list[int]] = {}
     for failure in folded.failures:
         by_error.setdefault(str(failure.error), []).append(failure.chunk_id)

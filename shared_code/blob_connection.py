@@ -1,7 +1,7 @@
-"""From an app setting to what Polars needs to read a storage account's blobs.
+"""Makes the options by which Polars and the storage SDK read the blobs of an account, from an app setting.
 
 The setting has the forms every Functions connection has: a connection string (key, shared access signature, emulator),
-or a prefix of `__accountName` / `__blobServiceUri` settings where an identity takes the key's place. The option names
+or, for an identity, a prefix of `__accountName` / `__blobServiceUri` settings. The option names
 are those of the object store that Polars is built on.
 """
 
@@ -17,24 +17,38 @@ _EMULATOR_ACCOUNT: Final = "devstoreaccount1"
 _EMULATOR_KEY: Final = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
 _EMULATOR_BLOB_PORT: Final = 10000
 _TOKEN_SCOPE: Final = "https://storage.azure.com/.default"
-# The object store's own patience is minutes; the activity's retries and the 5 minutes of a function come sooner.
+# By default the object store retries for minutes; the retries of the activity would come too late.
 _RETRY_OPTIONS: Final = {"max_retries": 2, "retry_timeout_ms": 20_000}
+_SDK_OPTIONS: Final[dict[str, Any]] = {
+    **{"retry_total": 2, "initial_backoff": 0, "increment_base": 1, "random_jitter_range": 0},  # a second each
+    **{"connection_timeout": 10, "read_timeout": 20},
+}
 
 StorageOptions = dict[str, str | int]
 CredentialProvider = Callable[[], tuple[dict[str, str], int | None]]
 
 
 class ConnectionSettingError(Exception):
-    """The setting is missing or cannot be understood; the message names it and never contains its value."""
+    """The setting is missing or cannot be read; the message names it and never contains its value."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class BlobConnection:
-    """Keyword arguments of a Polars scan; `secrets` is what must not show in any message."""
+    """Keyword arguments of a Polars scan; `secrets` must not show in any message."""
 
     storage_options: StorageOptions = field(repr=False)
     credential_provider: CredentialProvider | None = None
+    # As the storage SDK takes it: a key, a signature, a token credential, or nothing for public containers.
+    credential: Any = field(default=None, repr=False)
     secrets: tuple[str, ...] = field(default=(), repr=False)
+
+    def container(self, name: str) -> Any:
+        """The SDK's client of a container, for listing; to be closed."""
+        # Imported here: it takes a third of a second, and only az:// locations need it.
+        from azure.storage.blob import ContainerClient
+
+        endpoint = str(self.storage_options["azure_endpoint"])
+        return ContainerClient(endpoint, name, credential=self.credential, **_SDK_OPTIONS)
 
 
 def connect(setting: str, environment: Mapping[str, str]) -> BlobConnection:
@@ -62,12 +76,19 @@ def _from_connection_string(setting: str, text: str) -> BlobConnection:
     account, key = parts.get("accountname", ""), parts.get("accountkey", "")
     signature = parts.get("sharedaccesssignature", "").removeprefix("?")
     endpoint = parts.get("blobendpoint", "") or _public_endpoint(account, parts)
-    if not endpoint or not (key or signature):
+    if not endpoint or not (key or signature or "accountname" not in parts):
         raise ConnectionSettingError(
             f"the app setting {setting} needs AccountName or BlobEndpoint, and AccountKey or SharedAccessSignature"
+            " (BlobEndpoint alone is for public containers)"
+        )
+    if "@" in endpoint.partition("://")[2].partition("/")[0]:
+        raise ConnectionSettingError(
+            f"BlobEndpoint in the app setting {setting} has a user name or password: remove it"
         )
     account = account or _account_in(endpoint)
-    return _with_key(account, key, endpoint) if key else _with_signature(account, signature, endpoint)
+    if key:
+        return _with_key(account, key, endpoint)
+    return _with_signature(account, signature, endpoint) if signature else _without_credential(account, endpoint)
 
 
 def _parse(setting: str, text: str) -> dict[str, str]:
@@ -105,33 +126,47 @@ def _options(account: str, endpoint: str, **credentials: str) -> StorageOptions:
         **_RETRY_OPTIONS,
         **credentials,
     }
-    # Plain HTTP is the emulator's; a real account's endpoint says https and is held to it.
+    # Plain HTTP is for the emulator; the endpoint of a real account is https.
     return {**options, "allow_http": "true"} if endpoint.lower().startswith("http://") else options
 
 
 def _with_key(account: str, key: str, endpoint: str) -> BlobConnection:
-    return BlobConnection(storage_options=_options(account, endpoint, account_key=key), secrets=(key,))
+    return BlobConnection(
+        storage_options=_options(account, endpoint, account_key=key),
+        credential={"account_name": account, "account_key": key},
+        secrets=(key,),
+    )
 
 
 def _with_signature(account: str, signature: str, endpoint: str) -> BlobConnection:
     signed = [part.partition("=")[2] for part in signature.split("&") if part.startswith("sig=")]
-    return BlobConnection(storage_options=_options(account, endpoint, sas_key=signature), secrets=(signature, *signed))
+    return BlobConnection(
+        storage_options=_options(account, endpoint, sas_key=signature),
+        credential=signature,
+        secrets=(signature, *signed),
+    )
+
+
+def _without_credential(account: str, endpoint: str) -> BlobConnection:
+    return BlobConnection(storage_options=_options(account, endpoint, skip_signature="true"))
 
 
 def _from_identity(setting: str, account: str, endpoint: str, environment: Mapping[str, str]) -> BlobConnection:
     endpoint = endpoint or f"https://{account}.blob.core.windows.net"
     client_id = environment.get(f"{setting}__clientId") or None
     is_managed = environment.get(f"{setting}__credential", "").lower() == "managedidentity"
+    credential = _identity(client_id, is_managed)
     return BlobConnection(
         storage_options=_options(account or _account_in(endpoint), endpoint),
-        credential_provider=_token_provider(_identity(client_id, is_managed)),
+        credential_provider=_token_provider(credential),
+        credential=credential,
     )
 
 
 @lru_cache(maxsize=8)
 def _identity(client_id: str | None, is_managed: bool) -> Any:
-    """One credential per identity and process, because it is the credential that remembers tokens."""
-    # Imported here: half a second that only identity-based connections have to pay.
+    """One credential per identity and process, because the credential caches the tokens."""
+    # Imported here: it takes half a second, and only identity-based connections need it.
     from azure.identity import DefaultAzureCredential, ManagedIdentityCredential
 
     if is_managed:

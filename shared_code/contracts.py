@@ -1,7 +1,7 @@
-"""What the app is asked to do: the values that come in over HTTP or a durable boundary, and how their JSON is checked.
+"""The inputs of the app: the values that arrive over HTTP or from the orchestration, and the checks of their JSON.
 
-The rule of this file: nothing enters the app but through `from_json`, and everything wrong with a value is told at
-once, each problem with the field it belongs to. Spelling on the wire equals the field names.
+The rule of this file: every value enters the app through `from_json`, and all problems of a value are reported at once,
+each with its field. The names in JSON are those of the fields.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ JsonObject = dict[str, JsonValue]
 
 MAX_CHUNKS: Final = 10_000
 MAX_INSTANCE_ID_LENGTH: Final = 256
-# A body may hold thousands of unknown fields; the answer need not.
+# A body may have thousands of unknown fields, which the answer must not repeat.
 MAX_PROBLEMS: Final = 50
 MAX_TARGET_LENGTH: Final = 100
-# An instance id becomes a path segment of the management URLs just as it is: so nothing that a URL would change.
+# An instance id becomes a path segment of the management URLs as it is, so it has no character that a URL escapes.
 _INSTANCE_ID: Final = re.compile(r"(?!@)[!-~]+")
 _NOT_IN_INSTANCE_ID: Final = frozenset('/\\#?%"<>')
 
@@ -42,14 +42,14 @@ ContractT = TypeVar("ContractT", bound="Contract")
 
 @dataclass(frozen=True, kw_only=True)
 class Problem:
-    """One thing wrong with a value: the field, and what about it."""
+    """One problem of a value: the field, and what is wrong with it."""
 
     target: str
     message: str
 
 
 class InvalidInput(ValueError):
-    """A value is not what its contract asks for; `problems` has every reason."""
+    """A value does not fit its contract; `problems` has every reason."""
 
     def __init__(self, *problems: Problem) -> None:
         super().__init__("; ".join(f"{problem.target}: {problem.message}" for problem in problems))
@@ -93,7 +93,7 @@ class Contract(BaseModel):
 
     @classmethod
     def from_json(cls: type[ContractT], value: object) -> ContractT:
-        """`value`, as `json.loads` returns it, as this contract.
+        """Makes this contract from a value that `json.loads` has returned.
 
         Raises:
             InvalidInput: with every problem found.
@@ -142,12 +142,15 @@ class _Timespan(Contract):
 
 
 class RunRequest(_Timespan):
-    """What a run of the orchestration is asked to do: the starter's HTTP body and the orchestrator's input."""
+    """The request for a run: the body of the starter and the input of the orchestrator."""
 
     total_chunks: int = Field(ge=1, le=MAX_CHUNKS)
     time: Annotated[Instant | None, _NotNull] = None
     instance_id: Annotated[str | None, _NotNull] = None
     max_failed_chunks: Annotated[int | None, _NotNull, Field(ge=0)] = None
+    max_failed_percent: Annotated[float | None, _NotNull, Field(ge=0, le=100)] = None
+    max_parallel: Annotated[int | None, _NotNull, Field(ge=1, le=MAX_CHUNKS)] = None
+    allow_changed_readings: Annotated[bool | None, _NotNull] = None
 
     @field_validator("total_chunks", mode="after")
     @classmethod

@@ -1,7 +1,7 @@
-"""Reads the class and the text of an activity's exception back out of what the durable SDK raises in the orchestrator.
+"""Reads the class and the text of an activity's exception from the one that the durable SDK raises in the orchestrator.
 
 Mirrors the extension's `Activity function '...' failed:  Type: message`, to which the SDK appends the details; and the
-functions host's `Result: Failure / Exception: ... / Stack: ...` where the extension passes that through uncut.
+functions host's `Result: Failure / Exception: ... / Stack: ...` if the extension passes that on whole.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Final
 from shared_code.results import ChunkError
 
 MAX_MESSAGE_LENGTH: Final = 500
-# The type where the text names none: a crashed worker, a timeout, a sub-orchestration terminated from outside.
+# The type if the text names none: a crashed worker, a timeout, a sub-orchestration terminated from outside.
 UNNAMED_TYPE: Final = "ChunkFailed"
 
 _PREFIX: Final = re.compile(r"\A(?:Activity|Orchestrator) function '[^']*' failed:\s*")
@@ -22,7 +22,7 @@ _TYPED: Final = re.compile(r"\A(?P<type>[A-Za-z_]\w*(?:\.\w+)*)(?:: ?(?P<message
 
 
 def read_failure(failure: BaseException) -> ChunkError:
-    """The activity's own exception, as far as the text still tells; the message is bounded, being stored per chunk."""
+    """The activity's own exception, as far as the text has it; the message is bounded, as each chunk stores one."""
     text = _PREFIX.sub("", str(failure))
     host_text = _HOST_TEXT.search(text)
     text = host_text["text"] if host_text else text.partition(_DETAILS)[0]

@@ -1,6 +1,6 @@
-"""JSON over HTTP as both HTTP functions speak it: body to contract, error to answer.
+"""Reads the JSON bodies of both HTTP functions, and makes their answers.
 
-The rule of this file: whatever the bytes, the outcome is a contract or an `InvalidInput`, and it comes quickly.
+The rule of this file: any bytes quickly become a contract or an `InvalidInput`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import azure.functions as func
 
 from shared_code.contracts import MAX_PROBLEMS, MAX_TARGET_LENGTH, ContractT, InvalidInput, JsonObject, Problem
 
-# Bodies here are a few hundred bytes. Refusing by size comes before parsing, which is what a hostile body makes dear.
+# Bodies here are a few hundred bytes. The size is checked before parsing, which is expensive for a hostile body.
 MAX_BODY_BYTES: Final = 64 * 1024
 
 

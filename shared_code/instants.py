@@ -33,6 +33,11 @@ def parse_instant(text: str) -> datetime:
     fraction = (parts["fraction"] or "").rstrip("0")
     if len(fraction) > 6:
         raise ValueError("is finer than a microsecond")
+    if parts["clock"].startswith("24") or parts["second"] == "60":
+        raise ValueError(
+            "must be a time from 00:00:00 to 23:59:59; write 24:00:00 as 00:00:00 of the next day, and leap seconds as"
+            " the second after them"
+        )
     try:
         local = datetime.strptime(f"{parts['date']} {parts['clock']}", "%Y-%m-%d %H:%M")  # noqa: DTZ007
         local = local.replace(second=int(parts["second"] or 0), microsecond=int(fraction.ljust(6, "0")))
@@ -50,12 +55,12 @@ def _offset(parts: re.Match[str]) -> timedelta:
 
 
 def format_instant(at: datetime) -> str:
-    """ISO-8601 with `Z`; a fraction only where there is one. `parse_instant` inverts it."""
+    """ISO-8601 with `Z`; a fraction only if there is one. `parse_instant` is the inverse."""
     return at.astimezone(timezone.utc).replace(tzinfo=None).isoformat() + "Z"
 
 
 def to_microseconds(at: datetime) -> int:
-    """Microseconds since 1970, exactly; `datetime.timestamp()` is a float and is not."""
+    """Microseconds since 1970, exactly; `datetime.timestamp()` is a float and not exact."""
     return (at - _EPOCH) // _MICROSECOND
 
 

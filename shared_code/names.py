@@ -1,4 +1,4 @@
-"""The names the app is addressed by, once. A rename here must follow the folder's, which is the registered name."""
+"""The names of the functions that the app calls. Each must be that of its folder, which is the registered name."""
 
 from __future__ import annotations
 

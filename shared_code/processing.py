@@ -1,87 +1,99 @@
-"""One chunk: the readings of a window, reduced to statistics per series.
+"""Reduces the readings of one chunk to statistics per series.
 
-The rule of this file: it reads and computes, nothing else, and run twice it gives the same result, because an activity
-runs at least once.
+To compute something else, replace `summarize`: docs/your-own-processing.md shows how. The rule of this file: it only
+reads and computes, and returns the same result again if it runs twice, because an activity runs at least once.
 """
 
 from __future__ import annotations
 
-import math
 import time
-from typing import Any
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Final
 
-import polars as pl
-
-from shared_code.aggregation import merge
 from shared_code.contracts import ChunkInput
-from shared_code.readings import ReadingsError, Source
-from shared_code.results import ChunkResult, SeriesStatistics
+from shared_code.moments import Moments, measure
+from shared_code.readings import Reading, ReadingsChanged, ReadingsError, Source
+from shared_code.results import ChunkResult, ReadingsSeen, SeriesStatistics
+
+# How often the files of a chunk are read if they are replaced meanwhile.
+_ATTEMPTS: Final = 2
 
 
 def process_chunk(chunk: ChunkInput, source: Source) -> ChunkResult:
     """The statistics of the readings in the chunk's window; no readings are a success with no records.
 
     Raises:
-        ReadingsError: the readings cannot be had.
+        ReadingsError: the readings cannot be read.
     """
     began = time.perf_counter()
-    records = 0
-    statistics: dict[str, SeriesStatistics] = {}
-    for frame in source.scan(chunk.window):
-        with source.errors():
-            rows = _reduce(frame.with_columns(_numbered_series()).collect(engine="streaming")).to_dicts()
-        for row in rows:
-            records += row.pop("records")
-            series = row.pop("series")
-            more = _statistics(series, row)
-            statistics[series] = merge(statistics[series], more) if series in statistics else more
+    reading, summary = _read(chunk, source)
     return ChunkResult(
         chunk_id=chunk.chunk_id,
         processing_time=round(time.perf_counter() - began, 6),
         start=chunk.start,
         end=chunk.end,
-        records=records,
-        statistics=statistics,
+        records=summary.records,
+        statistics=summary.statistics,
+        readings=ReadingsSeen(location=source.location, files=len(reading.files), version=reading.version),
+        warnings=reading.warnings,
     )
 
 
-def _numbered_series() -> pl.Expr:
-    """The series as numbers of a register that goes with the frame: a quarter of the memory, and grouped faster."""
-    return pl.col("series").cast(pl.Categorical(pl.Categories.random()))
+@dataclass(frozen=True, kw_only=True)
+class Summary:
+    """What is kept of a chunk: the number of its readings, and the statistics that the fan-in merges; none are fine."""
+
+    records: int
+    statistics: dict[str, SeriesStatistics] = field(default_factory=dict)
 
 
-def _reduce(rows: pl.DataFrame) -> pl.DataFrame:
-    """The statistics per series.
+def summarize(reading: Reading, chunk: ChunkInput) -> Summary:
+    """The statistics of each series: the part of the app to replace by your own.
 
-    Over the rows in one piece: summed batch by batch as they arrive, as a streaming aggregation does, sums would differ
-    in their last digits from run to run, and a chunk that is repeated would not repeat its result.
+    It may run more than once for a chunk, also at the same time, so whatever it writes has to be the same each time,
+    under a name made of `chunk`. What it raises fails the chunk, which is tried three times.
+
+    Raises:
+        ReadingsError: a file cannot be read, or values are too large.
     """
-    value, finite = pl.col("value"), pl.col("finite")
-    count, deviation = finite.count(), finite - finite.mean()
-    return (
-        rows.rechunk()
-        .with_columns(finite=pl.when(value.is_finite()).then(value))
-        .group_by("series")
-        .agg(
-            records=pl.len(),
-            count=count,
-            mean=finite.mean(),
-            # Not var(): its streaming form loses eight digits where the mean is 10^9 times the spread. The second term
-            # is what the rounding of the mean adds to the first.
-            m2=(deviation * deviation).sum() - deviation.sum() ** 2 / count,
-            min=finite.min(),
-            max=finite.max(),
-            nulls=value.null_count(),
-            non_finite=value.count() - count,
-        )
-        .with_columns(pl.col("series").cast(pl.String))
-        .sort("series")
+    moments: dict[str, Moments] = {}
+    for part in reading.parts:
+        for series, more in measure(part).items():
+            moments[series] = moments[series] + more if series in moments else more
+    return Summary(
+        records=sum(one.records for one in moments.values()),
+        statistics={series: _statistics(series, one) for series, one in moments.items()},
     )
 
 
-def _statistics(series: str, row: dict[str, Any]) -> SeriesStatistics:
-    # Rounding may leave the m2 of equal values a little below zero.
-    row["m2"] = max(row["m2"], 0.0) if row["count"] else 0.0
-    if row["count"] and not (math.isfinite(row["mean"]) and math.isfinite(row["m2"])):
-        raise ReadingsError(f"the values of series '{series}' are too large for statistics in double precision")
-    return SeriesStatistics(**row)
+def _read(chunk: ChunkInput, source: Source) -> tuple[Reading, Summary]:
+    """The files and their summary, of one version of each file: a replaced file is read again, once."""
+    for _ in range(_ATTEMPTS):
+        reading = source.open(chunk.window)
+        failure = None
+        try:
+            summary = summarize(reading, chunk)
+        except ReadingsError as error:
+            failure = error  # perhaps of two versions that do not fit together
+        changed = source.changed(reading, chunk.window)
+        if changed is None and failure is not None:
+            raise failure
+        if changed is None:
+            return reading, summary
+    raise ReadingsChanged(f"{changed} was replaced while it was read, {_ATTEMPTS} times")
+
+
+def _statistics(series: str, one: Moments) -> SeriesStatistics:
+    counts = {"count": one.count, "nulls": one.nulls, "non_finite": one.non_finite}
+    if not one.count:
+        return SeriesStatistics(**counts)
+    try:
+        mean, m2 = float(one.mean), float(one.m2)
+    except OverflowError:
+        raise ReadingsError(
+            f"the values of series '{series}' are too large for statistics in double precision"
+        ) from None
+    return SeriesStatistics(
+        **counts, mean=mean, mean_low=float(one.mean - Fraction(mean)), m2=m2, min=one.min, max=one.max
+    )

@@ -1,174 +1,264 @@
-"""Where readings come from: the synthetic signal, or Parquet in Azure Blob Storage or under a local path.
+"""Reads the readings: the synthetic signal, or files in Azure Blob Storage or under a local path.
 
 The rule of this file: a window's readings are scanned lazily, so that only the row groups of the window are fetched;
-and whatever cannot be read becomes one exception that names the location and never a credential.
+and whatever fails becomes one exception that names the file and never a credential.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
-from glob import glob
-from typing import Any, Final
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from hashlib import sha256
+from typing import Final
 
 import polars as pl
 
 from shared_code.blob_connection import BlobConnection, ConnectionSettingError, connect
-from shared_code.instants import to_microseconds
+from shared_code.columns import Columns, ColumnsError, Shape, parse_columns
+from shared_code.files import ReadingsFile, StorageError, downloading, list_files
+from shared_code.formats import Contents, Download, read_contents, scan_files
+from shared_code.location import READINGS, READINGS_CONNECTION, SYNTHETIC, Location, LocationError, parse_location
 from shared_code.synthetic import scan_signal
 from shared_code.windows import Window
 
-READINGS: Final = "READINGS"
-READINGS_CONNECTION: Final = "READINGS_CONNECTION"
 DEFAULT_CONNECTION: Final = "AzureWebJobsStorage"
-SYNTHETIC: Final = "synthetic"
 
-_AZURE_SCHEME: Final = "az://"
 _MAX_CAUSE_LENGTH: Final = 300
-_COLUMNS: Final = ("timestamp", "series", "value")
-_INT64: Final = 2**63
-# Ticks of a column's time unit in a second.
-_TICKS: Final = {"ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
+_MAX_WARNINGS: Final = 10
+_THREADS: Final = 8  # as many as the SDK keeps connections for
+# Where Polars begins to explain its plan and to give advice to programmers.
+_ADVICE: Final = re.compile(
+    r"; note: if you are using Python|Resolved plan until|This error occurred|You might want to"
+)
+_COLUMNS: Final = Columns()
+# What a version of a file contains does not change, so a process looks at each but once.
+_MAX_CONTENTS_KEPT: Final = 20_000
+_contents_kept: dict[tuple[ReadingsFile, Columns], Contents] = {}
+
+Query = Callable[[pl.LazyFrame], pl.LazyFrame]
 
 
 class ReadingsError(Exception):
-    """The readings of a window cannot be had; the message names the location or setting."""
+    """The readings of a window cannot be read; the message names the file, the location or the setting."""
+
+
+class ReadingsChanged(ReadingsError):
+    """A file was replaced while its readings were read, also at the second attempt."""
+
+
+# A fault inside Polars raises PanicException, which is no subclass of Exception.
+_READ_ERRORS: Final = (
+    pl.exceptions.PolarsError,
+    pl.exceptions.PanicException,
+    ConnectionSettingError,
+    StorageError,
+    OSError,
+    ValueError,
+)
+
+
+@contextmanager
+def naming(place: str, secrets: tuple[str, ...] = ()) -> Iterator[None]:
+    """Converts what Polars and the storage raise inside the block to a `ReadingsError` that names `place`."""
+    try:
+        yield
+    except _READ_ERRORS as error:
+        raise ReadingsError(f"cannot read {place}: {_cause(error, secrets)}") from None
+
+
+def _cause(error: BaseException, secrets: tuple[str, ...]) -> str:
+    text = str(error)
+    code = re.search(r"<Code>(\w+)</Code>", text)
+    if code:
+        return f"the storage service answered {code[1]}"
+    if isinstance(error, pl.exceptions.PanicException):
+        return "Polars fails on it; the log of the worker process has the details"
+    if isinstance(error, FileNotFoundError) or "expanded paths were empty" in text:
+        return "there is no such file, blob or container"
+    if isinstance(error, PermissionError):
+        return "access denied"
+    if isinstance(error, ConnectionError):
+        return "the storage service cannot be reached"
+    for secret in secrets:
+        text = text.replace(secret, "***")
+    return " ".join(_ADVICE.split(text, maxsplit=1)[0].split())[:_MAX_CAUSE_LENGTH]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """Readings that are read in one scan: rows of `timestamp` (UTC), `series` (text) and `value` (float)."""
+
+    scan: Callable[[list[str]], pl.LazyFrame]
+    paths: list[str]
+    secrets: tuple[str, ...] = field(default=(), repr=False)
+
+    def collect(self, query: Query) -> pl.DataFrame:
+        """The result of `query` over the readings.
+
+        Raises:
+            ReadingsError: a file cannot be read; it names the first of them.
+        """
+        try:
+            return query(self.scan(self.paths)).collect(engine="streaming")
+        except _READ_ERRORS as error:
+            # Polars does not say which of the files it was.
+            for path in self.paths if len(self.paths) > 1 else []:
+                with naming(path, self.secrets):
+                    query(self.scan([path])).collect(engine="streaming")
+            with naming(self.paths[0] if len(self.paths) == 1 else f"{len(self.paths)} files", self.secrets):
+                raise error
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """The files of a window as they were found, and their readings."""
+
+    parts: list[Part]
+    files: list[ReadingsFile] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    # Of all files of the location, which other windows must see alike; None if the window chooses the files.
+    version: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """A place that has readings: rows of `timestamp`, `series`, `value`."""
+    """A place that has readings: rows of a timestamp, a series and a value."""
 
     location: str
     connection: BlobConnection | None = None
+    columns: Columns = _COLUMNS
 
-    def scan(self, window: Window) -> Iterator[pl.LazyFrame]:
-        """The rows of `window`, as one frame or more of `series` (text) and `value` (float).
-
-        Nothing but metadata is read until a frame is collected, which belongs into `self.errors()`.
+    def open(self, window: Window) -> Reading:
+        """Looks at the files of the window; the readings are read when a part is collected.
 
         Raises:
-            ReadingsError: the location cannot be read, or its columns are not those of readings.
+            ReadingsError: the location or the metadata of a file cannot be read, or lacks the columns of readings.
         """
         if self.location == SYNTHETIC:
-            yield from scan_signal(window)
-        else:
-            with self.errors():
-                frame = self._scan_parquet()
-                schema = frame.collect_schema()
-            yield _in_window(frame, self._checked(schema), window)
-
-    @contextmanager
-    def errors(self) -> Iterator[None]:
-        """Turns what Polars raises inside into a `ReadingsError`."""
-        try:
-            yield
-        # PanicException is how a fault inside Polars arrives, and no subclass of Exception.
-        except (
-            pl.exceptions.PolarsError,
-            pl.exceptions.PanicException,
-            ConnectionSettingError,
-            OSError,
-            ValueError,
-        ) as error:
-            raise ReadingsError(f"cannot read {self._culprit()}: {self._cause(error)}") from None
-
-    def _scan_parquet(self) -> pl.LazyFrame:
-        connection = self.connection or BlobConnection(storage_options={})
-        return pl.scan_parquet(
-            self.location,
-            storage_options=connection.storage_options or None,
-            credential_provider=connection.credential_provider,
-            extra_columns="ignore",
+            return Reading(parts=[_in_memory(frame) for frame in scan_signal(window)])
+        files = self._list(window)
+        warnings = [f"{file.path} is empty (0 bytes)" for file in files if not file.size]
+        if files and len(warnings) == len(files):
+            raise ReadingsError(f"cannot read {files[0].path}: it is empty (0 bytes)")
+        shapes: dict[Shape, list[str]] = {}
+        with_bytes = [file for file in files if file.size]
+        for file, contents in zip(with_bytes, self._look_into(with_bytes), strict=True):
+            if not contents.has_rows:
+                warnings.append(f"{file.path} has no rows")
+            elif shape := self._shape(file.path, contents, window):
+                shapes.setdefault(shape, []).append(file.path)
+        return Reading(
+            parts=[self._part(shape, paths, window) for shape, paths in shapes.items()],
+            files=files,
+            warnings=_bounded(warnings),
+            version=None if _parsed(self.location).has_dates else _version(files),
         )
 
-    def _checked(self, schema: pl.Schema) -> pl.Datetime:
-        """The type of the timestamps, where all three columns are as readings need them."""
-        missing = [column for column in _COLUMNS if column not in schema]
-        if missing:
-            raise ReadingsError(f"{self.location} has no column '{missing[0]}'; it has {', '.join(schema)}")
-        timestamp = schema["timestamp"]
-        if not isinstance(timestamp, pl.Datetime):
-            raise self._wrong_type("timestamp", timestamp, "a datetime")
-        if not isinstance(schema["series"], pl.String | pl.Categorical | pl.Enum):
-            raise self._wrong_type("series", schema["series"], "a string")
-        if not schema["value"].is_numeric():
-            raise self._wrong_type("value", schema["value"], "a number")
-        return timestamp
+    def changed(self, reading: Reading, window: Window) -> str | None:
+        """The first file that was read and is no longer as it was when `reading` was opened.
 
-    def _wrong_type(self, column: str, found: pl.DataType, wanted: str) -> ReadingsError:
-        return ReadingsError(f"column '{column}' of {self.location} is {found}, not {wanted}")
+        Raises:
+            ReadingsError: the location cannot be listed.
+        """
+        read = {path for part in reading.parts for path in part.paths}
+        files = [file for file in reading.files if file.path in read]
+        if not files:
+            return None
+        now = {file.path: file for file in self._list(window)}
+        return next((file.path for file in files if now.get(file.path) != file), None)
 
-    def _culprit(self) -> str:
-        """The location; of several local files, the one whose metadata cannot be read, which Polars does not name."""
-        paths = [] if self.connection else sorted(glob(self.location, recursive=True))  # noqa: PTH207 - the pattern may be absolute
-        for path in paths if paths != [self.location] else []:
-            try:
-                pl.read_parquet_schema(path)
-            except (pl.exceptions.PolarsError, OSError):
-                return path
-        return self.location
+    @property
+    def _secrets(self) -> tuple[str, ...]:
+        return self.connection.secrets if self.connection else ()
 
-    def _cause(self, error: BaseException) -> str:
-        text = str(error)
-        code = re.search(r"<Code>(\w+)</Code>", text)
-        if code:
-            return f"the storage service answered {code[1]}"
-        if isinstance(error, FileNotFoundError) or "expanded paths were empty" in text:
-            return "there is no such file, blob or container"
-        if isinstance(error, PermissionError):
-            return "access denied"
-        if isinstance(error, ConnectionError):
-            return "the storage service cannot be reached"
-        for secret in self.connection.secrets if self.connection else ():
-            text = text.replace(secret, "***")
-        return " ".join(text.partition("; note: if you are using Python")[0].split())[:_MAX_CAUSE_LENGTH]
+    def _list(self, window: Window) -> list[ReadingsFile]:
+        with naming(self.location, self._secrets):
+            return list_files(_parsed(self.location), self.connection, window)
+
+    def _look_into(self, files: list[ReadingsFile]) -> list[Contents]:
+        if len(_contents_kept) > _MAX_CONTENTS_KEPT:
+            _contents_kept.clear()
+        with ExitStack() as stack:
+            download = None
+            if self.connection:
+                download = stack.enter_context(downloading(_parsed(self.location), self.connection))
+            threads = stack.enter_context(ThreadPoolExecutor(_THREADS))
+            return list(threads.map(partial(self._contents, download=download), files))
+
+    def _contents(self, file: ReadingsFile, download: Download | None) -> Contents:
+        key = (file, self.columns)
+        if key not in _contents_kept:
+            with naming(file.path, self._secrets):
+                _contents_kept[key] = read_contents(file, self.columns, self.connection, download)
+        return _contents_kept[key]
+
+    def _shape(self, path: str, contents: Contents, window: Window) -> Shape | None:
+        """The shape of the file; None if it has no rows in the window, which then may be as they like."""
+        timestamps = self.columns.timestamps_alone(contents.schema)
+        if timestamps and contents.bounds is not None and timestamps.is_outside(contents.bounds, window):
+            return None
+        try:
+            return self.columns.shape(path, contents.schema)
+        except ColumnsError as error:
+            if timestamps is not None:
+                with naming(path, self._secrets):
+                    rows = timestamps.in_window(scan_files([path], timestamps.schema, self.connection), window)
+                    if rows.select(pl.len()).collect(engine="streaming").item() == 0:
+                        return None
+            raise ReadingsError(str(error)) from None
+
+    def _part(self, shape: Shape, paths: list[str], window: Window) -> Part:
+        return Part(
+            scan=lambda some: shape.readings(scan_files(some, shape.schema, self.connection), window),
+            paths=paths,
+            secrets=self._secrets,
+        )
 
 
-def _in_window(frame: pl.LazyFrame, timestamp: pl.Datetime, window: Window) -> pl.LazyFrame:
-    at = pl.col("timestamp")
-    inside = (at >= _bound(window.start, timestamp)) & (at < _bound(window.end, timestamp))
-    series = pl.col("series").cast(pl.String).fill_null("")
-    return frame.filter(inside).select(series, pl.col("value").cast(pl.Float64))
+def _version(files: list[ReadingsFile]) -> str:
+    listed = "".join(f"{file.path}\0{file.version}\0" for file in files)
+    return sha256(listed.encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
 
-def _bound(at: Any, timestamp: pl.Datetime) -> pl.Expr:
-    """`at` in the column's own type, so that no cast of the column keeps the predicate from the row groups' statistics.
+def _in_memory(frame: pl.LazyFrame) -> Part:
+    return Part(scan=lambda _: frame, paths=[SYNTHETIC])
 
-    Rounded up to the column's unit, which is right for `>=` and `<` alike. A column without a zone is taken as UTC.
-    """
-    ticks = -(-to_microseconds(at) * _TICKS[timestamp.time_unit] // 1_000_000)
-    held = max(-_INT64, min(ticks, _INT64 - 1))
-    return pl.lit(held, dtype=pl.Int64).cast(timestamp)
+
+def _bounded(warnings: list[str]) -> list[str]:
+    if len(warnings) <= _MAX_WARNINGS:
+        return warnings
+    return [*warnings[:_MAX_WARNINGS], f"and {len(warnings) - _MAX_WARNINGS} more files are empty"]
 
 
 def open_source(environment: Mapping[str, str]) -> Source:
-    """The source that the app settings `READINGS` and `READINGS_CONNECTION` name.
+    """The source that the app settings name.
 
     Raises:
-        ReadingsError: a setting is missing or not understood.
+        ReadingsError: a setting is missing or not valid.
     """
     location = environment.get(READINGS, "").strip() or SYNTHETIC
-    if location.startswith(_AZURE_SCHEME):
-        return Source(location=location, connection=_connection(location, environment))
-    if "://" in location:
-        shown = _without_secret(location)
-        raise ReadingsError(f"the app setting {READINGS} must be '{SYNTHETIC}', az://container/path or a path: {shown}")
-    return Source(location=location)
+    if location == SYNTHETIC:
+        return Source(location=location)
+    try:
+        columns = parse_columns(environment)
+    except ColumnsError as error:
+        raise ReadingsError(str(error)) from None
+    connection = _connection(location, environment) if _parsed(location).container else None
+    return Source(location=location, connection=connection, columns=columns)
 
 
-def _without_secret(url: str) -> str:
-    """A URL without user, password and query, where a key or a signature would be."""
-    scheme, _, rest = url.partition("?")[0].partition("://")
-    return f"{scheme}://{rest.rpartition('@')[2]}"
+def _parsed(location: str) -> Location:
+    try:
+        return parse_location(location)
+    except LocationError as error:
+        raise ReadingsError(str(error)) from None
 
 
 def _connection(location: str, environment: Mapping[str, str]) -> BlobConnection:
-    container, _, path = location.removeprefix(_AZURE_SCHEME).partition("/")
-    if not container or not path:
-        raise ReadingsError(f"the app setting {READINGS} must be az://container/path: {location}")
     setting = environment.get(READINGS_CONNECTION, "").strip() or DEFAULT_CONNECTION
     if "=" in setting:
         raise ReadingsError(

@@ -1,6 +1,6 @@
-"""What the app answers: the values that activities and sub-orchestrations return to the fan-in.
+"""The results of the app: the values that activities and sub-orchestrations return to the fan-in.
 
-The rule of this file: every number in it is finite, so every value is plain JSON; what cannot be told is null.
+The rule of this file: every number is finite, so that every value is plain JSON; an unknown number is null.
 """
 
 from __future__ import annotations
@@ -14,19 +14,21 @@ from shared_code.contracts import Contract, Instant, JsonObject
 
 
 class _Result(Contract):
-    # Written by the app itself, perhaps by a newer version of it: a field more is no reason to lose a result.
+    # Written by the app itself, perhaps by a newer version of it, whose additional fields are ignored.
     model_config = ConfigDict(extra="ignore")
 
 
 class SeriesStatistics(_Result):
-    """What one series amounts to, in a form that merges.
+    """The statistics of one series, in a form that can be merged.
 
-    `count` and all that follows from it are over the finite values; `nulls` and `non_finite` (NaN and infinities) are
-    what was left out. `m2` is the sum of the squared distances from the mean.
+    All but `nulls` and `non_finite` are over the finite values; these two count the values that are left out (NaN and
+    infinities are not finite). `m2` is the sum of the squared distances from the mean. `mean_low` is what rounding took
+    from the mean: where the mean is 10^9 times the spread, `mean` alone has but seven digits of the spread.
     """
 
     count: int
     mean: float | None = None
+    mean_low: float = 0.0
     m2: float = 0.0
     min: float | None = None
     max: float | None = None
@@ -35,7 +37,7 @@ class SeriesStatistics(_Result):
 
     @property
     def std(self) -> float | None:
-        """Sample standard deviation (over n - 1); `None` below two values, where there is no such thing."""
+        """Sample standard deviation (over n - 1); `None` for fewer than two values."""
         return math.sqrt(self.m2 / (self.count - 1)) if self.count > 1 else None
 
     def summary(self) -> JsonObject:
@@ -43,7 +45,39 @@ class SeriesStatistics(_Result):
         return {"count": self.count, "mean": self.mean, "std": self.std, "min": self.min, "max": self.max}
 
     def to_json(self) -> JsonObject:
-        return {**self.summary(), "m2": self.m2, "nulls": self.nulls, "non_finite": self.non_finite}
+        return {
+            **self.summary(),
+            "mean_low": self.mean_low,
+            "m2": self.m2,
+            "nulls": self.nulls,
+            "non_finite": self.non_finite,
+        }
+
+
+class ReadingsSeen(_Result):
+    """Where readings came from: the location of the settings, and the number of files (0 for the synthetic signal).
+
+    `version` is the same for the same versions of the same files; null if chunks need not see the same files.
+    """
+
+    location: str
+    files: int
+    version: str | None = None
+
+
+class _WithOrigin(_Result):
+    """A result that names where its readings came from, and what is odd about them."""
+
+    readings: ReadingsSeen | None = None
+    warnings: list[str] = Field(default_factory=list)
+
+    @property
+    def origin(self) -> JsonObject:
+        """In JSON; what is not known, as in results of older versions, or empty is left out."""
+        return {
+            **({"readings": self.readings.to_json()} if self.readings else {}),
+            **({"warnings": list(self.warnings)} if self.warnings else {}),
+        }
 
 
 class ChunkReport(_Result):
@@ -57,8 +91,8 @@ class ChunkReport(_Result):
     records: int
 
 
-class ChunkResult(ChunkReport):
-    """What the activity returns: the report, and what the fan-in merges."""
+class ChunkResult(ChunkReport, _WithOrigin):
+    """The result of the activity: the report, and what the fan-in merges."""
 
     statistics: dict[str, SeriesStatistics]
 
@@ -67,7 +101,11 @@ class ChunkResult(ChunkReport):
         return ChunkReport(**{name: getattr(self, name) for name in ChunkReport.model_fields})
 
     def to_json(self) -> JsonObject:
-        return {**self.report.to_json(), "statistics": _statistics_to_json(self.statistics)}
+        return {
+            **self.report.to_json(),
+            "statistics": _statistics_to_json(self.statistics),
+            **self.origin,
+        }
 
 
 class ChunkError(_Result):
@@ -90,11 +128,15 @@ class ChunkFailure(_Result):
     error: ChunkError
 
 
-class FoldedChunks(_Result):
-    """The outcomes of some chunks in `chunk_id` order and their merged statistics: what a sub-orchestration returns."""
+class FoldedChunks(_WithOrigin):
+    """The outcomes of some chunks in `chunk_id` order and their merged statistics: what a sub-orchestration returns.
+
+    `is_mixed` if chunks have readings of different versions of the files.
+    """
 
     results: list[Annotated[ChunkReport | ChunkFailure, Field(discriminator="status")]]
     statistics: dict[str, SeriesStatistics]
+    is_mixed: bool = False
 
     @property
     def failures(self) -> list[ChunkFailure]:
@@ -104,6 +146,8 @@ class FoldedChunks(_Result):
         return {
             "results": [result.to_json() for result in self.results],
             "statistics": _statistics_to_json(self.statistics),
+            **self.origin,
+            **({"is_mixed": True} if self.is_mixed else {}),
         }
 
 

@@ -1,7 +1,7 @@
 """The built-in signal: three series with one reading a second, on whole seconds.
 
 The rule of this file: a value is a pure function of its second, computed in integers of 1/1024 and scaled at the end,
-which is exact. Floating point rounds differently by where in a vector a value stands, so a reading would depend on the
+which is exact. Floating point rounds differently at different places of a vector, so that a reading would depend on the
 split of the window. The series keep well away from a mean of zero, where relative errors mean nothing.
 """
 

@@ -43,7 +43,7 @@ async def start(req: func.HttpRequest, client: df.DurableOrchestrationClient) ->
     try:
         instance_id = await client.start_new(ORCHESTRATOR, wanted_id, _orchestrator_input(request))
     except Exception:
-        # Another request may have won the id since it was looked up; the SDK tells that only in prose.
+        # Another request may have taken the id since the check; the SDK reports that only as text.
         if wanted_id is not None and await _is_unfinished(client, wanted_id):
             return _conflict(wanted_id)
         raise

@@ -1,4 +1,4 @@
-"""HTTP function that runs one chunk at once, without an orchestration, to see what an activity would make of it."""
+"""HTTP function that runs one chunk without an orchestration, to show the result that the activity would have."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def main(req: func.HttpRequest) -> func.HttpResponse:
 
 
 def run_chunk(req: func.HttpRequest, settings: Mapping[str, str]) -> func.HttpResponse:
-    """200 with the chunk's result, 400 for an input that is not valid, 500 where the processing fails."""
+    """200 with the chunk's result, 400 for an input that is not valid, 500 if the processing fails."""
     try:
         chunk = http_json.read_body(req.get_body(), ChunkInput)
     except InvalidInput as error:

@@ -1,7 +1,7 @@
-"""Where a peer is installed, and how a script of it is run there.
+"""Installs a peer, and runs its script there.
 
-Rule of this file: whatever goes wrong with a peer is a `PeerError` in one line, for its place in the table; and no
-process of a script outlives it.
+Rule of this file: any failure of a peer is a `PeerError` in one line, for its place in the table; and no process of a
+script outlives it.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def _run(command: list[str]) -> None:
 def run_script(
     python: Path, script: str, numbers: tuple[int, ...], address: str, folder: Path
 ) -> dict[str, dict[str, float]]:
-    """What the script answers; every process it has started has ended by then."""
+    """The figures that the script prints; every process that it has started has ended by then."""
     with tempfile.TemporaryDirectory(dir=folder) as own_folder, Path(folder, f"{script}.log").open("w+") as log:
         process = subprocess.Popen(
             [str(python), str(SCRIPTS / f"{script}.py"), ",".join(map(str, numbers)), address],
@@ -67,35 +67,35 @@ def run_script(
             stdout=subprocess.PIPE,
             stderr=log,
             text=True,
-            # A group of its own, so that all of it can be ended, and Ctrl+C is for the bench.
+            # A group of its own, so that all of it can be ended, and Ctrl+C reaches only the bench.
             start_new_session=sys.platform != "win32",
         )
         try:
-            said, _ = process.communicate(timeout=TIMEOUT_SECONDS)
+            output, _ = process.communicate(timeout=TIMEOUT_SECONDS)
         except subprocess.TimeoutExpired:
             raise PeerError(f"it did not end within {TIMEOUT_SECONDS} seconds") from None
         finally:
             _end(process)
         log.seek(0)
-        return _answer(process.returncode, said, log.read())
+        return _figures(process.returncode, output, log.read())
 
 
-def _answer(code: int, said: str, log: str) -> dict[str, dict[str, float]]:
+def _figures(code: int, output: str, log: str) -> dict[str, dict[str, float]]:
     if code:
         raise PeerError(f"its script ended with exit code {code}: {_last_line(log)}")
     try:
-        answer: dict[str, dict[str, float]] = json.loads(_last_line(said))
+        figures: dict[str, dict[str, float]] = json.loads(_last_line(output))
     except ValueError:
-        raise PeerError(f"its script answered {said!r}") from None
-    return answer
+        raise PeerError(f"its script printed {output!r}") from None
+    return figures
 
 
 def _last_line(text: str) -> str:
-    return (text.strip().splitlines() or ["it said nothing"])[-1].strip()
+    return (text.strip().splitlines() or ["it printed nothing"])[-1].strip()
 
 
 def _end(process: subprocess.Popen[str]) -> None:
-    """Ends the script and all it has started: asked to, and killed where that is not heard."""
+    """Asks the script and all that it has started to end, and kills what does not."""
     for name in ("SIGTERM", "SIGKILL"):
         _signal_group(process, name)
         try:

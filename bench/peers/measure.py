@@ -1,6 +1,6 @@
-"""The same fan-out on devhost and on its peers, in turns.
+"""Measures the same fan-out on durablehost and on its peers, alternating.
 
-Rule of this file: a peer that cannot be measured is named with the reason, never left out; and each is run as its own
+Rule of this file: a peer that cannot be measured is named with the reason, never left out; and each runs as its own
 documentation advises.
 """
 
@@ -22,7 +22,7 @@ from bench.peers.environment import PeerError, environment_python, run_script
 from bench.peers.server import running_server
 from bench.stack import running_azurite, running_host
 
-DEVHOST = "devhost"
+DURABLEHOST = "durablehost"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +32,7 @@ class Peer:
     name: str
     requirements: str
     script: str
-    # What it needs to run beside it: sqlite (a file), postgresql, redis; or nothing.
+    # The server that it needs: sqlite (a file), postgresql, redis; or none.
     server: str = ""
 
 
@@ -46,7 +46,7 @@ PEERS = (
     Peer(name="durabletask, in memory", requirements="durabletask", script="durabletask_in_memory"),
 )
 
-# Seconds, and what else a script tells, of each N.
+# The seconds, and any other figures of a script, of each N.
 Answer = dict[str, dict[str, float]]
 
 
@@ -54,8 +54,8 @@ def measure_peers(folder: Path, numbers: tuple[int, ...], runs: int, say: Say) -
     answers: dict[str, list[Answer]] = defaultdict(list)
     missing: dict[str, str] = {}
     for run in range(runs):
-        answers[DEVHOST].append(_run_devhost(folder, numbers))
-        _tell(say, DEVHOST, run, answers)
+        answers[DURABLEHOST].append(_run_durablehost(folder, numbers))
+        _report(say, DURABLEHOST, run, answers)
         for peer in PEERS:
             if peer.name in missing:
                 continue
@@ -65,7 +65,7 @@ def measure_peers(folder: Path, numbers: tuple[int, ...], runs: int, say: Say) -
                 missing[peer.name] = str(error)
                 say(f"{peer.name}: not measured: {error}")
             else:
-                _tell(say, peer.name, run, answers)
+                _report(say, peer.name, run, answers)
     for chunks, figures in peer_figures(answers, missing, numbers).items():
         yield "peers", chunks, figures
 
@@ -73,31 +73,33 @@ def measure_peers(folder: Path, numbers: tuple[int, ...], runs: int, say: Say) -
 def peer_figures(
     answers: dict[str, list[Answer]], missing: dict[str, str], numbers: tuple[int, ...]
 ) -> dict[str, Figures]:
-    """For each N the figures of everybody, or why there are none; a peer's time is told in times of devhost's."""
-    names = [DEVHOST, *(peer.name for peer in PEERS)]
+    """For each N the figures of every program, or why there are none; times of peers are relative to durablehost's."""
+    names = [DURABLEHOST, *(peer.name for peer in PEERS)]
     return {
         str(chunks): {
-            name: {"missing": missing[name]} if name in missing else _figures(chunks, answers[name], answers[DEVHOST])
+            name: {"missing": missing[name]}
+            if name in missing
+            else _figures(chunks, answers[name], answers[DURABLEHOST])
             for name in names
         }
         for chunks in numbers
     }
 
 
-def _figures(chunks: int, answers: list[Answer], devhost: list[Answer]) -> Figures:
+def _figures(chunks: int, answers: list[Answer], durablehost: list[Answer]) -> Figures:
     key = str(chunks)
-    told = {name: statistics.median(answer[key][name] for answer in answers) for name in answers[0][key]}
-    # The two of each run, which had the same machine.
-    times = [answer[key]["seconds"] / own[key]["seconds"] for answer, own in zip(answers, devhost, strict=True)]
+    medians = {name: statistics.median(answer[key][name] for answer in answers) for name in answers[0][key]}
+    # Compared within each run, on the same state of the machine.
+    times = [answer[key]["seconds"] / own[key]["seconds"] for answer, own in zip(answers, durablehost, strict=True)]
     return {
-        **told,
-        "chunks_per_second": chunks / told["seconds"],
-        "times_devhost": statistics.median(times),
+        **medians,
+        "chunks_per_second": chunks / medians["seconds"],
+        "times_durablehost": statistics.median(times),
         "runs": len(answers),
     }
 
 
-def _run_devhost(folder: Path, numbers: tuple[int, ...]) -> Answer:
+def _run_durablehost(folder: Path, numbers: tuple[int, ...]) -> Answer:
     with running_azurite(folder) as azurite, running_host(azurite.ports, folder) as host:
 
         async def measured() -> Answer:
@@ -121,6 +123,6 @@ def _run_peer(peer: Peer, folder: Path, numbers: tuple[int, ...], say: Say) -> A
         return run_script(python, peer.script, numbers, address, folder)
 
 
-def _tell(say: Say, name: str, run: int, answers: dict[str, list[Answer]]) -> None:
+def _report(say: Say, name: str, run: int, answers: dict[str, list[Answer]]) -> None:
     seconds = ", ".join(f"{each['seconds']:.2f} s for {chunks}" for chunks, each in answers[name][-1].items())
     say(f"{name}, run {run + 1}: {seconds}")

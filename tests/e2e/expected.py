@@ -1,4 +1,4 @@
-"""What a run has to come to, computed by Polars over the whole window at once: no chunks, no merging, no host."""
+"""The expected result of a run, computed by Polars over the whole window at once: no chunks, no merging, no host."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def summary(readings: pl.LazyFrame) -> Any:
 
 
 def windows(start: str, end: str, count: int) -> list[tuple[str, str]]:
-    """Contiguous windows as the app writes them, for spans that divide into whole seconds."""
+    """Returns contiguous windows as the app writes them, for spans that divide into whole seconds."""
     first, step = moment(start), (moment(end) - moment(start)) / count
     bounds = [first + step * position for position in range(count + 1)]
     assert step % timedelta(seconds=1) == timedelta(0), "the expected windows are for whole seconds"

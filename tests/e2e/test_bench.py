@@ -10,10 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from devhost.worker_id import is_process_alive
-from tests.e2e.host_process import CHECKOUT
-from tests.e2e.processes import children_of
-from tests.eventually import eventually_blocking
+pytest.importorskip("psutil", reason="the bench needs requirements-dev.txt")
+
+from durablehost.host.worker_id import is_process_alive
+from packages.durablehost.tests.e2e.host_process import CHECKOUT
+from packages.durablehost.tests.e2e.processes import children_of
+from packages.durablehost.tests.eventually import eventually_blocking
 
 pytestmark = pytest.mark.azurite
 
@@ -34,11 +36,11 @@ def test_the_short_form_prints_one_document_of_figures_and_keeps_it(tmp_path: Pa
         fan_out[name] > 0
         for name in ("seconds", "chunks_per_second", "ratio_to_limit", "milliseconds_per_chunk", "runs")
     )
-    # The messages of those that have answered are deleted after the completion.
+    # The messages of completed activities are deleted after the completion.
     assert fan_out["settled_seconds"] > fan_out["seconds"]
     assert fan_out["peak_rss_mb"].keys() == fan_out["cpu_seconds"].keys() == {"host", "workers", "azurite"}
     assert all(megabytes > 0 for megabytes in fan_out["peak_rss_mb"].values())
-    # The put and the delete of a request: less would be a host that keeps nothing, or a proxy that cannot count.
+    # The put and the delete of a request; fewer would mean that the host stores nothing or the proxy miscounts.
     assert fan_out["storage_requests_per_chunk"] >= 2
     assert fan_out["most_messages_stored"] > 0
     assert sum(fan_out["storage_requests"].values()) == 10 * fan_out["storage_requests_per_chunk"]
@@ -47,7 +49,7 @@ def test_the_short_form_prints_one_document_of_figures_and_keeps_it(tmp_path: Pa
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a process cannot be sent a Ctrl+C of its own there")
-def test_ctrl_c_ends_what_was_started(tmp_path: Path) -> None:
+def test_ctrl_c_ends_all_started_processes(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "bench", "--only", "limit,fanout", "--chunks", "10000", "--runs", "1", "--json"]
     with subprocess.Popen(
         [*command, "--results", str(tmp_path)],
@@ -57,7 +59,7 @@ def test_ctrl_c_ends_what_was_started(tmp_path: Path) -> None:
         text=True,
         start_new_session=True,
     ) as bench:
-        started = eventually_blocking(lambda: children_of(bench.pid), timeout_seconds=60)
+        started = eventually_blocking(lambda: children_of(bench.pid))
 
         bench.send_signal(signal.SIGINT)
         said = bench.communicate(timeout=60)

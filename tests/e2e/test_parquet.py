@@ -16,11 +16,11 @@ from typing import Any
 import polars as pl
 import pytest
 
-from devhost.azurite import HOST, Azurite, Ports
+from durablehost.emulator.azurite import HOST, Azurite, Ports
+from packages.durablehost.tests.e2e.conftest import RunningHost
+from packages.durablehost.tests.e2e.host_process import CHECKOUT, call, environment_of
+from packages.durablehost.tests.e2e.orchestration import start_run
 from tests.e2e import expected
-from tests.e2e.conftest import RunningHost
-from tests.e2e.host_process import CHECKOUT, call, environment_of
-from tests.e2e.orchestration import start_run
 
 storage_blob = pytest.importorskip("azure.storage.blob")
 
@@ -83,7 +83,7 @@ def months(account: Any) -> Any:
 
 
 def assert_is_the_sample(output: Any) -> None:
-    """The output is what Polars makes of the sample over the whole window."""
+    """Asserts that the output equals the result of Polars over the whole window."""
     windows = expected.windows(START, END, CHUNKS)
     assert (output["status"], output["succeeded"], output["failed"]) == ("completed", CHUNKS, 0)
     assert [(result["start"], result["end"]) for result in output["results"]] == windows
@@ -91,7 +91,7 @@ def assert_is_the_sample(output: Any) -> None:
     assert output["summary"] == expected.summary(sample())
 
 
-def test_a_run_over_a_blob_is_what_polars_makes_of_the_file(sample_url: str) -> None:
+def test_a_run_over_a_blob_equals_the_result_of_polars(sample_url: str) -> None:
     assert_is_the_sample(start_run(sample_url, REQUEST).output())
 
 
@@ -102,7 +102,7 @@ def test_a_window_without_rows_is_a_success_with_no_records(sample_url: str) -> 
     assert (output["status"], output["summary"]) == ("completed", {})
 
 
-def test_chunks_that_meet_a_corrupt_file_fail_beside_those_that_do_not(running_host: RunningHost, months: Any) -> None:
+def test_only_chunks_that_need_a_corrupt_file_fail(running_host: RunningHost, months: Any) -> None:
     windows = expected.windows(START, END, CHUNKS)
     good = [id for id, (start, end) in enumerate(windows) if end <= FEBRUARY or start >= MARCH]
     bad = [id for id in range(CHUNKS) if id not in good]
@@ -122,9 +122,13 @@ def test_chunks_that_meet_a_corrupt_file_fail_beside_those_that_do_not(running_h
             assert failure.keys() == {"chunk_id", "status", "start", "end", "error"}
             assert (failure["start"], failure["end"]) == windows[failure["chunk_id"]]
             assert failure["error"]["type"] == "ReadingsError"
-            assert f"az://{months.container_name}/*.parquet" in failure["error"]["message"]
+            assert f"az://{months.container_name}/2013-02.parquet" in failure["error"]["message"]
         kept = pl.concat([sample(*windows[id]) for id in good])
         assert output["summary"] == expected.summary(kept)
+        assert (output["readings"]["location"], output["readings"]["files"]) == (
+            f"az://{months.container_name}/*.parquet",
+            3,
+        )
         assert [result["records"] for result in output["results"] if result["status"] == "success"] == [
             records(*windows[id]) for id in good
         ]
@@ -132,7 +136,7 @@ def test_chunks_that_meet_a_corrupt_file_fail_beside_those_that_do_not(running_h
         too_many = limited.failure()
         named = f"{bad[0]}-{bad[-1]}"
         assert f"{len(bad)} of {CHUNKS} chunks failed (max_failed_chunks is {len(bad) - 1})" in too_many
-        assert f"chunk {named}: ReadingsError: cannot read az://{months.container_name}/*.parquet" in too_many
+        assert f"chunk {named}: ReadingsError: cannot read az://{months.container_name}/2013-02.parquet" in too_many
         assert "4 of 4 chunks failed: chunk 0-3: ReadingsError: cannot read az://" in hopeless.failure()
 
 
@@ -150,11 +154,11 @@ def test_a_missing_container_is_named(running_host: RunningHost) -> None:
 
 @contextmanager
 def usual_ports_taken() -> Iterator[None]:
-    """Sends the demonstration to free ports, out of the way of whatever else runs on this machine meanwhile."""
+    """Runs the demonstration on free ports, to avoid conflicts with other programs on this machine."""
     with ExitStack() as stack:
         for port in (Ports().blob, 7071):
             taken = stack.enter_context(socket.socket())
-            with suppress(OSError):  # somebody has it already, which is as good
+            with suppress(OSError):  # the port is in use already, which is just as good
                 taken.bind((HOST, port))
                 taken.listen()
         yield

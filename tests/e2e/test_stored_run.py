@@ -1,6 +1,6 @@
-"""What a finished run leaves in storage, read with the plain SDKs: the layout of the Azure Storage provider.
+"""The stored data of a finished run, read with the plain SDKs: the layout of the Azure Storage provider.
 
-The bytes of every row and message are tested beside the storage code; here is what all parts together come to.
+The tests of the storage code check the bytes of every row and message; this one checks all parts together.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from typing import Any
 
 import pytest
 
-from devhost.azurite import Azurite
-from tests.e2e.conftest import RunningHost
-from tests.e2e.host_process import CHECKOUT, HostProcess
-from tests.e2e.orchestration import Orchestration, start_run
-from tests.eventually import eventually_blocking
+from durablehost.emulator.azurite import Azurite
+from packages.durablehost.tests.e2e.conftest import RunningHost
+from packages.durablehost.tests.e2e.host_process import CHECKOUT, HostProcess
+from packages.durablehost.tests.e2e.orchestration import Orchestration, start_run
+from packages.durablehost.tests.eventually import eventually_blocking
 
 data_tables = pytest.importorskip("azure.data.tables")
 storage_queue = pytest.importorskip("azure.storage.queue")
@@ -94,7 +94,7 @@ def assert_events(rows: list[Any]) -> None:
     assert [(row["EventId"], row["Name"], row["Version"]) for row in scheduled] == [
         (number, "process_chunk_activity", "") for number in range(4)
     ]
-    # As with the extension's defaults: the inputs of activities are in their messages alone.
+    # As by default on the extension, the inputs of activities are only in their messages.
     assert not any("Input" in row for row in scheduled)
     assert sorted(row["TaskScheduledId"] for row in completed) == [0, 1, 2, 3]
     assert {(row["EventId"], row["IsPlayed"]) for row in completed} == {(-1, True)}
@@ -108,7 +108,6 @@ def assert_instance(row: Any, hub_name: str, *, execution_id: str) -> None:
         "RowKey": "",
         "ExecutionId": execution_id,
         "Name": "orchestrator_function",
-        "Version": "",
         "RuntimeStatus": "Completed",
         "TaskHubName": hub_name,
     }
@@ -131,7 +130,7 @@ def assert_partitions(stored: Stored) -> None:
 
 
 def left_in_queues(stored: Stored) -> dict[str, int]:
-    """How many messages, visible or not, each queue of the hub still holds."""
+    """The number of messages, visible or not, in each queue of the hub."""
     names = [queue.name for queue in stored.queues.list_queues(name_starts_with=f"{stored.hub_name.lower()}-")]
     assert names == [
         f"{stored.hub_name.lower()}-{name}" for name in (*(f"control-0{n}" for n in range(4)), "workitems")

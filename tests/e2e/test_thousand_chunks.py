@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from packages.durablehost.tests.e2e.orchestration import instances, start_run
 from tests.e2e import expected
-from tests.e2e.orchestration import instances, start_run
 
 START, END = "2025-06-17T00:00:00Z", "2025-06-17T16:40:00Z"
 CHUNKS = 1_000
@@ -23,5 +23,5 @@ def test_a_thousand_chunks_each_come_back_once_and_in_order(app_url: str) -> Non
     assert shown == expected.windows(START, END, CHUNKS)
     assert output["summary"] == expected.summary(expected.synthetic(START, END))
     created = run.status()["createdTime"]
-    # Its sub-orchestrations have finished before it and are left to be looked at.
+    # Its sub-orchestrations have finished before it and are still stored.
     assert {status["runtimeStatus"] for status in instances(app_url, createdTimeFrom=created)} == {"Completed"}

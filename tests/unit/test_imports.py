@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-SOURCES = sorted([*ROOT.glob("devhost/**/*.py"), *ROOT.glob("shared_code/**/*.py")])
+SOURCES = sorted([*ROOT.glob("packages/durablehost/src/**/*.py"), *ROOT.glob("shared_code/**/*.py")])
 
 
 def imported_by(source: Path) -> Iterator[str]:

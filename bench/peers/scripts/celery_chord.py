@@ -8,7 +8,7 @@ from pathlib import Path
 from celery import Celery, chord
 from fan_out import TIMEOUT_SECONDS, address, answer
 
-# The worker imports this file by its name, and is told the address by the environment.
+# The worker imports this file by its name, and reads the address from the environment.
 ADDRESS = os.environ.get("BENCH_REDIS") or address()
 
 app = Celery("celery_chord", broker=ADDRESS, backend=ADDRESS)

@@ -1,4 +1,4 @@
-"""durabletask with its backend in memory: nothing is kept."""
+"""durabletask with its backend in memory: nothing is stored."""
 
 import json
 

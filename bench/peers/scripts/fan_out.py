@@ -1,4 +1,4 @@
-"""What every script of a peer shares: how it is asked, and how it answers.
+"""The arguments and the output of every script of a peer.
 
 `python SCRIPT N,N ADDRESS` warms up, then prints one JSON line: the figures of each N. A script is run by the Python of
 its peer's environment, so it imports the standard library and that peer only.

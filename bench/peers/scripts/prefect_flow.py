@@ -1,6 +1,6 @@
-"""Prefect: the tasks of one flow, and the server that Prefect starts in a process of its own where it is given none.
+"""Prefect: the tasks of one flow, and the server that Prefect starts in a process of its own if none is configured.
 
-The states of the tasks are still on their way to the server when the flow ends; both times are told.
+The states of the tasks are still on their way to the server when the flow ends; both times are reported.
 """
 
 import json

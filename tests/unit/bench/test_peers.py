@@ -1,4 +1,4 @@
-"""Peers: their figures, how their scripts are run, and their servers; scripts written by the test stand in for them."""
+"""Peers: their figures, the runs of their scripts, and their servers; scripts of the test stand in for them."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import pytest
 
 import bench.peers.environment as environment
 from bench.peers.environment import REQUIREMENTS, SCRIPTS, PeerError, run_script
-from bench.peers.measure import DEVHOST, PEERS, peer_figures
+from bench.peers.measure import DURABLEHOST, PEERS, peer_figures
 from bench.peers.server import running_server
-from devhost.worker_id import is_process_alive
-from tests.eventually import eventually_blocking
+from durablehost.host.worker_id import is_process_alive
+from packages.durablehost.tests.eventually import eventually_blocking
 
 PYTHON = Path(sys.executable)
 
@@ -30,35 +30,35 @@ def answer(*seconds: float) -> dict[str, dict[str, float]]:
     return {str(10 ** (power + 1)): {"seconds": each} for power, each in enumerate(seconds)}
 
 
-def test_a_peer_is_compared_with_devhost_run_by_run() -> None:
-    answers = {DEVHOST: [answer(1, 2), answer(2, 2), answer(4, 2)]}
+def test_a_peer_is_compared_with_durablehost_run_by_run() -> None:
+    answers = {DURABLEHOST: [answer(1, 2), answer(2, 2), answer(4, 2)]}
     # Of the medians, 4 and 2, it would be 2.
     answers[PEERS[0].name] = [answer(4, 1), answer(4, 1), answer(4, 1)]
     missing = {peer.name: "it cannot be installed" for peer in PEERS[1:]}
 
     figures = peer_figures(answers, missing, (10, 100))
 
-    assert figures["10"][PEERS[0].name]["times_devhost"] == 2
+    assert figures["10"][PEERS[0].name]["times_durablehost"] == 2
     assert figures["100"][PEERS[0].name] == {
         "seconds": 1,
         "chunks_per_second": 100,
-        "times_devhost": 0.5,
+        "times_durablehost": 0.5,
         "runs": 3,
     }
     assert figures["10"][PEERS[1].name] == {"missing": "it cannot be installed"}
-    assert figures["10"].keys() == {DEVHOST, *(peer.name for peer in PEERS)}
+    assert figures["10"].keys() == {DURABLEHOST, *(peer.name for peer in PEERS)}
 
 
 @pytest.fixture
 def scripts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty folder in the place of the scripts."""
+    """An empty folder in place of the scripts."""
     folder = tmp_path / "scripts"
     folder.mkdir()
     monkeypatch.setattr(environment, "SCRIPTS", folder)
     return folder
 
 
-def test_a_script_is_asked_for_the_numbers_and_its_last_line_is_the_answer(scripts: Path, tmp_path: Path) -> None:
+def test_a_script_gets_the_numbers_of_chunks_and_its_last_line_is_its_result(scripts: Path, tmp_path: Path) -> None:
     (scripts / "peer.py").write_text(
         "import json, sys\nprint('a banner')\nprint(json.dumps({n: {'seconds': 1} for n in sys.argv[1].split(',')}))\n"
         "assert sys.argv[2] == 'sqlite:///x'\n"
@@ -70,22 +70,22 @@ def test_a_script_is_asked_for_the_numbers_and_its_last_line_is_the_answer(scrip
     }
 
 
-def test_a_script_that_fails_is_an_error_with_the_last_thing_it_said(scripts: Path, tmp_path: Path) -> None:
+def test_a_script_that_fails_is_an_error_with_its_last_line(scripts: Path, tmp_path: Path) -> None:
     (scripts / "peer.py").write_text("import sys\nprint('first', file=sys.stderr)\nsys.exit('no such database')\n")
 
     with pytest.raises(PeerError, match=r"^its script ended with exit code 1: no such database$"):
         run_script(PYTHON, "peer", (1,), "", tmp_path)
 
 
-def test_a_script_that_answers_something_else_is_an_error(scripts: Path, tmp_path: Path) -> None:
+def test_a_script_with_another_last_line_is_an_error(scripts: Path, tmp_path: Path) -> None:
     (scripts / "peer.py").write_text("print('done')\n")
 
-    with pytest.raises(PeerError, match="its script answered 'done"):
+    with pytest.raises(PeerError, match="its script printed 'done"):
         run_script(PYTHON, "peer", (1,), "", tmp_path)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no process groups to end")
-def test_what_a_script_has_left_running_ends_with_it(scripts: Path, tmp_path: Path) -> None:
+def test_processes_that_a_script_leaves_running_end_with_it(scripts: Path, tmp_path: Path) -> None:
     (scripts / "peer.py").write_text(
         "import json, subprocess, sys\n"
         "left = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'], stdout=subprocess.DEVNULL)\n"

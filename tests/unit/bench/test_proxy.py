@@ -14,10 +14,10 @@ from threading import Thread
 import pytest
 
 from bench.proxy import Counts, RequestReader, Tally, counting_proxy, operation_of
-from devhost.azurite import HOST, Ports
+from durablehost.emulator.azurite import HOST, Ports
 
 PUT = b"POST /a/q/messages HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello"
-# A body may well look like a request.
+# A body can look like a request.
 TRANSACTION = b"POST /a/$batch HTTP/1.1\r\ncontent-length:24\r\n\r\nGET /a/b HTTP/1.1\r\n\r\nxyz"
 GET = b"GET /a/q/messages HTTP/1.1\r\n\r\n"
 
@@ -58,11 +58,11 @@ def test_a_body_without_a_length_is_refused_rather_than_miscounted() -> None:
         ("blob", "PUT /account/c/b?comp=lease", "blob PUT blob lease"),
     ],
 )
-def test_operations_are_named_without_what_they_are_about(service: str, target: str, operation: str) -> None:
+def test_operations_are_named_without_their_resources(service: str, target: str, operation: str) -> None:
     assert operation_of(service, f"{target} HTTP/1.1".encode()) == operation
 
 
-def test_messages_are_counted_as_long_as_they_are_stored() -> None:
+def test_messages_are_counted_while_they_are_stored() -> None:
     tally = Tally()
     for operation in ("POST", "POST", "GET", "DELETE", "POST", "DELETE", "DELETE"):
         tally.add(f"queue {operation} messages")
@@ -73,7 +73,7 @@ def test_messages_are_counted_as_long_as_they_are_stored() -> None:
     )
 
 
-def test_a_tally_that_starts_over_still_knows_what_is_stored() -> None:
+def test_a_reset_tally_still_counts_the_stored_messages() -> None:
     tally = Tally()
     for operation in ("POST", "POST", "DELETE"):
         tally.add(f"queue {operation} messages")

@@ -19,8 +19,8 @@ FAN_OUT = {
     "runs": 1,
 }
 PEERS = {
-    "devhost": {"seconds": 1.0, "chunks_per_second": 100.0, "times_devhost": 1.0, "runs": 1},
-    "Prefect": {"seconds": 2.0, "settled_seconds": 9.0, "chunks_per_second": 50.0, "times_devhost": 2.0, "runs": 1},
+    "durablehost": {"seconds": 1.0, "chunks_per_second": 100.0, "times_durablehost": 1.0, "runs": 1},
+    "Prefect": {"seconds": 2.0, "settled_seconds": 9.0, "chunks_per_second": 50.0, "times_durablehost": 2.0, "runs": 1},
     "DBOS": {"missing": "there is no PostgreSQL"},
 }
 
@@ -34,7 +34,7 @@ def test_a_table_is_markdown_that_is_aligned() -> None:
     ]
 
 
-def test_only_what_was_measured_is_shown_and_in_the_order_of_the_sections() -> None:
+def test_only_measured_sections_are_shown_in_their_order() -> None:
     shown = markdown({"fanout": {"1000": FAN_OUT}, "limit": {"1000": LIMIT}})
 
     limit, fan_out = ([cells_of(line) for line in part.splitlines()] for part in shown.split("\n\n"))
@@ -68,7 +68,7 @@ def test_a_peer_that_could_not_be_measured_is_named_with_the_reason() -> None:
     assert "not measured: there is no PostgreSQL" in markdown({"peers": {"100": PEERS}})
 
 
-def test_the_lines_of_the_plot_are_what_was_measured_over_n() -> None:
+def test_the_lines_of_the_plot_are_the_measurements_over_n() -> None:
     document: Document = {
         "limit": {"10": LIMIT, "1000": LIMIT},
         "fanout": {"10": FAN_OUT, "1000": {**FAN_OUT, "flat": {**FAN_OUT, "seconds": 8.0}}},
@@ -80,6 +80,6 @@ def test_the_lines_of_the_plot_are_what_was_measured_over_n() -> None:
         "limit": {10: 2.0, 1000: 2.0},
         "fan-out": {10: 4.0, 1000: 4.0},
         "fan-out in one orchestration": {1000: 8.0},
-        "beside its peers: devhost": {100: 1.0},
+        "beside its peers: durablehost": {100: 1.0},
         "Prefect": {100: 2.0},
     }

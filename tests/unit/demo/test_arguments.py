@@ -1,4 +1,4 @@
-"""What `dev.py demo` accepts, and the one line it answers to anything else."""
+"""The arguments of `dev.py demo`, and the one line for wrong ones."""
 
 from __future__ import annotations
 

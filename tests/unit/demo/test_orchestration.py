@@ -1,4 +1,4 @@
-"""Starting and following an orchestration, against a server that answers as the test says."""
+"""Starting and following an orchestration, against a server with scripted answers."""
 
 from __future__ import annotations
 
@@ -15,16 +15,21 @@ from demo.errors import DemoError
 
 
 class FakeHost(HTTPServer):
-    """Answers each request with the next of `answers`, the last one for ever."""
+    """Answers each request with the next of `answers`, or of `listings`, then always with the last one."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.answers: list[tuple[int, object]] = []
+        self.listings: list[tuple[int, object]] = [(200, [])]
         self.requests: list[tuple[str, str, Any]] = []
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.server_port}"
+
+    @property
+    def status_url(self) -> str:
+        return f"{self.url}/instances/abc?code=x"
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -34,7 +39,8 @@ class _Handler(BaseHTTPRequestHandler):
         length = int(self.headers.get("Content-Length") or 0)
         body = json.loads(self.rfile.read(length)) if length else None
         self.server.requests.append((self.command, self.path, body))
-        answers = self.server.answers
+        is_listing = self.path.partition("?")[0] == "/instances"
+        answers = self.server.listings if is_listing else self.server.answers
         status, document = answers.pop(0) if len(answers) > 1 else answers[0]
         content = document if isinstance(document, bytes) else json.dumps(document).encode()
         self.send_response(status)
@@ -72,7 +78,7 @@ def test_the_request_is_posted_and_the_links_returned(host: FakeHost) -> None:
     assert host.requests == [("POST", "/api/starter_function", {"start": "a", "end": "b", "total_chunks": 3})]
 
 
-def test_a_refused_request_is_an_error_with_what_the_app_said(host: FakeHost) -> None:
+def test_a_refused_request_is_an_error_with_the_message_of_the_app(host: FakeHost) -> None:
     host.answers = [(400, {"error": {"code": "InvalidRequest"}})]
 
     with pytest.raises(DemoError, match=r"answered 400.*InvalidRequest"):
@@ -88,7 +94,7 @@ def test_an_orchestration_is_followed_to_its_end(host: FakeHost) -> None:
     ]
     shown: list[Any] = []
 
-    final = orchestration.follow(host.url, show=shown.append, check_host=alive)
+    final = orchestration.follow(host.status_url, show=shown.append, check_host=alive)
 
     assert final["runtimeStatus"] == "Completed"
     assert [status["runtimeStatus"] for status in shown] == ["Pending", "Running", "Completed"]
@@ -98,7 +104,7 @@ def test_an_orchestration_is_followed_to_its_end(host: FakeHost) -> None:
 def test_every_final_status_ends_the_wait(host: FakeHost, runtime_status: str) -> None:
     host.answers = [(200, {"runtimeStatus": runtime_status})]
 
-    final = orchestration.follow(host.url, show=lambda status: None, check_host=alive)
+    final = orchestration.follow(host.status_url, show=lambda status: None, check_host=alive)
 
     assert final["runtimeStatus"] == runtime_status
 
@@ -106,7 +112,7 @@ def test_every_final_status_ends_the_wait(host: FakeHost, runtime_status: str) -
 def test_a_failed_orchestration_answered_as_an_http_error_is_a_status_too(host: FakeHost) -> None:
     host.answers = [(500, {"runtimeStatus": "Failed", "output": "boom"})]
 
-    final = orchestration.follow(host.url, show=lambda status: None, check_host=alive)
+    final = orchestration.follow(host.status_url, show=lambda status: None, check_host=alive)
 
     assert final["output"] == "boom"
 
@@ -115,24 +121,35 @@ def test_an_instance_that_is_gone_is_an_error(host: FakeHost) -> None:
     host.answers = [(404, b"")]
 
     with pytest.raises(DemoError, match="answered 404"):
-        orchestration.follow(host.url, show=lambda status: None, check_host=alive)
+        orchestration.follow(host.status_url, show=lambda status: None, check_host=alive)
 
 
-def test_an_orchestration_that_stands_still_is_an_error(host: FakeHost) -> None:
+def test_an_orchestration_without_progress_is_an_error(host: FakeHost) -> None:
     host.answers = [(202, {"runtimeStatus": "Running"})]
 
-    with pytest.raises(DemoError, match=r"stood still for 0\.3 seconds.*Running"):
-        orchestration.follow(host.url, show=lambda status: None, check_host=alive, silence_seconds=0.3)
+    with pytest.raises(DemoError, match=r"has not changed for 0\.3 seconds.*Running"):
+        orchestration.follow(host.status_url, show=lambda status: None, check_host=alive, silence_seconds=0.3)
+
+
+def test_an_orchestration_goes_on_while_a_group_of_its_chunks_changes(host: FakeHost) -> None:
+    running, completed = (202, {"runtimeStatus": "Running"}), (200, {"runtimeStatus": "Completed"})
+    host.answers = [*[running] * 5, completed]
+    host.listings = [(200, [{"instanceId": "group", "customStatus": {"chunks_done": done}}]) for done in range(9)]
+
+    final = orchestration.follow(host.status_url, show=lambda status: None, check_host=alive, silence_seconds=0.1)
+
+    assert final["runtimeStatus"] == "Completed"
+    assert ("GET", "/instances?code=x&showInput=false&top=1000", None) in host.requests
 
 
 def test_a_host_that_has_ended_is_noticed_when_it_no_longer_answers(host: FakeHost) -> None:
     host.server_close()
 
     def ended() -> None:
-        raise DemoError("devhost ended with exit code 1")
+        raise DemoError("durablehost ended with exit code 1")
 
     with pytest.raises(DemoError, match="exit code 1"):
-        orchestration.follow(host.url, show=lambda status: None, check_host=ended)
+        orchestration.follow(host.status_url, show=lambda status: None, check_host=ended)
 
 
 def test_an_answer_that_is_not_json_is_kept_as_text(host: FakeHost) -> None:

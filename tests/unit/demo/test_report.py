@@ -1,4 +1,4 @@
-"""What goes to stdout at the end, and the exit code."""
+"""The final output on stdout, and the exit code."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ import pytest
 
 pytest.importorskip("azure.storage.blob")
 
-from demo.__main__ import azurite_ports, report
-from devhost import azurite as emulator
+from demo.__main__ import report
 
 OUTPUT: dict[str, Any] = {
     "status": "completed",
@@ -41,7 +40,7 @@ def test_without_json_the_tables_are_printed(capsys: pytest.CaptureFixture[str])
 
 @pytest.mark.parametrize("as_json", [True, False])
 @pytest.mark.parametrize("runtime_status", ["Failed", "Terminated", "Canceled"])
-def test_anything_but_completed_is_told_on_stderr_with_code_1(
+def test_any_status_but_completed_is_printed_on_stderr_with_exit_code_1(
     runtime_status: str, as_json: bool, capsys: pytest.CaptureFixture[str]
 ) -> None:
     code = report({"runtimeStatus": runtime_status, "output": "all chunks failed"}, as_json=as_json)
@@ -50,7 +49,3 @@ def test_anything_but_completed_is_told_on_stderr_with_code_1(
     assert code == 1
     assert said.out == ""
     assert said.err == f"demo: the orchestration ended as {runtime_status}: all chunks failed\n"
-
-
-def test_azurite_gets_ports_on_which_nothing_listens() -> None:
-    assert emulator.listening(azurite_ports()) == []

@@ -84,7 +84,7 @@ def test_columns_are_as_wide_as_their_widest_cell() -> None:
     ]
 
 
-def test_a_failed_chunk_shows_its_error_where_the_others_show_numbers() -> None:
+def test_a_failed_chunk_shows_its_error_in_place_of_numbers() -> None:
     lines = chunk_table([succeeded(0), failed(1)]).splitlines()
 
     assert lines[2].split() == ["0", "2013-01-01T00:00:00Z", "2013-01-02T00:00:00Z", "1,234", "0.250"]
@@ -97,7 +97,7 @@ def test_a_few_chunks_are_all_shown() -> None:
     assert shorten(results) == results
 
 
-def test_of_many_chunks_both_ends_and_the_failed_ones_are_shown() -> None:
+def test_the_first_the_last_and_the_failed_of_many_chunks_are_shown() -> None:
     results = [failed(i) if i in (500, 501) else succeeded(i) for i in range(1000)]
 
     shown = [each["chunk_id"] if each else None for each in shorten(results)]

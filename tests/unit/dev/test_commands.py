@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
@@ -37,12 +38,62 @@ def test_without_a_command_the_usage_is_printed(arguments: list[str], capfd: pyt
     assert all(f"\n  {command} " in usage for command in dev.COMMANDS)
 
 
+PUBLISHED = (
+    "AccountName=devstoreaccount1;AccountKey="
+    "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("AzureWebJobsStorage", "DefaultEndpointsProtocol=https;AccountName=a;AccountKey=c2VjcmV0;EndpointSuffix=x"),
+        ("READINGS", "az://readings/x.parquet?sv=2024-01-01&sig=abc"),
+        ("Hub", "Endpoint=sb://x.servicebus.windows.net/;SharedAccessKeyName=n;SharedAccessKey=abc"),
+        ("Sas", "BlobEndpoint=https://a.blob.core.windows.net;SharedAccessSignature=sv=1&sig=abc"),
+        ("Sql", "Server=x;User Id=u;Password=abc"),
+        ("Database", "postgres://user:abc@server/db"),
+        ("AZURE_CLIENT_SECRET", "abc"),
+        ("ApiKey", "abc"),
+    ],
+)
+def test_check_refuses_a_secret_in_the_settings(name: str, value: str) -> None:
+    assert dev.secrets_in(json.dumps({"Values": {"FUNCTIONS_WORKER_RUNTIME": "python", name: value}})) == [name]
+
+
+@pytest.mark.parametrize(
+    "value", ["UseDevelopmentStorage=true", PUBLISHED, "", "az://readings/*.parquet", "https://a.example/design?q=1"]
+)
+def test_check_accepts_settings_without_secrets(value: str) -> None:
+    assert dev.secrets_in(json.dumps({"Values": {"X": value, "API_KEY": ""}})) == []
+
+
+def test_check_looks_for_secrets_in_a_file_that_is_not_json() -> None:
+    assert dev.secrets_in('{"Values": {"X": "AccountKey=c2VjcmV0"},}') == ["of the whole file"]
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="there is no git")
+def test_check_reads_the_settings_that_git_would_commit(tmp_path: Path) -> None:
+    file = tmp_path / "local.settings.json"
+    file.write_text("of the file", "utf-8")
+    checkout = dev.Checkout(tmp_path)
+    assert dev.committed_settings(checkout) == "of the file"
+    for command in (["init", "-q"], ["add", file.name]):
+        subprocess.run(["git", *command], cwd=tmp_path, check=True)
+    file.write_text("of this developer", "utf-8")
+    assert dev.committed_settings(checkout) == "of the file"
+
+
+def test_the_settings_of_this_repository_have_no_secret() -> None:
+    assert dev.secrets_in((dev.ROOT / "local.settings.json").read_text("utf-8")) == []
+
+
 def test_check_takes_no_arguments() -> None:
     assert dev.main(["check", "--fix"]) == 2
 
 
 @pytest.mark.parametrize("command", ["demo", "bench"])
-def test_wrong_arguments_are_told_before_any_set_up(command: str, tmp_path: Path) -> None:
+def test_wrong_arguments_are_reported_before_any_set_up(command: str, tmp_path: Path) -> None:
     script = tmp_path / "dev.py"
     script.write_text(Path(dev.__file__).read_text("utf-8"), "utf-8")
     # A copy without requirements or lock file: set-up could only fail there.

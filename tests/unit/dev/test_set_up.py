@@ -1,4 +1,4 @@
-"""What set-up does and leaves alone; scripts written by the test stand in for Python, pip and npm."""
+"""The steps of set-up, and the steps that it skips; scripts of the test stand in for Python, pip and npm."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from pathlib import Path
 import pytest
 
 import dev
-from tests.eventually import eventually_blocking
+from durablehost.emulator import installation
+from packages.durablehost.tests.eventually import eventually_blocking
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the stand-ins are scripts with a #! line")
 
-# Plays Python: `-m venv` makes a copy of itself, `-m pip` reports or fails, `-c` probes; all of it is written down.
+# Stands in for Python: `-m venv` copies itself, `-m pip` reports or fails, `-c` probes; all calls are recorded.
 FAKE_PYTHON = """
 import pathlib, shutil, sys
 root = pathlib.Path({root!r})
@@ -35,7 +36,8 @@ if arguments[:2] == ["-m", "pip"] and (root / "pip-fails").exists():
 def checkout(tmp_path: Path) -> dev.Checkout:
     (tmp_path / "requirements.txt").write_text("polars==2.0.0\n")
     (tmp_path / "requirements-dev.txt").write_text("-r requirements.txt\n")
-    (tmp_path / "package-lock.json").write_text("{}\n")
+    (tmp_path / "packages" / "durablehost").mkdir(parents=True)
+    (tmp_path / "packages" / "durablehost" / "pyproject.toml").write_text("[project]\n")
     python = write_program(tmp_path / "python", FAKE_PYTHON.format(root=str(tmp_path)))
     return dev.Checkout(tmp_path, base_python=python)
 
@@ -47,11 +49,16 @@ def write_program(path: Path, source: str) -> str:
 
 
 def calls(checkout: dev.Checkout) -> list[str]:
-    """What ran since the last time this was asked, without the options of pip."""
+    """Returns the commands since the last call of this function, without the options of pip."""
     record = checkout.root / "calls"
     lines = record.read_text().splitlines() if record.exists() else []
     record.unlink(missing_ok=True)
-    names = {"-m venv": "venv", "-m pip": "pip", "-c": "probe"}
+    names = {
+        "-m venv": "venv",
+        "-m pip": "pip",
+        "-m durablehost azurite install": "azurite install",
+        "-c": "probe",
+    }
     return [next(name for start, name in names.items() if line.startswith(start)) for line in lines]
 
 
@@ -168,19 +175,19 @@ def plots(checkout: dev.Checkout) -> dev.Checkout:
     return checkout
 
 
-def test_what_plots_need_is_installed_once(plots: dev.Checkout) -> None:
+def test_the_requirements_of_plots_are_installed_once(plots: dev.Checkout) -> None:
     dev.install_for_plots(plots)
     dev.install_for_plots(plots)
 
     assert calls(plots) == ["pip"]
 
 
-def test_a_plot_that_cannot_be_had_stops_nothing_and_is_tried_again(
+def test_a_failed_installation_for_plots_stops_nothing_and_is_tried_again(
     plots: dev.Checkout, capfd: pytest.CaptureFixture[str]
 ) -> None:
     (plots.root / "pip-fails").touch()
     dev.install_for_plots(plots)
-    assert "There will be no plot." in capfd.readouterr().err
+    assert "The bench runs without a plot." in capfd.readouterr().err
 
     (plots.root / "pip-fails").unlink()
     dev.install_for_plots(plots)
@@ -188,47 +195,17 @@ def test_a_plot_that_cannot_be_had_stops_nothing_and_is_tried_again(
     assert calls(plots) == ["pip", "pip"]
 
 
-def npm(checkout: dev.Checkout, source: str = "") -> list[str]:
-    """Plays `npm ci`: it makes node_modules and counts itself."""
-    body = (
-        "import pathlib\n"
-        f"root = pathlib.Path({str(checkout.root)!r})\n"
-        "(root / 'node_modules').mkdir(exist_ok=True)\n"
-        "(root / 'npm-calls').open('a').write('x')\n"
-    )
-    return [write_program(checkout.root / "npm", body + source)]
+def test_azurite_is_installed_if_it_is_missing(checkout: dev.Checkout, monkeypatch: pytest.MonkeyPatch) -> None:
+    dev.install_requirements(checkout, extra=())
+    calls(checkout)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(checkout.root / "cache"))
+    monkeypatch.setenv("HOME", str(checkout.root))
+    dev.install_azurite(checkout)
+    assert calls(checkout) == ["azurite install"]
 
-
-def npm_calls(checkout: dev.Checkout) -> int:
-    return len((checkout.root / "npm-calls").read_text())
-
-
-def test_azurite_is_installed_once(checkout: dev.Checkout) -> None:
-    dev.install_azurite(checkout, npm(checkout))
-    dev.install_azurite(checkout, npm(checkout))
-
-    assert npm_calls(checkout) == 1
-
-
-def test_azurite_is_installed_again_for_another_lock_file(checkout: dev.Checkout) -> None:
-    dev.install_azurite(checkout, npm(checkout))
-    checkout.package_lock.write_text('{"packages": {}}\n')
-    dev.install_azurite(checkout, npm(checkout))
-
-    assert npm_calls(checkout) == 2
-
-
-def test_a_failed_npm_leaves_no_record_even_of_what_was_there_before(checkout: dev.Checkout) -> None:
-    dev.install_azurite(checkout, npm(checkout))
-    old = checkout.package_lock.read_text()
-    checkout.package_lock.write_text('{"packages": {}}\n')
-    with pytest.raises(dev.SetUpError, match="npm could not install Azurite"):
-        dev.install_azurite(checkout, npm(checkout, "raise SystemExit(1)"))
-
-    checkout.package_lock.write_text(old)
-    dev.install_azurite(checkout, npm(checkout))
-
-    assert npm_calls(checkout) == 3
+    installation.installation_folder().mkdir(parents=True)
+    dev.install_azurite(checkout)
+    assert calls(checkout) == []
 
 
 def test_a_fingerprint_does_not_depend_on_line_ends(tmp_path: Path) -> None:
@@ -284,7 +261,9 @@ def test_dev_py_is_parsed_by_a_python_that_is_too_old() -> None:
 def test_dev_py_refuses_before_an_old_python_evaluates_anything_it_does_not_know() -> None:
     """Up to the refusal only plain names are imported, and no annotation is subscripted."""
     statements = ast.parse(Path(dev.__file__).read_text("utf-8")).body
-    refusal = next(i for i, each in enumerate(statements) if isinstance(each, ast.If))
+    refusal = next(
+        i for i, each in enumerate(statements) if isinstance(each, ast.If) and "refusal" in ast.unparse(each)
+    )
     annotations = [
         ast.unparse(argument.annotation)
         for function in statements[:refusal]

@@ -1,7 +1,6 @@
-"""The documents against the checkout: what they link to, name and quote is there.
+"""Checks that the links, tests, options, commands and JSON in the documents exist and are valid.
 
-Rule of this file: it checks only what can be checked without running anything, so that it never stands in the way of a
-better sentence.
+Rule of this file: it runs nothing and checks no wording, so that it never prevents a better sentence.
 """
 
 from __future__ import annotations
@@ -18,19 +17,21 @@ from pathlib import Path
 import pytest
 
 import dev
-from devhost.cli import main as devhost
-from devhost.durable.arguments import add_durable_parser
+from durablehost.cli import main as durablehost
+from durablehost.commands.arguments import add_durable_parser
 
 ROOT = Path(__file__).parents[3]
-DOCUMENTS = sorted(
-    path.relative_to(ROOT) for folder in ("", "docs", "sample_data") for path in (ROOT / folder).glob("*.md")
-)
-README = ROOT / "README.md"
+PACKAGE = Path("packages", "durablehost")
+PACKAGE_DOCS = PACKAGE / "docs"
+FOLDERS = (Path(), Path("docs"), Path("sample_data"), PACKAGE, PACKAGE_DOCS)
+DOCUMENTS = sorted(path.relative_to(ROOT) for folder in FOLDERS for path in (ROOT / folder).glob("*.md"))
+REFERENCE = PACKAGE_DOCS / "reference.md"
 
 FENCE = re.compile(r"^```(?P<language>[^\n`]*)\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\[[^\]]*\]\((?P<target>[^)\s]+)\)")
 HEADING = re.compile(r"^#+ (?P<text>.+)$", re.MULTILINE)
 DEV_COMMAND = re.compile(r"\b(?:py|python[\d.]*) dev\.py (?P<command>[a-z]+)|`dev\.py (?P<short>[a-z]+)`")
+TESTS_COMMAND = re.compile(r"(?:dev\.py test|pytest) (?P<path>[\w/]*tests/[\w/.]*)")
 # A test by its path below `tests/`, and a class or a function in it.
 TEST = re.compile(r"`(?P<file>(?:\w+/)+test_\w+\.py)(?:::(?P<name>\w+(?:::\w+)?))?`")
 HELD = re.compile(r"^\|.*\| held by \|\n\|[-|]+\|\n(?P<rows>(?:\|.*\n)+)", re.MULTILINE)
@@ -58,7 +59,7 @@ def links(document: Path) -> Iterator[tuple[str, str]]:
 
 
 def anchors(document: Path) -> set[str]:
-    """The fragments that a repository host makes of the headings."""
+    """The fragments that a repository host derives from the headings."""
     texts = (match["text"].lower() for match in HEADING.finditer(prose(document)))
     return {re.sub(r"[^\w\- ]", "", text).replace(" ", "-") for text in texts}
 
@@ -75,6 +76,14 @@ def names_in(file: Path) -> set[str]:
     return names
 
 
+def find_test(document: Path, name: str) -> Path | None:
+    """The test file that a document names; a document of the package may name its own tests or those of the app."""
+    folders = [ROOT / "tests"]
+    if PACKAGE in document.parents:
+        folders.insert(0, ROOT / PACKAGE / "tests")
+    return next((folder / name for folder in folders if (folder / name).is_file()), None)
+
+
 def fenced(document: Path, language: str) -> list[str]:
     return [match["body"] for match in FENCE.finditer(read(document)) if match["language"] == language]
 
@@ -84,7 +93,12 @@ def section(text: str, heading: str) -> str:
 
 
 def test_there_are_documents() -> None:
-    assert {Path("README.md"), Path("best_practices.md"), Path("docs", "durability.md")} <= set(DOCUMENTS)
+    expected = {Path("README.md"), Path("docs", "tutorial.md"), PACKAGE / "README.md", PACKAGE_DOCS / "durability.md"}
+    assert expected <= set(DOCUMENTS)
+
+
+def test_the_readme_has_at_most_200_lines() -> None:
+    assert len(read(Path("README.md")).splitlines()) <= 200
 
 
 @every_document
@@ -123,36 +137,42 @@ def test_every_command_of_dev_py_exists(document: Path) -> None:
 
 
 @every_document
+def test_every_command_names_tests_by_their_path_from_the_root(document: Path) -> None:
+    named = [match["path"] for match in TESTS_COMMAND.finditer(read(document))]
+    assert [path for path in named if not (ROOT / path).exists()] == []
+
+
+@every_document
 def test_every_test_that_is_named_exists(document: Path) -> None:
     missing = []
     for match in TEST.finditer(read(document)):
-        file = ROOT / "tests" / match["file"]
-        if not file.is_file() or (match["name"] and match["name"] not in names_in(file)):
+        file = find_test(document, match["file"])
+        if file is None or (match["name"] and match["name"] not in names_in(file)):
             missing.append(match[0])
     assert missing == []
 
 
-@pytest.mark.parametrize(("document", "fewest"), [("features.md", 90), ("management-api.md", 20)])
+@pytest.mark.parametrize(("document", "fewest"), [("features.md", 90), ("management-api.md", 20), ("security.md", 25)])
 def test_every_row_that_promises_a_test_names_one(document: str, fewest: int) -> None:
-    tables = HELD.findall(read(Path("docs", document)))
+    tables = HELD.findall(read(PACKAGE_DOCS / document))
     rows = [row for rows in tables for row in rows.splitlines()]
     assert len(rows) >= fewest
     assert [row for row in rows if not TEST.search(row.rpartition(" | ")[2])] == []
 
 
-def test_the_layout_names_what_is_there() -> None:
-    layout = FENCE.search(section(README.read_text("utf-8"), "### Layout") or "")
+def test_the_layout_names_existing_files() -> None:
+    layout = FENCE.search(section(read(Path("CONTRIBUTING.md")), "## Layout"))
     assert layout is not None
     named = [line.split()[0] for line in layout["body"].splitlines()]
     assert len(named) > 10
     assert [name for name in named if not (ROOT / name).exists()] == []
 
 
-def test_the_options_of_devhost_are_those_of_its_help(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_options_of_durablehost_are_those_of_its_help(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
-        devhost(["start", "--help"])
+        durablehost(["start", "--help"])
     offered = set(re.findall(r"--[a-z-]+", capsys.readouterr().out)) - {"--help", "--prefix"}
-    documented = section(README.read_text("utf-8"), "### Options of devhost")
+    documented = section(read(REFERENCE), "## Options of `durablehost start`")
     table = "\n".join(line.split("|")[1] for line in documented.splitlines() if line.startswith("|"))
     assert set(re.findall(r"--[a-z-]+", table)) - {"---"} == offered
 
@@ -160,7 +180,7 @@ def test_the_options_of_devhost_are_those_of_its_help(capsys: pytest.CaptureFixt
 def test_the_verbs_for_a_task_hub_and_their_options_are_those_of_the_command_line() -> None:
     parser = argparse.ArgumentParser()
     add_durable_parser(parser.add_subparsers(dest="command"))
-    documented = section(README.read_text("utf-8"), "### A task hub without a host")
+    documented = section(read(REFERENCE), "## A task hub without a host")
     rows = [line.split("|") for line in documented.splitlines() if line.startswith("| `")]
     assert len(rows) == 9
     of_all = set(re.findall(r"--[a-z-]+", documented.rpartition("Every verb has")[2]))

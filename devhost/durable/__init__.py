@@ -1,1 +1,0 @@
-"""`python -m devhost durable <verb>`: a task hub acted on with no host running, as `func durable` does."""

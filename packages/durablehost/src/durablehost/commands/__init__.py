@@ -1,0 +1,1 @@
+"""`python -m durablehost durable <verb>`: reads or changes a task hub without a host, as `func durable` does."""

@@ -1,0 +1,185 @@
+"""Runs the verbs: each is one operation of the client on the task hub, with its result as JSON.
+
+Mirrors DurableManager of Core Tools; but every result is JSON on stdout, and notes are on stderr.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from durablehost.clock import SystemClock
+from durablehost.commands.arguments import DurableCommand
+from durablehost.console import Console, configure_logging
+from durablehost.core.history_json import event_to_json
+from durablehost.core.json_text import compact
+from durablehost.core.payload import wrap_child_input
+from durablehost.emulator.local_storage import usable_storage
+from durablehost.engine.client import OrchestrationClient
+from durablehost.engine.ports import InstanceQuery, InstanceRecord
+from durablehost.errors import ConfigurationError, DurableHostError, RequestError
+from durablehost.host.hub_options import hub_options
+from durablehost.printable import printable
+from durablehost.settings import Settings
+from durablehost.storage.account.options import StorageOptions
+from durablehost.storage.hub.deletion import delete_task_hub
+from durablehost.storage.hub.task_hub import AzureStorageTaskHub, open_task_hub
+from durablehost.types import JsonValue
+from durablehost.web.paging import read_page, token_from_header, token_to_header
+from durablehost.web.status_view import status_json
+
+
+def run_verb(command: DurableCommand, settings: Settings, console: Console) -> None:
+    """Runs a verb and prints its result; notes go to `console`.
+
+    Raises:
+        DurableHostError: it was refused, the storage cannot be used, or the result cannot be written.
+    """
+    configure_logging(console, settings.log)
+    result = asyncio.run(_run(command, settings, console))
+    try:
+        sys.stdout.write(printable(json.dumps(result, indent=2, ensure_ascii=False)) + "\n")
+        sys.stdout.flush()
+    except OSError as error:
+        raise DurableHostError(f"The result could not be written to stdout: {error.strerror}.") from error
+
+
+async def _run(command: DurableCommand, settings: Settings, console: Console) -> JsonValue:
+    async with usable_storage(settings, console) as usable:
+        options = hub_options(usable)
+        if command.verb == "delete-task-hub":
+            return await _delete(options)
+        async with open_task_hub(options, SystemClock()) as hub:
+            client = OrchestrationClient(hub, None, SystemClock(), overridable=settings.durable.overridable_states)
+            return await Verbs(command, hub, client, console)()
+
+
+async def _delete(options: StorageOptions) -> JsonValue:
+    deleted = await delete_task_hub(options)
+    return {"taskHub": options.hub_name, "deleted": {kind: list(names) for kind, names in deleted.items()}}
+
+
+class Verbs:
+    """The verbs on one hub, for one command."""
+
+    def __init__(
+        self, command: DurableCommand, hub: AzureStorageTaskHub, client: OrchestrationClient, console: Console
+    ) -> None:
+        self._command = command
+        self._hub = hub
+        self._client = client
+        self._console = console
+
+    async def __call__(self) -> JsonValue:
+        verbs: Mapping[str, Callable[[], Awaitable[JsonValue]]] = {
+            "get-instances": self._get_instances,
+            "get-runtime-status": self._get_runtime_status,
+            "get-history": self._get_history,
+            "start-new": self._start_new,
+            "raise-event": self._raise_event,
+            "terminate": self._terminate,
+            "rewind": self._rewind,
+            "purge-history": self._purge_history,
+        }
+        return await verbs[self._command.verb]()
+
+    @property
+    def _id(self) -> str:
+        return self._command.id or ""
+
+    @property
+    def _query(self) -> InstanceQuery:
+        command = self._command
+        return InstanceQuery(
+            created_from=command.created_after,
+            created_to=command.created_before,
+            statuses=frozenset(command.runtime_status),
+        )
+
+    async def _get_instances(self) -> JsonValue:
+        records, token = await read_page(
+            lambda size, token: self._client.list(self._query, page_size=size, continuation_token=token),
+            self._command.top,
+            token_from_header(self._command.continuation_token),
+        )
+        self._console.line(f"Continuation token for next set of results: '{token_to_header(token)}'")
+        return [await _shown(record) for record in records]
+
+    async def _get_runtime_status(self) -> JsonValue:
+        record = await self._known()
+        kept = record if self._command.show_output else replace(record, output=None)
+        return await _shown(kept, with_input=self._command.show_input)
+
+    async def _get_history(self) -> JsonValue:
+        await self._known()
+        return [{**event_to_json(each), "EventType": each.type_name} for each in await self._client.history(self._id)]
+
+    async def _start_new(self) -> JsonValue:
+        await self._hub.create()
+        instance_id = await self._client.start(
+            self._command.function_name,
+            instance_id=self._command.id,
+            # As the SDK's client stores it: to Python an input is JSON text within a JSON string.
+            input_text=wrap_child_input(payload_text(self._command.payload)),
+            version=self._command.version,
+        )
+        return await self._status(instance_id)
+
+    async def _raise_event(self) -> JsonValue:
+        name = self._command.event_name
+        await self._client.raise_event(self._id, name, payload_text(self._command.payload) or "null")
+        return {"instanceId": self._id, "eventName": name}
+
+    async def _terminate(self) -> JsonValue:
+        await self._client.terminate(self._id, self._command.reason)
+        return await self._status(self._id)
+
+    async def _rewind(self) -> JsonValue:
+        await self._client.rewind(self._id, self._command.reason)
+        return await self._status(self._id)
+
+    async def _purge_history(self) -> JsonValue:
+        if self._command.id is None:
+            return {"instancesDeleted": await self._client.purge_matching(self._query)}
+        await self._known()
+        return {"instancesDeleted": int(await self._client.purge(self._id))}
+
+    async def _known(self) -> InstanceRecord:
+        record = await self._client.get(self._id)
+        if record is None:
+            raise RequestError(404, f"No instance with ID '{self._id}' was found.")
+        return record
+
+    async def _status(self, instance_id: str) -> JsonValue:
+        record = await self._client.get(instance_id)
+        return {"instanceId": instance_id, "runtimeStatus": record.runtime_status.value if record else None}
+
+
+async def _shown(record: InstanceRecord, *, with_input: bool = True) -> JsonValue:
+    shown: JsonValue = json.loads(await status_json(record, with_input=with_input))
+    return shown
+
+
+def payload_text(payload: str | None) -> str | None:
+    """An input or an event's data as JSON text: text that is not JSON becomes a string, a file must contain JSON.
+
+    Raises:
+        ConfigurationError: there is no such file, or it is not JSON.
+    """
+    if payload is None:
+        return None
+    if not payload.startswith("@"):
+        try:
+            return compact(json.loads(payload))
+        except (ValueError, RecursionError):
+            return compact(payload)
+    try:
+        return compact(json.loads(Path(payload[1:]).read_text("utf-8")))
+    except OSError as error:
+        raise ConfigurationError(f"{payload[1:]}: the file cannot be read: {error.strerror}.") from error
+    except (ValueError, RecursionError) as error:
+        raise ConfigurationError(f"{payload[1:]}: the file is not JSON: {error}") from error

@@ -1,0 +1,1 @@
+"""Azurite: found, started, waited for and stopped."""

@@ -1,0 +1,47 @@
+"""Warns of what works here and breaks in Azure: each cause once, however many instances it concerns."""
+
+from __future__ import annotations
+
+import logging
+
+from durablehost.resilience import Counts
+
+_log = logging.getLogger("Host.Engine")
+
+
+class AzureWarnings:
+    """The warnings about orchestrations, by the name of their orchestrator."""
+
+    def __init__(self) -> None:
+        self._given = Counts()
+
+    def event_in_other_case(self, orchestrator: str, *, name: str, awaited: str) -> None:
+        self._warn(
+            "The orchestrator '%s' waits for the event '%s', and an event '%s' has come: that wait does not get it, "
+            "here as in Azure, because the SDK compares names exactly.",
+            orchestrator,
+            awaited,
+            name,
+        )
+
+    def event_carried_over(self, orchestrator: str, name: str) -> None:
+        self._warn(
+            "The orchestrator '%s' has continued as new before it awaited the event '%s'. durablehost keeps the event "
+            "for the next execution; Azure drops it.",
+            orchestrator,
+            name,
+        )
+
+    def version_not_run(self, orchestrator: str, *, version: str, default: str | None) -> None:
+        self._warn(
+            "An instance of the orchestrator '%s' has the version '%s', but defaultVersion in host.json is %s: in "
+            "Azure it stays Pending. Set defaultVersion to that version or a later one, or versionMatchStrategy to "
+            '"None".',
+            orchestrator,
+            version,
+            f"'{default}'" if default else "not set",
+        )
+
+    def _warn(self, text: str, *arguments: str) -> None:
+        if self._given.add((text, arguments)) == 1:
+            _log.warning(text, *arguments)

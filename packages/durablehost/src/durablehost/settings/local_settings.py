@@ -1,0 +1,103 @@
+"""Reads local.settings.json and merges its values into the environment that the app sees.
+
+A variable that is set and not empty wins over the file. Mirrors AppSettingsFile and StartHostAction of Core Tools.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from durablehost.errors import ConfigurationError
+from durablehost.settings.json_file import read_json_object
+from durablehost.types import JsonObject, JsonValue
+
+FILE_NAME = "local.settings.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class LocalSettings:
+    """The content of the file; `values` has None for JSON null."""
+
+    path: Path
+    values: Mapping[str, str | None]
+    host: Mapping[str, str]
+
+
+def read_local_settings(root: Path) -> LocalSettings:
+    """Reads the file; a missing one counts as empty.
+
+    Raises:
+        ConfigurationError: the file cannot be read, or its values are encrypted; only Core Tools on the machine that
+            wrote them can read those.
+    """
+    path = root / FILE_NAME
+    content = read_json_object(path, are_numbers_texts=True)
+    if content is None:
+        return LocalSettings(path=path, values={}, host={})
+    values = dict(_values(content, path))
+    _refuse_encrypted(content, path, has_values=bool(values))
+    host = {name.lower(): _text(value) for name, value in _section(content, "Host", path) if value is not None}
+    return LocalSettings(path=path, values=values, host=host)
+
+
+def merge(local: LocalSettings, environment: Mapping[str, str], warnings: list[str]) -> dict[str, str]:
+    """The environment, completed by the values of the file."""
+    merged = dict(environment)
+    for name, value in local.values.items():
+        if not name:
+            warnings.append("Skipping local setting with empty key.")
+        elif merged.get(name):
+            warnings.append(
+                f"Skipping '{name}' from local settings as it's already defined in current environment variables."
+            )
+        elif value is None:
+            warnings.append(f"Skipping '{name}' because value is null")
+        else:
+            merged[name] = value
+    return merged
+
+
+def _refuse_encrypted(content: JsonObject, path: Path, *, has_values: bool) -> None:
+    # An absent key means true. Core Tools reads it in any case.
+    marks = [value for key, value in content.items() if key.lower() == "isencrypted"]
+    is_encrypted = not marks or str(marks[-1]).lower() != "false"
+    if is_encrypted and has_values:
+        cause = "is true" if marks else "is missing, which means true"
+        raise ConfigurationError(
+            f"{path}: IsEncrypted {cause}, and durablehost cannot decrypt settings: write the values in plain text and "
+            'set "IsEncrypted": false.'
+        )
+
+
+def _values(content: JsonObject, path: Path) -> Iterator[tuple[str, str | None]]:
+    for name, value in _section(content, "Values", path):
+        if isinstance(value, (dict, list)):
+            raise ConfigurationError(f"{path}: Values.{name} must be a string, not an object or an array.")
+        written = None if value is None else _text(value)
+        if "=" in name or "\0" in f"{name}{written}":
+            raise ConfigurationError(
+                f"{path}: Values.{name!r} cannot be an environment variable: a name must not contain =, and neither "
+                "name nor value the character U+0000."
+            )
+        yield name, written
+    for name, value in _section(content, "ConnectionStrings", path):
+        text = value.get("ConnectionString") if isinstance(value, dict) else value
+        if not isinstance(text, str):
+            raise ConfigurationError(f"{path}: ConnectionStrings.{name} must be a string.")
+        yield f"ConnectionStrings:{name}", text
+
+
+def _section(content: JsonObject, name: str, path: Path) -> list[tuple[str, JsonValue]]:
+    section = next((value for key, value in content.items() if key.lower() == name.lower()), None)
+    if section is None:
+        return []
+    if not isinstance(section, dict):
+        raise ConfigurationError(f"{path}: {name} must be an object.")
+    return list(section.items())
+
+
+def _text(value: JsonValue) -> str:
+    """A value as it is written in the file."""
+    return str(value).lower() if isinstance(value, bool) else str(value)

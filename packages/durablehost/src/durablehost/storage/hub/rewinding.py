@@ -1,0 +1,99 @@
+"""Rewinds failed instances by changing their rows, from the deepest child up; no episode is run for it.
+
+The order makes it safe to repeat after a crash. The histories come first, children before parents, so that the rest of
+a tree can still be found from its root. Then each instance is woken, the root last: until then its row says Failed.
+Mirrors AzureStorageOrchestrationService.RewindTaskOrchestrationAsync, which wakes the deepest instances only: there,
+the other rewound tasks of a parent wait for its rewound child.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from durablehost.clock import Clock
+from durablehost.core.history import GenericEvent, OrchestrationInstance
+from durablehost.core.messages import TaskMessage
+from durablehost.core.rewind import RewindPlan, awaited_children, plan_rewind
+from durablehost.core.state import OrchestrationState, fold
+from durablehost.core.status import RuntimeStatus
+from durablehost.errors import RequestError
+from durablehost.storage.messages.outbox import Outbox
+from durablehost.storage.rows.history_cache import HistoryCache
+from durablehost.storage.rows.history_table import HistoryTable
+from durablehost.storage.rows.instance_table import InstanceTable
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Awaited:
+    """The child that a parent waits for: started by the parent's execution under this task id."""
+
+    parent_execution_id: str | None
+    task_id: int
+
+    def is_met_by(self, state: OrchestrationState) -> bool:
+        parent = state.started.parent_instance if state.started else None
+        return (
+            parent is not None
+            and parent.task_schedule_id == self.task_id
+            and parent.orchestration_instance.execution_id == self.parent_execution_id
+            and (state.status is RuntimeStatus.FAILED or not state.status.is_finished)
+        )
+
+
+class Rewinder:
+    """Rewinds the instances of one hub."""
+
+    def __init__(
+        self,
+        histories: HistoryTable,
+        instances: InstanceTable,
+        outbox: Outbox,
+        clock: Clock,
+        cache: HistoryCache,
+    ) -> None:
+        self._histories = histories
+        self._instances = instances
+        self._outbox = outbox
+        self._clock = clock
+        self._cache = cache
+
+    async def rewind(self, instance_id: str, reason: str) -> None:
+        for each in await self._rewind_history(instance_id, None) or ():
+            await self._wake(each, reason)
+
+    async def _rewind_history(self, instance_id: str, awaited: _Awaited | None) -> list[str] | None:
+        """Rewinds the histories of an instance and its children; returns the instances to wake, children first.
+
+        Returns None for a child that its parent does not wait for any more. If an interrupted attempt has rewound the
+        instance already, only rewinds its children.
+        """
+        self._cache.drop(instance_id)
+        history = await self._histories.load(instance_id)
+        state = fold(history.events)
+        if awaited is not None and not awaited.is_met_by(state):
+            return None
+        is_failed = state.status is RuntimeStatus.FAILED
+        plan = plan_rewind(history.events) if is_failed else RewindPlan(children=awaited_children(history.events))
+        if plan.problem is not None:
+            if awaited is not None:
+                return None
+            raise RequestError(412, f"The instance '{instance_id}' cannot be rewound: {plan.problem}")
+        woken: list[str] = []
+        for child in plan.children:
+            below = await self._rewind_history(
+                child.instance_id, _Awaited(parent_execution_id=state.execution_id, task_id=child.task_id)
+            )
+            woken += below or ()
+            if below is None:
+                plan = plan.starting_anew(child, history.events[child.index])
+        if is_failed:
+            await self._histories.rewind(instance_id, history, plan)
+        return [*woken, instance_id]
+
+    async def _wake(self, instance_id: str, reason: str) -> None:
+        etag = await self._instances.clear_end(instance_id)
+        event = GenericEvent(timestamp=self._clock.now(), data=reason)
+        target = OrchestrationInstance(instance_id=instance_id, execution_id=None)
+        await self._outbox.send(TaskMessage(event=event, target=target))
+        if etag is not None:
+            await self._instances.mark_pending(instance_id, etag)

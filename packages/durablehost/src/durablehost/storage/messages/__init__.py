@@ -1,0 +1,1 @@
+"""The queues of a task hub, and their messages: received, grouped, sent, settled."""

@@ -1,0 +1,1 @@
+"""What differs between operating systems, or belongs to the machine rather than to the app."""

@@ -1,0 +1,94 @@
+"""HTTP functions: a request becomes an invocation, its result becomes the answer.
+
+Mirrors the HTTP trigger and output binding of the Functions host, and its ScriptInvocationMiddleware. A caller does not
+learn why a function failed: the log has the reason.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import uuid
+
+from aiohttp import web
+from multidict import CIMultiDict
+
+from durablehost.app.invocation import HttpRequest, HttpResponse, InputValue, Invocation, InvocationResult
+from durablehost.app.model import Function
+from durablehost.engine.ports import Executor
+from durablehost.errors import WorkerError
+from durablehost.web.answer import empty
+from durablehost.web.request import EdgeRequest
+from durablehost.web.router import RouteMatch
+
+logger = logging.getLogger("Host.Web")
+
+HOST_API_REASON = "This function was programmatically called via the host APIs."
+
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+# Kestrel refuses the same.
+_FORBIDDEN_IN_VALUES = re.compile(r"[^\t\x20-\x7e]")
+# The server frames the answer; such headers from a function would contradict the bytes that are sent.
+_FRAMING_HEADERS = frozenset({"content-length", "transfer-encoding", "connection", "keep-alive", "upgrade"})
+
+
+class FunctionCaller:
+    """Calls functions for HTTP requests. A call goes on even if its client disconnects."""
+
+    def __init__(self, executor: Executor) -> None:
+        self._executor = executor
+
+    async def answer(self, request: EdgeRequest, match: RouteMatch) -> web.Response:
+        """The function's answer: 204 if it sets no response, 500 without a body if it fails."""
+        trigger_value = HttpRequest(
+            method=request.method,
+            url=request.url,
+            headers=request.joined_headers(),
+            query=request.query.joined(),
+            params=match.params,
+            body=await request.read(),
+        )
+        result = await self.call(match.function, trigger_value)
+        if result is None or result.failure is not None:
+            return empty(500)
+        return _to_answer(match.function, result.response) if result.response else empty(204)
+
+    async def call(self, function: Function, trigger_value: InputValue) -> InvocationResult | None:
+        """Calls a function; None if its worker process ended or stopped answering first."""
+        invocation = Invocation(
+            invocation_id=str(uuid.uuid4()),
+            function_name=function.name,
+            inputs={function.trigger.name: trigger_value},
+            reason=HOST_API_REASON,
+        )
+        try:
+            return await self._executor.invoke(invocation)
+        except WorkerError as error:
+            logger.error("The call of '%s' failed: %s", function.name, error)
+            return None
+
+
+def _to_answer(function: Function, response: HttpResponse) -> web.Response:
+    problem = _problem(response)
+    if problem:
+        logger.error("The response of '%s' cannot be sent: %s", function.name, problem)
+        return empty(500)
+    headers = CIMultiDict(
+        (name, value) for name, value in response.headers.items() if name.lower() not in _FRAMING_HEADERS
+    )
+    for cookie in response.cookies:
+        headers.add("Set-Cookie", cookie)
+    return web.Response(status=response.status, headers=headers, body=response.body)
+
+
+def _problem(response: HttpResponse) -> str | None:
+    """Why this response cannot be sent over HTTP, or None."""
+    if not 200 <= response.status <= 999:
+        return f"{response.status} is not an HTTP status from 200 to 999"
+    pairs = [*response.headers.items(), *(("Set-Cookie", cookie) for cookie in response.cookies)]
+    for name, value in pairs:
+        if not _HEADER_NAME.fullmatch(name):
+            return f"{name!r} is not a header name"
+        if forbidden := _FORBIDDEN_IN_VALUES.search(value):
+            return f"the header {name} contains {forbidden[0]!a}; headers are ASCII without control characters"
+    return None

@@ -1,0 +1,135 @@
+"""One listening socket: every request goes through one handler, and every error through the status table.
+
+Built on aiohttp's server without its applications: routes of function apps follow other rules, and an application
+answers some requests before any handler sees them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from functools import partial
+
+from aiohttp import web
+from aiohttp.http import HttpProcessingError
+
+from durablehost.errors import ConfigurationError
+from durablehost.web.answer import error_answer
+from durablehost.web.connections import HEAD_SECONDS, MOST_CONNECTIONS, BoundedServer
+
+Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+
+# The second ones are those of Windows.
+_IN_USE = frozenset({errno.EADDRINUSE, 10048, 10013})
+_FOREIGN_ADDRESS = frozenset({errno.EADDRNOTAVAIL, 10049})
+_BACKLOG = 512
+_KEEP_ALIVE_SECONDS = 130
+_CANCEL_AFTER_SECONDS = 0.5
+
+
+@dataclass(frozen=True, kw_only=True)
+class HttpLimits:
+    """What clients may send. `body_bytes` 0: no limit. The first head of a connection has to arrive in time."""
+
+    body_bytes: int
+    line_bytes: int = 8190
+    header_bytes: int = 32768
+    header_count: int = 100
+    head_seconds: float = HEAD_SECONDS
+    connections: int = MOST_CONNECTIONS
+
+
+class HttpListener:
+    """Serves `handler`, which may be replaced, on one address from `start` to `close`."""
+
+    def __init__(self, handler: Handler, limits: HttpLimits) -> None:
+        self.handler = handler
+        self._running = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._server = BoundedServer(
+            self._answer,
+            most=limits.connections,
+            head_seconds=limits.head_seconds,
+            request_factory=partial(
+                web.BaseRequest, loop=asyncio.get_running_loop(), client_max_size=limits.body_bytes
+            ),
+            access_log=None,
+            logger=_connection_logger(),
+            auto_decompress=False,  # a function gets the bytes that were sent
+            keepalive_timeout=_KEEP_ALIVE_SECONDS,
+            max_line_size=limits.line_bytes,
+            max_field_size=limits.header_bytes,
+            max_headers=limits.header_count,
+        )
+        self._runner = web.ServerRunner(self._server, shutdown_timeout=_CANCEL_AFTER_SECONDS)
+
+    @property
+    def port(self) -> int:
+        """The port in use, also if 0 was requested."""
+        return int(self._runner.addresses[0][1])
+
+    async def start(self, address: str, port: int) -> None:
+        """Returns when connections are accepted.
+
+        Raises:
+            ConfigurationError: the port is taken, or the address is not one of this machine.
+        """
+        await self._runner.setup()
+        try:
+            await web.TCPSite(self._runner, address, port, backlog=_BACKLOG).start()
+        except OSError as error:
+            await self._runner.cleanup()
+            raise ConfigurationError(_problem(address, port, error)) from error
+
+    async def wait_until_idle(self) -> None:
+        await self._idle.wait()
+
+    async def close(self) -> None:
+        """Closes the socket and every connection; requests that still run are cancelled after a moment."""
+        await self._runner.cleanup()
+
+    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        self._server.has_asked(request.protocol)
+        self._running += 1
+        self._idle.clear()
+        try:
+            return await self.handler(request)
+        except Exception as error:
+            return error_answer(error)
+        finally:
+            self._running -= 1
+            if self._running == 0:
+                self._idle.set()
+
+
+def _problem(address: str, port: int, error: OSError) -> str:
+    # Newer versions of asyncio leave the number out in this case alone.
+    if error.errno in _FOREIGN_ADDRESS or error.errno is None:
+        return f"--address: {address} is not an address of this machine."
+    if error.errno == errno.EACCES:
+        return f"Port {port} needs administrator rights. Specify another port using --port [-p]."
+    if error.errno in _IN_USE:
+        return (
+            f"Port {port} is unavailable. Close the process using that port, or specify another port using --port [-p]."
+        )
+    return f"The host cannot listen on {address} (--address): {error.strerror}."
+
+
+class _ClientErrors(logging.Filter):
+    """Drops aiohttp's reports of bytes that are not HTTP: the client gets a 400, and the developer cannot act on it."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
+
+
+_CLIENT_ERRORS = _ClientErrors()
+
+
+def _connection_logger() -> logging.Logger:
+    connection_logger = logging.getLogger("Host.Web.Connection")
+    connection_logger.addFilter(_CLIENT_ERRORS)
+    return connection_logger

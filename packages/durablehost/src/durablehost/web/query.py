@@ -1,0 +1,78 @@
+"""Reads query strings as the management API does: names in any case; bad values count as absent.
+
+Mirrors the query handling of HttpApiHandler in the Durable Functions extension.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from urllib.parse import parse_qsl
+
+from durablehost.core.history_json import parse_moment
+from durablehost.core.status import RuntimeStatus
+
+_INTEGER = re.compile(r"[+-]?\d{1,10}", re.ASCII)
+_NUMBER = re.compile(r"\d{1,15}(?:\.\d*)?|\.\d+", re.ASCII)
+_MAX_INT32 = 2**31 - 1
+_STATUSES = {status.value.lower(): status for status in RuntimeStatus}
+
+
+class Query:
+    """The decoded query of a request."""
+
+    def __init__(self, raw: str) -> None:
+        self._pairs = tuple(parse_qsl(raw, keep_blank_values=True, errors="replace"))
+
+    def joined(self) -> Mapping[str, str]:
+        """The query as a function sees it: empty values dropped, repeated ones joined with a comma."""
+        names: dict[str, str] = {}
+        values: dict[str, list[str]] = {}
+        for name, value in self._pairs:
+            if value:
+                key = names.setdefault(name.lower(), name)
+                values.setdefault(key, []).append(value)
+        return {name: ",".join(parts) for name, parts in values.items()}
+
+    def all(self, name: str) -> list[str]:
+        wanted = name.lower()
+        return [value for key, value in self._pairs if key.lower() == wanted]
+
+    def as_sent(self, name: str) -> str | None:
+        """The first value, blank or not; None if there is none."""
+        return next(iter(self.all(name)), None)
+
+    def text(self, name: str) -> str | None:
+        """The first value that is not blank; None if there is none."""
+        return next((value for value in self.all(name) if value.strip()), None)
+
+    def boolean(self, name: str, default: bool) -> bool:
+        return {"true": True, "false": False}.get((self.text(name) or "").strip().lower(), default)
+
+    def integer(self, name: str, default: int) -> int:
+        text = (self.text(name) or "").strip()
+        number = int(text) if _INTEGER.fullmatch(text) else default
+        return number if abs(number) <= _MAX_INT32 else default
+
+    def seconds(self, name: str) -> float | None:
+        """A duration; decimals are allowed, negative ones are not."""
+        text = (self.text(name) or "").strip()
+        number = float(text) if _NUMBER.fullmatch(text) else math.nan
+        return number if math.isfinite(number) else None
+
+    def time(self, name: str) -> datetime | None:
+        return parse_moment((self.text(name) or "").strip())
+
+    def statuses(self, name: str) -> frozenset[RuntimeStatus]:
+        """The statuses of a list with commas, of a repeated name, or of both; unknown ones are left out."""
+        return frozenset(_STATUSES[word.lower()] for word in self._words(name) if word.lower() in _STATUSES)
+
+    def unknown_statuses(self, name: str) -> list[str]:
+        """The words in a list of statuses that name no status."""
+        return [word for word in self._words(name) if word.lower() not in _STATUSES]
+
+    def _words(self, name: str) -> list[str]:
+        """The words of a list with commas, without blank ones."""
+        return [word.strip() for value in self.all(name) for word in value.split(",") if word.strip()]

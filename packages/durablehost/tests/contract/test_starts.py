@@ -1,0 +1,62 @@
+"""Starts that race with other changes of the same instance, in Azure Storage."""
+
+from __future__ import annotations
+
+from aiohttp import ClientConnectionError, ClientHandlerType, ClientRequest, ClientResponse
+
+from durablehost.core.status import RuntimeStatus
+from durablehost.engine.ports import OrchestrationWorkItem
+from durablehost.storage.account.options import StorageOptions
+from packages.durablehost.tests.contract.account import OVERRIDABLE, begun, next_item, nothing_comes
+from packages.durablehost.tests.contract.failing_transport import open_failing_hub
+from packages.durablehost.tests.hubs import build
+
+ANY_STATE = frozenset(RuntimeStatus)
+
+
+async def test_a_start_replaces_an_instance_that_changes_meanwhile(options: StorageOptions) -> None:
+    """The row changes while the start is sent; `AnyState` accepts the start nevertheless."""
+    episodes: list[OrchestrationWorkItem] = []
+
+    async def meanwhile(request: ClientRequest, send: ClientHandlerType) -> ClientResponse:
+        if episodes and request.method == "PUT" and "Instances" in request.url.path:
+            episode = episodes.pop()
+            await hub.complete_orchestration(episode, build.checkpoint(episode))
+        return await send(request)
+
+    async with open_failing_hub(options, meanwhile) as hub:
+        await hub.create()
+        await hub.start()
+        episodes.append(await begun(hub))
+        start = build.start("order-42")
+        await hub.start_instance(start, overridable=ANY_STATE)
+        assert not episodes
+        record = await hub.get_instance("order-42")
+        assert record is not None
+        assert (record.execution_id, record.runtime_status) == (start.target.execution_id, RuntimeStatus.PENDING)
+        assert (await next_item(hub)).execution_id == start.target.execution_id
+
+
+async def test_a_start_whose_row_was_written_but_not_acknowledged_is_accepted(options: StorageOptions) -> None:
+    losses = 1
+
+    async def lossy(request: ClientRequest, send: ClientHandlerType) -> ClientResponse:
+        nonlocal losses
+        response = await send(request)
+        if losses and request.method == "PUT" and "Instances" in request.url.path:
+            losses -= 1
+            raise ClientConnectionError("the answer is lost")
+        return response
+
+    async with open_failing_hub(options, lossy) as hub:
+        await hub.create()
+        await hub.start()
+        item = await begun(hub)
+        await hub.complete_orchestration(item, build.checkpoint(item, output="1"))
+        start = build.start("order-42")
+        await hub.start_instance(start, overridable=OVERRIDABLE)
+        assert losses == 0
+        again = await next_item(hub)
+        assert again.execution_id == start.target.execution_id
+        await hub.complete_orchestration(again, build.checkpoint(again))
+        assert await nothing_comes(hub)

@@ -1,0 +1,104 @@
+"""Hosts and worker processes that are killed at random moments, again and again: every run ends exactly.
+
+The moments come from a seed, so a failure can be repeated with the same ones, except for the timing of the machine.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import sys
+import time
+
+import pytest
+
+from packages.durablehost.tests.e2e.conftest import RunningHost
+from packages.durablehost.tests.e2e.features import FEATURES_APP, App
+from packages.durablehost.tests.e2e.host_process import CHECKOUT, HostProcess
+from packages.durablehost.tests.e2e.orchestration import Orchestration
+from packages.durablehost.tests.e2e.processes import children_of
+from packages.durablehost.tests.eventually import eventually_blocking
+from packages.durablehost.tests.faults.figures import Figures
+from packages.durablehost.tests.faults.hosts import EXECUTING_CHUNK, LARGE_ITEMS, SETTINGS, Run, begin_run, let_pass
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="its signals and process lists are those of POSIX")
+
+SEED = 1717
+# A control message may stay invisible for half a minute after each kill, and for longer the more often it has come.
+LONG_SECONDS = 1_200
+CHUNKS = 100
+KILLS_OF_WORKERS = 4
+# The duration of an undisturbed run on the reference machine; on a slower one the kill comes earlier in the run.
+RUN_SECONDS = 1.5
+
+
+@pytest.mark.soak
+def test_hosts_killed_at_random_moments_lose_nothing(running_host: RunningHost, soak_figures: Figures) -> None:
+    """Gives each host a new run, while it also has to finish those of its predecessors."""
+    kills, moments = 50, random.Random(SEED)
+    runs: list[Run] = []
+    began, port = time.monotonic(), 0
+    with soak_figures.of(f"{kills} hosts killed at random moments of runs of {CHUNKS} chunks") as figures:
+        for _ in range(kills):
+            with running_host(CHECKOUT, environment=SETTINGS, port=port) as host:
+                port = host.port
+                runs.append(begin_run(host, CHUNKS))
+                let_pass(moments.uniform(0, RUN_SECONDS))
+                host.kill()
+        with running_host(CHECKOUT, environment=SETTINGS, port=port) as host:
+            for run in runs:
+                run.assert_exact(LONG_SECONDS)
+            figures += told(host, runs, time.monotonic() - began)
+
+
+@pytest.mark.soak
+def test_large_inputs_and_results_survive_killed_hosts(running_host: RunningHost, soak_figures: Figures) -> None:
+    kills, moments = 10, random.Random(SEED)
+    runs: list[Orchestration] = []
+    port = 0
+    with soak_figures.of(f"{kills} hosts killed at random moments of runs of 5 MB, in results of 1 MB") as figures:
+        for _ in range(kills):
+            with running_host(FEATURES_APP, environment=SETTINGS, port=port) as host:
+                port = host.port
+                runs.append(App(host.url).start("fanned", LARGE_ITEMS))
+                let_pass(moments.uniform(0, RUN_SECONDS))
+                host.kill()
+        with running_host(FEATURES_APP, environment=SETTINGS, port=port):
+            assert [run.output(LONG_SECONDS) for run in runs] == [LARGE_ITEMS] * kills
+        figures.append(f"{kills} runs exact")
+
+
+@pytest.mark.parametrize("hosts", [1, pytest.param(12, marks=pytest.mark.soak)])
+def test_workers_killed_at_random_moments_lose_nothing(
+    running_host: RunningHost, soak_figures: Figures, hosts: int
+) -> None:
+    """A few on each host, which waits longer and longer before it replaces one."""
+    moments = random.Random(SEED)
+    environment = {**SETTINGS, "FUNCTIONS_WORKER_PROCESS_COUNT": "2"}
+    kills = hosts * KILLS_OF_WORKERS
+    runs: list[Run] = []
+    began = time.monotonic()
+    with soak_figures.of(f"{kills} worker processes killed at random moments of runs of {CHUNKS} chunks") as figures:
+        for _ in range(hosts):
+            with running_host(CHECKOUT, environment=environment) as host:
+                for _ in range(KILLS_OF_WORKERS):
+                    runs.append(begin_run(host, CHUNKS))
+                    let_pass(moments.uniform(0, RUN_SECONDS))
+                    kill_a_worker(host, moments)
+                for run in runs[-KILLS_OF_WORKERS:]:
+                    run.assert_exact(LONG_SECONDS)
+        figures += told(host, runs, time.monotonic() - began)
+
+
+def kill_a_worker(host: HostProcess, moments: random.Random) -> None:
+    killed = moments.choice(eventually_blocking(lambda: children_of(host.pid)))
+    os.kill(killed, signal.SIGKILL)
+    # A function that dies with its process is answered with 500, and the next run is to be accepted.
+    eventually_blocking(lambda: killed not in children_of(host.pid))
+
+
+def told(host: HostProcess, runs: list[Run], seconds: float) -> list[str]:
+    """Asserts that every run was exact."""
+    repeated = host.output.count(EXECUTING_CHUNK) - sum(run.chunks for run in runs)
+    return [f"{len(runs)} runs exact", f"{repeated} activities repeated", f"{seconds:.0f} s"]

@@ -1,0 +1,533 @@
+"""How host.json, local.settings.json, the environment and the command line become the settings of a start."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+
+from durablehost.core.rules import Rules
+from durablehost.core.status import RuntimeStatus
+from durablehost.errors import ConfigurationError
+from durablehost.settings import LogLevel, Settings, StartOptions, find_script_root, load_settings
+from durablehost.settings.configuration import format_time_span, parse_time_span
+from durablehost.types import JsonObject, JsonValue
+
+Load = Callable[..., Settings]
+
+
+@pytest.fixture
+def load(tmp_path: Path) -> Load:
+    """Loads settings from files with this content: text as it is, anything else as JSON, None for no file."""
+
+    def load_files(
+        host: JsonValue = None,
+        local: JsonValue = None,
+        environment: Mapping[str, str] | None = None,
+        options: Mapping[str, object] | None = None,
+    ) -> Settings:
+        for name, content in (("host.json", host or {"version": "2.0"}), ("local.settings.json", local)):
+            if content is not None:
+                text = content if isinstance(content, str) else json.dumps(content)
+                (tmp_path / name).write_text(text, "utf-8")
+        return load_settings(StartOptions(script_root=tmp_path, **(options or {})), environment or {})  # type: ignore[arg-type]
+
+    return load_files
+
+
+def durable(**keys: JsonValue) -> JsonValue:
+    return {"version": "2.0", "extensions": {"durableTask": keys}}
+
+
+def provider(**keys: JsonValue) -> JsonValue:
+    return durable(storageProvider=keys)
+
+
+def plain(**values: JsonValue) -> JsonValue:
+    return {"IsEncrypted": False, "Values": values}
+
+
+class TestScriptRoot:
+    @pytest.mark.skipif(sys.platform == "win32", reason="Windows has other rules")
+    def test_is_no_folder_above_to_which_others_can_write(self, tmp_path: Path) -> None:
+        shared, app = tmp_path / "shared", tmp_path / "shared" / "app"
+        app.mkdir(parents=True)
+        (shared / "host.json").write_text("{}")
+        shared.chmod(0o777)
+        with pytest.raises(ConfigurationError, match="other users can write do not count"):
+            find_script_root(app)
+        assert find_script_root(shared) == shared.resolve()
+
+    def test_is_the_nearest_folder_upwards_with_a_host_json(self, tmp_path: Path) -> None:
+        (tmp_path / "host.json").write_text("{}")
+        below = tmp_path / "a" / "b"
+        below.mkdir(parents=True)
+        assert find_script_root(below) == tmp_path.resolve()
+
+    def test_is_found_by_local_settings_alone(self, tmp_path: Path) -> None:
+        (tmp_path / "local.settings.json").write_text("{}")
+        assert find_script_root(tmp_path) == tmp_path.resolve()
+
+    def test_that_is_not_found_is_refused_with_the_option_that_helps(self, tmp_path: Path) -> None:
+        with pytest.raises(ConfigurationError, match=r"no host\.json and no local\.settings\.json.*--script-root"):
+            find_script_root(tmp_path)
+
+    def test_that_does_not_exist_is_refused(self, tmp_path: Path) -> None:
+        with pytest.raises(ConfigurationError, match="there is no folder"):
+            load_settings(StartOptions(script_root=tmp_path / "nowhere"), {})
+
+
+class TestHostJson:
+    def test_defaults_are_those_of_the_functions_host(self, load: Load) -> None:
+        settings = load()
+        assert settings.http.port == 7071
+        assert settings.http.address == "127.0.0.1"
+        assert settings.http.route_prefix == "api"
+        assert settings.durable.hub_name == "TestHubName"
+        assert settings.durable.overridable_states == {
+            RuntimeStatus.COMPLETED,
+            RuntimeStatus.FAILED,
+            RuntimeStatus.CANCELED,
+            RuntimeStatus.TERMINATED,
+        }
+        assert settings.worker.function_timeout_seconds == 1800
+        assert settings.storage.partition_count == 4
+        assert settings.storage.connection == {}
+        assert settings.warnings == ()
+
+    def test_that_is_missing_gives_defaults_a_warning_and_is_not_written(self, tmp_path: Path) -> None:
+        settings = load_settings(StartOptions(script_root=tmp_path), {})
+        assert settings.durable.hub_name == "TestHubName"
+        assert any("no host.json" in warning for warning in settings.warnings)
+        assert list(tmp_path.iterdir()) == []
+
+    def test_that_is_an_empty_object_gives_defaults_without_a_bundle(self, load: Load) -> None:
+        settings = load("{}")
+        assert (settings.durable.hub_name, settings.has_bundle) == ("TestHubName", False)
+
+    @pytest.mark.parametrize("written", [12, "12", " 12 ", 12.0])
+    def test_numbers_may_be_written_as_dotnet_reads_them(self, load: Load, written: JsonValue) -> None:
+        host: JsonObject = {
+            "version": "2.0",
+            "extensions": {"durabletask": {"MaxConcurrentActivityFunctions": written}},
+        }
+        assert load(host).durable.max_concurrent_activities == 12
+
+    def test_may_contain_comments_trailing_commas_and_a_byte_order_mark(self, load: Load) -> None:
+        text = '\ufeff{ // the schema\n "version": "2.0", /* not\n this: */ "functions": ["a//b", "c,]",], }'
+        assert load(text).functions == ("a//b", "c,]")
+
+    @pytest.mark.parametrize(
+        ("content", "message"),
+        [
+            ('{"version": "2.0",\n  "x" 1}', r"host\.json is not valid JSON: .*line 2, column 7"),
+            ("[1]", r"host\.json must contain a JSON object"),
+            ('{"functionTimeout": "00:05:00"}', "missing the required key version"),
+            ('{"version": "3.0"}', r'version is "3\.0"; it must be "2\.0"'),
+            ('{"version": 2.0}', r"version is 2\.0; it must be"),
+        ],
+    )
+    def test_that_is_invalid_is_refused_in_one_line(self, load: Load, content: str, message: str) -> None:
+        with pytest.raises(ConfigurationError, match=message) as caught:
+            load(content)
+        assert "\n" not in str(caught.value)
+
+    def test_keys_compare_without_regard_to_case(self, load: Load) -> None:
+        settings = load({"version": "2.0", "Extensions": {"DurableTask": {"HUBNAME": "Mine"}}})
+        assert settings.durable.hub_name == "Mine"
+
+    def test_value_is_overridden_by_the_environment(self, load: Load) -> None:
+        variable = "AzureFunctionsJobHost__extensions__durableTask__hubName"
+        assert (
+            load(durable(hubName="FromFile"), environment={variable: "FromOutside"}).durable.hub_name == "FromOutside"
+        )
+
+    def test_override_may_come_from_local_settings(self, load: Load) -> None:
+        local = plain(AzureFunctionsJobHost__extensions__durableTask__storageProvider__partitionCount="7")
+        assert load(local=local).storage.partition_count == 7
+
+    def test_wrong_override_is_reported_with_its_variable(self, load: Load) -> None:
+        variable = "AzureFunctionsJobHost__functionTimeout"
+        with pytest.raises(ConfigurationError, match=f"environment variable {variable}: functionTimeout"):
+            load(environment={variable: "soon"})
+
+    @pytest.mark.parametrize(
+        ("written", "seconds"),
+        [("00:05:00", 300), ("1.00:00:01", 86401), ("-1", None), (-1, None), ("00:00:01", 1)],
+    )
+    def test_function_timeout_is_a_time_span(self, load: Load, written: JsonValue, seconds: float | None) -> None:
+        settings = load({"version": "2.0", "functionTimeout": written})
+        assert settings.worker.function_timeout_seconds == seconds
+
+    @pytest.mark.parametrize("written", ["00:00:00", "5 minutes", "25:00:00", "00:61:00", 300, ""])
+    def test_function_timeout_that_is_no_time_span_is_refused(self, load: Load, written: JsonValue) -> None:
+        with pytest.raises(ConfigurationError, match=r"host\.json: functionTimeout is .*it must be"):
+            load({"version": "2.0", "functionTimeout": written})
+
+    @pytest.mark.parametrize(("written", "prefix"), [("", ""), ("v1", "v1"), ("/api/", "api")])
+    def test_route_prefix_is_taken_without_outer_slashes(self, load: Load, written: str, prefix: str) -> None:
+        settings = load({"version": "2.0", "extensions": {"http": {"routePrefix": written}}})
+        assert settings.http.route_prefix == prefix
+
+    def test_custom_headers_keep_their_spelling(self, load: Load) -> None:
+        headers: JsonValue = {"X-Content-Type-Options": "nosniff"}
+        settings = load({"version": "2.0", "extensions": {"http": {"customHeaders": headers}}})
+        assert settings.http.custom_headers == headers
+
+    @pytest.mark.parametrize("value", ["Zo\u00eb", "a\r\nX: b"])
+    def test_custom_header_that_cannot_be_sent_is_refused_by_name(self, load: Load, value: str) -> None:
+        with pytest.raises(ConfigurationError, match=r"extensions\.http\.customHeaders\.X-A is .*; it must be ASCII"):
+            load({"version": "2.0", "extensions": {"http": {"customHeaders": {"X-A": value}}}})
+
+    def test_log_levels_are_read_by_category(self, load: Load) -> None:
+        levels: JsonValue = {"default": "Warning", "Function.Hello.User": "debug"}
+        settings = load({"version": "2.0", "logging": {"logLevel": levels}})
+        assert settings.log.levels == {"default": LogLevel.WARNING, "function.hello.user": LogLevel.DEBUG}
+        assert settings.environment["PYTHON_ENABLE_DEBUG_LOGGING"] == "1"
+
+    def test_a_log_level_may_be_a_number(self, load: Load) -> None:
+        settings = load({"version": "2.0", "logging": {"logLevel": {"default": 2, "Host": "4"}}})
+        assert settings.log.levels == {"default": LogLevel.INFORMATION, "host": LogLevel.ERROR}
+
+    def test_unknown_log_level_is_refused(self, load: Load) -> None:
+        with pytest.raises(ConfigurationError, match=r'logging\.logLevel\.default is "Loud"; it must be one of Trace,'):
+            load({"version": "2.0", "logging": {"logLevel": {"default": "Loud"}}})
+
+    def test_functions_of_the_command_line_replace_those_of_the_file(self, load: Load) -> None:
+        host: JsonValue = {"version": "2.0", "functions": ["A", "B"]}
+        assert load(host).functions == ("A", "B")
+        assert load(host, options={"functions": ("C",)}).functions == ("C",)
+
+
+class TestExtensionBundle:
+    @pytest.mark.parametrize(
+        "version", ["[4.*, 5.0.0)", "[4.0.0, 5.0.0)", "(4.*,5)", "4.26.0", "[2.*, 5.0.0)", "[1.0.0,4.2]", "[4.*, )"]
+    )
+    def test_of_a_supported_version_gives_no_warning(self, load: Load, version: str) -> None:
+        assert load(self.bundle(version)).warnings == ()
+
+    @pytest.mark.parametrize("version", ["[2.*, 3.0.0)", "[3.*, 4.0.0)", "[3.3.0, 4.0.0)", "[1.*, 3.0.0]", "3.1.0"])
+    def test_out_of_support_gives_a_warning(self, load: Load, version: str) -> None:
+        (warning,) = load(self.bundle(version)).warnings
+        assert version in warning
+        assert "[4.*, 5.0.0)" in warning
+
+    @pytest.mark.parametrize(
+        ("version", "message"),
+        [
+            ("[1.*, 2.0.0)", "below 2.6.1"),
+            ("1.3.0", "below 2.6.1"),
+            ("latest", "must be a range"),
+            (None, "must be a range"),
+        ],
+    )
+    def test_that_functions_4_does_not_run_is_refused(self, load: Load, version: str | None, message: str) -> None:
+        with pytest.raises(ConfigurationError, match=message):
+            load(self.bundle(version))
+
+    def test_without_an_id_is_refused(self, load: Load) -> None:
+        with pytest.raises(ConfigurationError, match=r"extensionBundle\.id is missing"):
+            load({"version": "2.0", "extensionBundle": {"version": "[4.*, 5.0.0)"}})
+
+    @staticmethod
+    def bundle(version: str | None) -> JsonValue:
+        section = {"id": "Microsoft.Azure.Functions.ExtensionBundle"} | ({"version": version} if version else {})
+        return {"version": "2.0", "extensionBundle": section}
+
+
+class TestDurableTask:
+    def test_hub_name_is_expanded_from_a_setting_in_any_case(self, load: Load) -> None:
+        settings = load(durable(hubName="%TaskHub%"), plain(TASKHUB="FromSetting"))
+        assert settings.durable.hub_name == "FromSetting"
+
+    @pytest.mark.parametrize(
+        ("name", "message"),
+        [
+            ("my-hub", "letters and digits"),
+            ("1hub", "a letter first"),
+            ("ab", "3 to 45"),
+            ("a" * 46, "3 to 45"),
+            ("%Nowhere%", "%Nowhere% does not resolve to a value"),
+            ("50%", "no closing %"),
+        ],
+    )
+    def test_hub_name_that_storage_would_refuse_is_refused(self, load: Load, name: str, message: str) -> None:
+        with pytest.raises(ConfigurationError, match=rf"durableTask\.hubName.*{message}"):
+            load(durable(hubName=name))
+
+    @pytest.mark.parametrize(
+        ("site", "name"),
+        [("my-app.1", "myapp1"), ("1st", "t1st"), ("--", "DefaultTaskHub"), ("ab", "abHub"), ("x" * 60, "x" * 45)],
+    )
+    def test_default_hub_name_is_the_site_name_made_to_fit(self, load: Load, site: str, name: str) -> None:
+        assert load(environment={"WEBSITE_SITE_NAME": site}).durable.hub_name == name
+
+    def test_limits_and_storage_options_are_read(self, load: Load) -> None:
+        host = durable(
+            maxConcurrentActivityFunctions=3,
+            maxConcurrentOrchestratorFunctions="4",
+            maxOrchestrationActions=5,
+            maxEntityOperationBatchSize=50,
+            entityMessageReorderWindowInMinutes=1,
+            defaultVersion="2.0",
+            storeInputsInOrchestrationHistory=True,
+            overridableExistingInstanceStates="anystate",
+            someKeyOfTomorrow=1,
+            storageProvider={
+                "type": "azurestorage",
+                "partitionCount": 16,
+                "controlQueueBatchSize": 8,
+                "controlQueueBufferThreshold": 64,
+                "controlQueueVisibilityTimeout": "00:02:00",
+                "workItemQueueVisibilityTimeout": "00:03:00",
+                "maxQueuePollingInterval": "00:00:01.5",
+            },
+        )
+        settings = load(host)
+        assert settings.durable.max_concurrent_activities == 3
+        assert settings.durable.max_concurrent_orchestrators == 4
+        assert settings.durable.rules.max_actions == 5
+        assert settings.durable.max_entity_batch_size == 50
+        assert settings.durable.entity_reorder_window_seconds == 60
+        assert settings.durable.rules.default_version == "2.0"
+        assert settings.durable.overridable_states == frozenset(RuntimeStatus)
+        assert settings.durable.rules.stores_inputs is True
+        assert settings.storage.partition_count == 16
+        assert settings.storage.control_queue_batch_size == 8
+        assert settings.storage.control_queue_buffer_threshold == 64
+        assert settings.storage.control_queue_visibility_seconds == 120
+        assert settings.storage.work_item_visibility_seconds == 180
+        assert settings.storage.max_polling_interval_seconds == 1.5
+
+    @pytest.mark.parametrize(
+        ("members", "key", "says"),
+        [
+            (
+                {"maxConcurrentEntityFunctions": 5},
+                "maxConcurrentEntityFunctions",
+                "maxConcurrentOrchestratorFunctions limits both",
+            ),
+            ({"notifications": {"eventGrid": {"topicEndpoint": "https://t"}}}, "notifications", "Event Grid"),
+        ],
+    )
+    def test_option_without_effect_is_logged_by_name(
+        self, load: Load, members: dict[str, JsonValue], key: str, says: str
+    ) -> None:
+        (warning,) = load(durable(**members)).warnings
+        assert f"host.json: extensions.durableTask.{key}" in warning
+        assert "has no effect" in warning
+        assert says in warning
+
+    def test_limit_of_entities_must_be_a_number_although_it_has_no_effect(self, load: Load) -> None:
+        with pytest.raises(ConfigurationError, match="maxConcurrentEntityFunctions is 0; it must be a whole number"):
+            load(durable(maxConcurrentEntityFunctions=0))
+
+    @pytest.mark.parametrize(
+        ("key", "value"),
+        [
+            ("partitionCount", 0),
+            ("partitionCount", 17),
+            ("partitionCount", 4.5),
+            ("partitionCount", True),
+            ("partitionCount", "four"),
+            ("controlQueueBatchSize", 33),
+            ("controlQueueBufferThreshold", 1001),
+            ("controlQueueVisibilityTimeout", "00:00:59"),
+            ("controlQueueVisibilityTimeout", "01:00:01"),
+            ("maxQueuePollingInterval", "00:00:00"),
+        ],
+    )
+    def test_storage_option_out_of_bounds_is_refused_by_name(self, load: Load, key: str, value: JsonValue) -> None:
+        with pytest.raises(ConfigurationError, match=rf"host\.json: .*storageProvider\.{key} is .*it must be .* from"):
+            load(provider(**{key: value}))
+
+    @pytest.mark.parametrize(
+        ("key", "value"),
+        [
+            ("type", "mssql"),
+            ("trackingStoreConnectionName", "Other"),
+            ("useLegacyPartitionManagement", True),
+            ("useTablePartitionManagement", False),
+            ("queueClientMessageEncoding", "Base64"),
+        ],
+    )
+    def test_option_for_a_missing_feature_is_refused_by_name(self, load: Load, key: str, value: JsonValue) -> None:
+        with pytest.raises(
+            ConfigurationError, match=rf"storageProvider\.{key} = {value} is not supported by durablehost"
+        ):
+            load(provider(**{key: value}))
+
+    def test_matching_versions_is_refused_by_name(self, load: Load) -> None:
+        with pytest.raises(ConfigurationError, match=r"versionMatchStrategy = Strict is not supported by durablehost"):
+            load(durable(versionMatchStrategy="Strict"))
+        assert load(durable(versionMatchStrategy="None")).durable.rules == Rules(matches_versions=False)
+
+
+class TestStorageConnection:
+    def test_is_the_setting_named_by_default(self, load: Load) -> None:
+        connection = load(local=plain(AzureWebJobsStorage="UseDevelopmentStorage=true")).storage.connection
+        assert connection == {"AzureWebJobsStorage": "UseDevelopmentStorage=true"}
+
+    def test_may_be_named_in_host_json_and_stand_below_connection_strings(self, load: Load) -> None:
+        local: JsonValue = {"IsEncrypted": False, "ConnectionStrings": {"Durable": {"ConnectionString": "A=b"}}}
+        storage = load(provider(connectionName="Durable"), local).storage
+        assert storage.connection_name == "Durable"
+        assert storage.connection == {"Durable": "A=b"}
+
+    def test_may_be_an_identity_section(self, load: Load) -> None:
+        local = plain(AzureWebJobsStorage__accountName="acct", AzureWebJobsStorage__credential="managedidentity")
+        assert load(local=local).storage.connection == {
+            "AzureWebJobsStorage__accountname": "acct",
+            "AzureWebJobsStorage__credential": "managedidentity",
+        }
+
+    def test_text_does_not_show_in_a_representation(self, load: Load) -> None:
+        assert "c2VjcmV0" not in repr(load(local=plain(AzureWebJobsStorage="AccountName=a;AccountKey=c2VjcmV0")))
+
+
+class TestLocalSettings:
+    def test_values_reach_the_workers(self, load: Load) -> None:
+        environment = load(local=plain(READINGS="synthetic", COUNT=3, FLAG=True)).environment
+        assert (environment["READINGS"], environment["COUNT"], environment["FLAG"]) == ("synthetic", "3", "true")
+
+    def test_environment_variable_wins_with_a_warning(self, load: Load) -> None:
+        settings = load(local=plain(READINGS="file"), environment={"READINGS": "outside"})
+        assert settings.environment["READINGS"] == "outside"
+        assert settings.warnings == (
+            "Skipping 'READINGS' from local settings as it's already defined in current environment variables.",
+        )
+
+    def test_empty_environment_variable_does_not_win(self, load: Load) -> None:
+        assert load(local=plain(READINGS="file"), environment={"READINGS": ""}).environment["READINGS"] == "file"
+
+    def test_null_and_an_empty_key_are_skipped_with_a_warning(self, load: Load) -> None:
+        settings = load(local=plain(GONE=None, **{"": "x"}))
+        assert "GONE" not in settings.environment
+        assert settings.warnings == (
+            "Skipping 'GONE' because value is null",
+            "Skipping local setting with empty key.",
+        )
+
+    def test_invalid_json_is_refused_with_its_line(self, load: Load) -> None:
+        with pytest.raises(ConfigurationError, match=r"local\.settings\.json is not valid JSON: .*line 1, column 2"):
+            load(local="{oops")
+
+    @pytest.mark.parametrize("value", ["true", "1.50", "1e3", "12345678901234567890"])
+    def test_numbers_and_booleans_are_taken_as_they_are_written(self, load: Load, value: str) -> None:
+        text = f'{{"IsEncrypted": false, "Values": {{"A": {value}, "B": "{value}"}}}}'
+        environment = load(local=text).environment
+        assert environment["A"] == environment["B"] == value
+
+    @pytest.mark.parametrize("marked", [{}, {"IsEncrypted": True}])
+    def test_encrypted_or_not_marked_is_refused(self, load: Load, marked: dict[str, JsonValue]) -> None:
+        with pytest.raises(ConfigurationError, match=r'local\.settings\.json: IsEncrypted .*"IsEncrypted": false'):
+            load(local={**marked, "Values": {"A": "b"}})
+
+    def test_the_mark_may_be_written_in_any_case(self, load: Load) -> None:
+        assert load(local={"isEncrypted": False, "values": {"A": "b"}}).environment["A"] == "b"
+
+    @pytest.mark.parametrize(("name", "value"), [("A=B", "c"), ("A", "b\0"), ("A\0", "b")])
+    def test_a_value_that_no_environment_can_have_is_refused(self, load: Load, name: str, value: str) -> None:
+        with pytest.raises(ConfigurationError, match=r"local\.settings\.json: Values\.'A.* environment variable"):
+            load(local={"IsEncrypted": False, "Values": {name: value}})
+
+    def test_not_marked_but_without_values_passes(self, load: Load) -> None:
+        assert load(local={"Host": {"LocalHttpPort": 7072}}).http.port == 7072
+
+    def test_nested_value_is_refused_by_name(self, load: Load) -> None:
+        with pytest.raises(ConfigurationError, match=r"Values\.A must be a string"):
+            load(local=plain(A={"b": 1}))
+
+    def test_app_of_another_language_is_refused(self, load: Load) -> None:
+        with pytest.raises(ConfigurationError, match='FUNCTIONS_WORKER_RUNTIME is "node"'):
+            load(local=plain(FUNCTIONS_WORKER_RUNTIME="node"))
+
+    def test_settings_of_core_tools_are_injected(self, load: Load, tmp_path: Path) -> None:
+        environment = load(options={"port": 8080}).environment
+        assert environment["WEBSITE_HOSTNAME"] == "localhost:8080"
+        assert environment["AzureWebJobsScriptRoot"] == str(tmp_path.resolve())
+        assert environment["AZURE_FUNCTIONS_ENVIRONMENT"] == "Development"
+
+
+class TestSecrets:
+    SECRET = "AccountName=a;AccountKey=c2VjcmV0"
+
+    @pytest.mark.parametrize("key", ["connectionName", "connectionStringName"])
+    def test_a_connection_string_in_place_of_its_name_is_not_repeated(self, load: Load, key: str) -> None:
+        with pytest.raises(ConfigurationError, match=rf"host\.json: .*{key} must be the name of a setting") as refused:
+            load(provider(**{key: self.SECRET}))
+        assert "c2VjcmV0" not in str(refused.value)
+
+    def test_a_connection_string_in_the_option_is_not_repeated(self, load: Load) -> None:
+        with pytest.raises(ConfigurationError, match="--connection-string-setting must be the name") as refused:
+            load(options={"connection_name": self.SECRET})
+        assert "c2VjcmV0" not in str(refused.value)
+
+
+class TestHttp:
+    def test_port_address_and_cors_come_from_the_host_section(self, load: Load) -> None:
+        section: JsonValue = {"LocalHttpPort": "7090", "LocalHttpAddress": "0.0.0.0", "CORS": "https://a,https://b"}
+        http = load(local={"IsEncrypted": False, "Host": section}).http
+        assert (http.port, http.address, http.cors_origins) == (7090, "0.0.0.0", ("https://a", "https://b"))
+
+    def test_command_line_wins_over_the_host_section(self, load: Load) -> None:
+        section: JsonValue = {"LocalHttpPort": 7090, "LocalHttpAddress": "0.0.0.0", "CORS": "*"}
+        options = {"port": 7091, "address": "127.0.0.1", "cors": "https://c"}
+        http = load(local={"IsEncrypted": False, "Host": section}, options=options).http
+        assert (http.port, http.address, http.cors_origins) == (7091, "127.0.0.1", ("https://c",))
+
+    def test_allowed_hosts_come_from_the_host_section_unless_the_command_line_has_some(self, load: Load) -> None:
+        local: JsonValue = {"Host": {"AllowedHosts": "my-laptop, functions"}}
+        assert load(local=local).http.allowed_hosts == ("my-laptop", "functions")
+        assert load(local=local, options={"allowed_hosts": "*"}).http.allowed_hosts == ("*",)
+        assert load(local=local, options={"allowed_hosts": ""}).http.allowed_hosts == ()
+        assert load(local={}).http.allowed_hosts == ()
+
+    @pytest.mark.parametrize("name", ["http://a.test", "a.test:7071", "*.a.test", "[::1]", "a b"])
+    def test_an_allowed_host_must_be_a_name(self, load: Load, name: str) -> None:
+        with pytest.raises(ConfigurationError, match=r"--allowed-hosts has .*host names separated by commas"):
+            load(options={"allowed_hosts": f"ok,{name}"})
+        with pytest.raises(ConfigurationError, match=r"local\.settings\.json: Host\.AllowedHosts has"):
+            load(local={"Host": {"AllowedHosts": name}})
+
+    @pytest.mark.parametrize("port", [0, 65536, -1])
+    def test_port_out_of_range_is_refused(self, load: Load, port: int) -> None:
+        with pytest.raises(ConfigurationError, match=f"--port is {port}; it must be a port number"):
+            load(options={"port": port})
+
+    def test_invalid_port_in_the_file_is_refused_with_its_key(self, load: Load) -> None:
+        with pytest.raises(ConfigurationError, match=r'Host\.LocalHttpPort is "x"'):
+            load(local={"IsEncrypted": False, "Host": {"LocalHttpPort": "x"}})
+
+    def test_address_must_be_an_ip_address(self, load: Load) -> None:
+        with pytest.raises(ConfigurationError, match="Invalid --address value 'example'"):
+            load(options={"address": "example"})
+
+    def test_credentials_for_every_origin_are_refused(self, load: Load) -> None:
+        with pytest.raises(ConfigurationError, match="--cors-credentials"):
+            load(options={"cors": "*", "cors_credentials": True})
+
+    def test_worker_counts_must_be_numbers(self, load: Load) -> None:
+        with pytest.raises(ConfigurationError, match='FUNCTIONS_WORKER_PROCESS_COUNT is "many"'):
+            load(environment={"FUNCTIONS_WORKER_PROCESS_COUNT": "many"})
+
+    @pytest.mark.parametrize("text", ["many", "0", "-1", "1.5"])
+    def test_a_wrong_number_of_threads_gives_the_default_and_a_warning(self, load: Load, text: str) -> None:
+        settings = load(environment={"PYTHON_THREADPOOL_THREAD_COUNT": text})
+        assert settings.worker.thread_count == 1000
+        assert f'PYTHON_THREADPOOL_THREAD_COUNT is "{text}"; it must be a whole number' in settings.warnings[-1]
+        assert load(environment={"PYTHON_THREADPOOL_THREAD_COUNT": " 7 "}).worker.thread_count == 7
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("00:00:00.5", 0.5), ("1:2:3", 3723), ("2.00:00:00", 172800), ("00:30", 1800), ("x", None)]
+)
+def test_time_spans_are_those_of_dotnet(text: str, seconds: float | None) -> None:
+    assert parse_time_span(text) == seconds
+
+
+def test_time_spans_are_shown_as_they_are_written() -> None:
+    assert [format_time_span(each) for each in (90061, 0.5, 3600)] == ["1.01:01:01", "00:00:00.500", "01:00:00"]

@@ -1,0 +1,104 @@
+"""Connections that send nothing: they end, and keep nobody else out."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import pytest
+from aiohttp import web
+
+from durablehost.system.open_files import raise_limit
+from durablehost.web.connections import MOST_CONNECTIONS, most_connections
+from durablehost.web.listener import HttpLimits, HttpListener
+
+MOST = 5
+GET = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
+
+Connect = Callable[[], Awaitable[tuple[asyncio.StreamReader, asyncio.StreamWriter]]]
+StartListener = Callable[[HttpLimits], Awaitable[Connect]]
+
+
+async def hello(request: web.BaseRequest) -> web.StreamResponse:
+    return web.Response(text="hello")
+
+
+@pytest.fixture
+async def listen() -> AsyncIterator[StartListener]:
+    listeners: list[HttpListener] = []
+    writers: list[asyncio.StreamWriter] = []
+
+    async def start(limits: HttpLimits) -> Connect:
+        listener = HttpListener(hello, limits)
+        listeners.append(listener)
+        await listener.start("127.0.0.1", 0)
+
+        async def connect() -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+            reader, writer = await asyncio.open_connection("127.0.0.1", listener.port)
+            writers.append(writer)
+            return reader, writer
+
+        return connect
+
+    yield start
+    for writer in writers:
+        writer.close()
+    for listener in listeners:
+        await listener.close()
+
+
+async def is_served(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+    writer.write(GET)
+    return (await reader.readline()).startswith(b"HTTP/1.1 200")
+
+
+async def has_ended(reader: asyncio.StreamReader) -> bool:
+    try:
+        return await reader.read() == b""
+    except ConnectionError:
+        return True
+
+
+async def test_a_client_is_served_however_many_silent_connections_there_are(listen: StartListener) -> None:
+    connect = await listen(HttpLimits(body_bytes=0, connections=MOST))
+    silent = [await connect() for _ in range(3 * MOST)]
+    assert await is_served(*await connect())
+    # The newest of them are still there.
+    assert await is_served(*silent[-1])
+    assert await has_ended(silent[0][0])
+
+
+async def test_a_connection_that_was_served_is_not_given_up_for_silent_ones(listen: StartListener) -> None:
+    connect = await listen(HttpLimits(body_bytes=0, connections=MOST))
+    served = await connect()
+    assert await is_served(*served)
+    for _ in range(3 * MOST):
+        await connect()
+    await served[0].readuntil(b"hello")
+    assert await is_served(*served)
+
+
+@pytest.mark.parametrize("sent", [b"", b"GET / HTTP/1.1\r\nHost: loc"])
+async def test_a_connection_without_a_whole_head_ends_after_a_while(listen: StartListener, sent: bytes) -> None:
+    connect = await listen(HttpLimits(body_bytes=0, head_seconds=0.2))
+    reader, writer = await connect()
+    writer.write(sent)
+    assert await has_ended(reader)
+
+
+async def test_a_connection_that_was_served_stays_open(listen: StartListener) -> None:
+    connect = await listen(HttpLimits(body_bytes=0, head_seconds=0.2))
+    served, silent = await connect(), await connect()
+    assert await is_served(*served)
+    assert await has_ended(silent[0])
+    await served[0].readuntil(b"hello")
+    assert await is_served(*served)
+
+
+def test_connections_take_a_part_of_the_files_that_may_be_open() -> None:
+    assert most_connections(1024) == 256
+    assert most_connections(1_000_000) == MOST_CONNECTIONS
+
+
+def test_the_limit_of_open_files_is_raised_once() -> None:
+    assert raise_limit() == raise_limit()

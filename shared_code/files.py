@@ -1,0 +1,136 @@
+"""Lists the files of a location with their versions: blobs by their ETags, local files by what `stat` says.
+
+The rule of this file: one listing per call, of no more names than the window needs, and in the order of the names.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from glob import glob
+from pathlib import Path
+from typing import Final
+
+from shared_code.blob_connection import BlobConnection
+from shared_code.location import Location
+from shared_code.windows import Window
+
+# In a folder, other files are beside the readings: markers, logs, checksums.
+_ENDINGS: Final = (".parquet", ".csv", ".ndjson", ".jsonl")
+_SDK_LOGGER: Final = logging.getLogger("azure.core.pipeline.policies.http_logging_policy")
+
+
+class StorageError(Exception):
+    """The storage service refused the listing or cannot be reached; the message has the reason."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadingsFile:
+    """A file as it was listed; `path` is what Polars opens and what messages name."""
+
+    path: str
+    version: str
+    size: int
+
+
+def list_files(location: Location, connection: BlobConnection | None, window: Window) -> list[ReadingsFile]:
+    """The files of the location that can have readings of the window, by the dates in their names.
+
+    Raises:
+        FileNotFoundError: the location has no file at all, or its container does not exist.
+        StorageError, OSError: it cannot be listed.
+    """
+    if location.container and connection:
+        listed = list(_blobs(location, connection, window))
+    else:
+        listed = list(_local(location, window))
+    # A location with dates may well have no file for one window.
+    if not listed and not location.has_dates:
+        raise FileNotFoundError
+    matcher = location.matcher()
+    found = []
+    for name, file in listed:
+        match = matcher.fullmatch(name)
+        if match is None or location.may_contain(match, window):
+            found.append(file)
+    return sorted(found, key=lambda file: file.path)
+
+
+def _is_readings(name: str, folder: str) -> bool:
+    """Whether a name below a folder is that of readings; hidden files and folders are not."""
+    inside = name[len(folder.rstrip("/")) :].strip("/")
+    if not inside:
+        return True
+    return inside.lower().endswith(_ENDINGS) and not any(part.startswith((".", "_")) for part in inside.split("/"))
+
+
+def _local(location: Location, window: Window) -> Iterator[tuple[str, ReadingsFile]]:
+    pattern = location.pattern
+    if Path(pattern).is_dir():
+        # The error about a folder that may not be read must not look like an empty folder.
+        walked = (Path(folder, name) for folder, _, names in os.walk(pattern, onerror=_raise) for name in names)
+        below = (f"{pattern.rstrip('/')}/{path.relative_to(pattern).as_posix()}" for path in walked)
+        paths = [path for path in below if _is_readings(path, pattern)]
+    elif Path(pattern).exists():
+        paths = [pattern]
+    else:
+        found = glob(location.narrowed(window), recursive=True)  # noqa: PTH207 - the pattern may be absolute
+        paths = [path for path in found if not Path(path).is_dir()]
+    for path in paths:
+        status = Path(path).stat()
+        version = f"{status.st_mtime_ns:x}-{status.st_size:x}-{status.st_ino:x}"
+        yield path, ReadingsFile(path=path, version=version, size=status.st_size)
+
+
+def _raise(error: OSError) -> None:
+    raise error
+
+
+def _blobs(location: Location, connection: BlobConnection, window: Window) -> Iterator[tuple[str, ReadingsFile]]:
+    fixed = location.fixed_part(window)
+    prefix = fixed if location.is_glob else fixed.rstrip("/")
+    matcher, folder = location.matcher(), f"{location.pattern.rstrip('/')}/"
+    with _storage_errors(), connection.container(str(location.container)) as container:
+        for blob in container.list_blobs(name_starts_with=prefix or None, results_per_page=5_000):
+            # First as it is written: a name may contain what is a wildcard elsewhere.
+            is_meant = blob.name == location.pattern or (
+                _is_readings(blob.name, folder) if blob.name.startswith(folder) else matcher.fullmatch(blob.name)
+            )
+            if is_meant and not blob.name.endswith("/"):
+                path = f"az://{location.container}/{blob.name}"
+                yield blob.name, ReadingsFile(path=path, version=str(blob.etag).strip('"'), size=int(blob.size))
+
+
+@contextmanager
+def downloading(location: Location, connection: BlobConnection) -> Iterator[Callable[[ReadingsFile], bytes]]:
+    """A function that returns the bytes of a blob of the location, and may be called by several threads."""
+    with connection.container(str(location.container)) as container:
+
+        def download(file: ReadingsFile) -> bytes:
+            with _storage_errors():
+                return bytes(container.download_blob(file.path.removeprefix(f"az://{location.container}/")).readall())
+
+        yield download
+
+
+@contextmanager
+def _storage_errors() -> Iterator[None]:
+    # Imported here: it takes a third of a second, and only az:// locations need it.
+    from azure.core.exceptions import AzureError, HttpResponseError, ResourceNotFoundError
+
+    # One line per request, with its headers, for whoever logs at INFO, as the functions worker does.
+    _SDK_LOGGER.setLevel(logging.WARNING)
+    try:
+        yield
+    except ResourceNotFoundError as error:
+        raise FileNotFoundError from error
+    except HttpResponseError as error:
+        if error.status_code is None:  # raised before any request: no token, or a key that is none
+            raise StorageError(f"the credential cannot be used: {error.message}") from None
+        code = getattr(error, "error_code", None) or error.status_code
+        raise StorageError(f"the storage service answered {getattr(code, 'value', code)}") from None
+    except AzureError as error:
+        raise StorageError(f"the storage service cannot be reached ({type(error).__name__})") from None

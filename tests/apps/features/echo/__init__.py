@@ -1,5 +1,0 @@
-"""Returns what it gets."""
-
-
-def main(value):
-    return value

@@ -1,0 +1,94 @@
+"""Readings in a real blob service: odd names, dates in names, public containers, and blobs that are replaced."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta, timezone
+from io import BytesIO
+from typing import Any
+
+import polars as pl
+import pytest
+
+from shared_code.contracts import ChunkInput
+from shared_code.processing import process_chunk
+from shared_code.readings import ReadingsChanged, ReadingsError, Source, open_source
+from shared_code.results import ChunkResult
+
+storage_blob = pytest.importorskip("azure.storage.blob")
+
+START = datetime(2025, 6, 17, 10, tzinfo=timezone.utc)
+NAMES = ("a%20b", "a b", "x#y", "é", "what?", "p+q", "100%", "a=b&c")
+
+
+def parquet(value: float = 1.0) -> bytes:
+    content = BytesIO()
+    pl.DataFrame({"timestamp": [START], "series": ["a"], "value": [value]}).write_parquet(content)
+    return content.getvalue()
+
+
+@pytest.fixture
+def container(azurite: Any, hub_name: str) -> Iterator[Any]:
+    with storage_blob.BlobServiceClient.from_connection_string(azurite.connection_string) as service:
+        yield service.create_container(hub_name.lower())
+
+
+def process(container: Any, path: str, connection: str, *, hours: int = 1) -> ChunkResult:
+    chunk = ChunkInput(chunk_id=0, start=START, end=START + timedelta(hours=hours), total_chunks=1, time=START)
+    location = f"az://{container.container_name}/{path}"
+    return process_chunk(chunk, open_source({"READINGS": location, "AzureWebJobsStorage": connection}))
+
+
+def test_any_name_of_a_blob_or_folder_is_read(azurite: Any, container: Any) -> None:
+    for name in NAMES:
+        container.upload_blob(f"{name}/{name}.parquet", parquet())
+    for name in NAMES:
+        for path in (f"{name}/{name}.parquet", f"{name}/*.parquet", name, f"{name}/"):
+            result = process(container, path, azurite.connection_string)
+            assert (result.records, result.readings.files if result.readings else None) == (1, 1), path
+
+
+def test_only_blobs_of_the_days_of_the_window_are_opened(azurite: Any, container: Any) -> None:
+    container.upload_blob("2025/06/17/10.parquet", parquet())
+    container.upload_blob("2025/06/18/10.parquet", b"not Parquet")
+    assert process(container, "{yyyy}/{MM}/{dd}/*.parquet", azurite.connection_string).records == 1
+    with pytest.raises(ReadingsError, match=r"2025/06/18/10\.parquet"):
+        process(container, "{yyyy}/{MM}/{dd}/*.parquet", azurite.connection_string, hours=24)
+
+
+def test_a_public_container_needs_no_key(azurite: Any, container: Any) -> None:
+    container.set_container_access_policy(signed_identifiers={}, public_access="container")
+    container.upload_blob("x.parquet", parquet())
+    endpoint = container.url.rpartition("/")[0]
+    assert process(container, "*.parquet", f"BlobEndpoint={endpoint}").records == 1
+
+
+def test_an_account_that_refuses_the_key_is_named_without_it(azurite: Any, container: Any) -> None:
+    container.upload_blob("x.parquet", parquet())
+    endpoint = container.url.rpartition("/")[0]
+    connection = f"BlobEndpoint={endpoint};AccountName=devstoreaccount1;AccountKey=bm90IHRoZSBrZXk="
+    with pytest.raises(ReadingsError) as caught:
+        process(container, "*.parquet", connection)
+    assert str(caught.value) == (
+        f"cannot read az://{container.container_name}/*.parquet: the storage service answered AuthorizationFailure"
+    )
+
+
+def test_a_blob_that_is_replaced_while_it_is_read_is_read_again(
+    azurite: Any, container: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    container.upload_blob("x.parquet", parquet())
+    real, left = Source.open, [1]
+
+    def opened(source: Source, window: Any) -> Any:
+        reading = real(source, window)
+        if left[0]:
+            left[0] -= 1
+            container.upload_blob("x.parquet", parquet(7.0 + left[0]), overwrite=True)
+        return reading
+
+    monkeypatch.setattr(Source, "open", opened)
+    assert process(container, "*.parquet", azurite.connection_string).statistics["a"].mean == 7.0
+    left[0] = 2
+    with pytest.raises(ReadingsChanged, match=r"x\.parquet was replaced while it was read"):
+        process(container, "*.parquet", azurite.connection_string)

@@ -1,0 +1,259 @@
+"""The orchestrator through the real SDK, under every kind of outcome and several interleavings."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+
+from orchestrator_function import GROUP_SIZE, main
+from process_chunk_activity import main as process_chunk
+from shared_code.contracts import ChunkInput
+from shared_code.processing import process_chunk as process_window
+from shared_code.readings import open_source
+from tests.replay.driver import Orchestration, Order, activity_failed
+
+RUN: dict[str, Any] = {
+    "start": "2025-06-17T10:00:00Z",
+    "end": "2025-06-17T11:00:00Z",
+    "time": "2025-06-17T12:00:00Z",
+}
+
+
+def backwards(ids: list[int]) -> list[int]:
+    return sorted(ids, reverse=True)
+
+
+def shuffled(seed: int) -> Order:
+    chance = random.Random(seed)
+
+    def order(ids: list[int]) -> Sequence[int]:
+        return chance.sample(ids, len(ids))
+
+    return order
+
+
+def run_of(total_chunks: int, **more: object) -> Orchestration:
+    return Orchestration(main, json.dumps({**RUN, "total_chunks": total_chunks, **more})).start()
+
+
+def tiny(chunk: dict[str, Any]) -> dict[str, Any]:
+    """A cheap activity: two values per chunk, derived from its id."""
+    value = float(chunk["chunk_id"])
+    statistics = {"a": {"count": 2, "mean": value, "m2": 0.5, "min": value - 0.5, "max": value + 0.5}}
+    report = {"status": "success", "processing_time": 0.1, "records": 2, "statistics": statistics}
+    return {"chunk_id": chunk["chunk_id"], "start": chunk["start"], "end": chunk["end"], **report}
+
+
+def failing(failed: set[int], *, times: int = 1_000) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    """`tiny`, but the chunks in `failed` raise the first `times` times."""
+    attempts: Counter[int] = Counter()
+
+    def activity(chunk: dict[str, Any]) -> dict[str, Any]:
+        attempts[chunk["chunk_id"]] += 1
+        if chunk["chunk_id"] in failed and attempts[chunk["chunk_id"]] <= times:
+            raise ValueError(f"boom {chunk['chunk_id']}")
+        return tiny(chunk)
+
+    return activity
+
+
+def results(run: Orchestration) -> list[tuple[int, str]]:
+    return [(result["chunk_id"], result["status"]) for result in run.output["results"]]
+
+
+def test_a_run_over_the_synthetic_signal_equals_one_pass_over_the_window() -> None:
+    output = run_of(12).run(process_chunk).output
+
+    whole = process_window(ChunkInput.from_json({**RUN, "chunk_id": 0, "total_chunks": 1}), open_source({}))
+    assert (output["status"], output["total_chunks"], output["succeeded"], output["failed"]) == ("completed", 12, 12, 0)
+    assert {name: output[name] for name in RUN} == RUN
+    assert sum(result["records"] for result in output["results"]) == whole.records
+    assert output["summary"].keys() == whole.statistics.keys()
+    for series, summary in output["summary"].items():
+        assert summary == pytest.approx(whole.statistics[series].summary(), rel=1e-9)
+
+
+@pytest.mark.parametrize("together", [1, 5])
+@pytest.mark.parametrize("order", [sorted, backwards, shuffled(1), shuffled(2)])
+def test_the_output_is_the_same_for_every_interleaving(order: Order, together: int) -> None:
+    expected = run_of(30).run(failing({3, 17})).output
+
+    assert run_of(30).run(failing({3, 17}), order=order, together=together).output == expected
+    assert expected["status"] == "partial"
+
+
+def test_all_chunks_are_scheduled_at_once_with_three_attempts() -> None:
+    run = run_of(45)
+
+    assert sorted(run.open) == list(range(45))
+    assert {task.action["functionName"] for task in run.open.values()} == {"process_chunk_activity"}
+    assert {task.action["retryOptions"]["maxNumberOfAttempts"] for task in run.open.values()} == {3}
+    assert [task.input["chunk_id"] for _, task in sorted(run.open.items())] == list(range(45))
+
+
+def test_progress_shows_every_chunk_of_a_small_run() -> None:
+    run = run_of(12).run(tiny, order=backwards)
+
+    assert [status["chunks_done"] for status in run.custom_statuses] == list(range(13))
+    assert run.custom_statuses[5] == {"phase": "processing", "chunks_done": 5, "chunks_total": 12}
+    assert run.custom_statuses[-1] == {"phase": "completed", "chunks_done": 12, "chunks_total": 12, "chunks_failed": 0}
+
+
+def test_a_slow_first_chunk_does_not_hide_the_progress_of_the_others() -> None:
+    run = run_of(60)
+
+    run.complete(*((task_id, tiny(run.open[task_id].input)) for task_id in range(1, 60)))
+
+    assert run.custom_statuses[-1]["chunks_done"] == 59
+
+
+def test_a_chunk_that_fails_at_first_is_retried_and_succeeds() -> None:
+    run = run_of(5).run(failing({2}, times=2))
+
+    assert results(run) == [(number, "success") for number in range(5)]
+    assert run.output["status"] == "completed"
+
+
+def test_chunks_that_fail_for_good_are_kept_beside_the_others() -> None:
+    run = run_of(5).run(failing({0, 3}))
+
+    assert results(run) == [(0, "failed"), (1, "success"), (2, "success"), (3, "failed"), (4, "success")]
+    assert run.output["results"][3] == {
+        "chunk_id": 3,
+        "status": "failed",
+        "start": "2025-06-17T10:36:00Z",
+        "end": "2025-06-17T10:48:00Z",
+        "error": {"type": "ValueError", "message": "boom 3"},
+    }
+    assert (run.output["status"], run.output["succeeded"], run.output["failed"]) == ("partial", 3, 2)
+    assert run.output["summary"]["a"]["count"] == 6
+    assert run.custom_statuses[-1]["phase"] == "partial"
+
+
+def test_a_failed_batch_is_not_concluded_before_its_last_chunk_is_known() -> None:
+    run = run_of(2)
+    for _ in range(3):
+        run.fail(0 if 0 in run.open else max(run.open), activity_failed(ValueError("boom")))
+        run.fire(max(run.open))
+
+    assert not run.result["isDone"]
+    run.complete((1, tiny(run.open[1].input)))
+    assert run.output["status"] == "partial"
+
+
+def test_more_failures_than_allowed_fail_the_run_with_their_reasons() -> None:
+    run = run_of(5, max_failed_chunks=1).run(failing({0, 3}))
+
+    assert run.failure == (
+        "2 of 5 chunks failed (max_failed_chunks is 1): chunk 0: ValueError: boom 0; chunk 3: ValueError: boom 3"
+    )
+    assert run.custom_statuses[-1] == {"phase": "failed", "chunks_done": 5, "chunks_total": 5, "chunks_failed": 2}
+
+
+def test_a_run_without_a_single_success_fails() -> None:
+    run = run_of(3).run(failing({0, 1, 2}))
+
+    assert run.failure is not None
+    assert run.failure.startswith("3 of 3 chunks failed: ")
+
+
+def test_a_large_run_is_made_of_sub_orchestrations_with_the_same_output() -> None:
+    total = 2 * GROUP_SIZE + 20
+    run = run_of(total)
+
+    assert [task.action["functionName"] for task in run.open.values()] == ["orchestrator_function"] * 3
+    output = run.run(failing({0, 160}), together=100, order=shuffled(3)).output
+
+    assert [result["chunk_id"] for result in output["results"]] == list(range(total))
+    assert [result["chunk_id"] for result in output["results"] if result["status"] == "failed"] == [0, 160]
+    assert output["summary"]["a"]["count"] == 2 * (total - 2)
+    assert (output["summary"]["a"]["min"], output["summary"]["a"]["max"]) == (0.5, total - 0.5)
+    assert run.custom_statuses[-1]["chunks_done"] == total
+
+
+def test_a_sub_orchestration_ended_from_outside_loses_its_chunks_and_no_others() -> None:
+    run = run_of(GROUP_SIZE + 10)
+    child = run.open[1]
+
+    run.fail(0, "Orchestrator function 'orchestrator_function' failed: terminated by hand")
+    assert not run.result["isDone"]
+    run.complete((1, Orchestration(main, child.action["input"]).start().run(tiny, together=100).output))
+
+    assert (run.output["failed"], run.output["succeeded"]) == (GROUP_SIZE, 10)
+    assert run.output["results"][0]["error"] == {"type": "ChunkFailed", "message": "terminated by hand"}
+
+
+def test_a_run_started_past_the_starter_has_the_orchestration_s_own_time() -> None:
+    body = {"start": RUN["start"], "end": RUN["end"], "total_chunks": 2, "instance_id": "mine"}
+    run = Orchestration(main, body).start().run(tiny)
+
+    assert run.output["time"] == "2026-03-01T10:00:01Z"
+
+
+@pytest.mark.parametrize("raw_input", ['{"start": 1}', "null", '"text"', None])
+def test_an_input_that_no_run_can_have_fails_with_the_reason(raw_input: object) -> None:
+    run = Orchestration(main, raw_input).start()
+
+    assert run.failure is not None
+    assert "must be" in run.failure
+
+
+def test_replaying_a_finished_history_gives_the_same_output() -> None:
+    run = run_of(8).run(failing({5}), order=shuffled(4))
+    first = run.output
+
+    run.complete()
+
+    assert run.output == first
+
+
+class TestLimitedParallelism:
+    """Runs of which only some chunks are in flight at once."""
+
+    def watched(self, run: Orchestration, order: Order, activity: Callable[[Any], Any], together: int = 1) -> list[int]:
+        """Runs to the end, a step at a time, and returns how many chunks were in flight at each step."""
+        counts = []
+        while run.open:
+            counts.append(len(run.open))
+            picked = list(order(list(run.open)))[:together]
+            steps: list[tuple[int, Any]] = []
+            for task_id in picked:
+                run._advance(task_id, activity, order, together, steps)
+            if steps:
+                run.complete(*steps)
+        return counts
+
+    @pytest.mark.parametrize("together", [1, 3])
+    @pytest.mark.parametrize("order", [sorted, backwards, shuffled(1), shuffled(2)])
+    def test_no_more_chunks_than_allowed_are_in_flight_and_the_output_is_the_same(
+        self, order: Order, together: int
+    ) -> None:
+        expected = run_of(30).run(failing({3, 17})).output
+        run = run_of(30, max_parallel=4)
+
+        counts = self.watched(run, order, failing({3, 17}), together)
+
+        assert run.output == expected
+        assert max(counts) == 4
+        assert counts[:5] == [4] * 5
+
+    def test_every_chunk_is_scheduled_once_and_in_order(self) -> None:
+        run = run_of(12, max_parallel=5).run(tiny, order=shuffled(5))
+        scheduled = [event for event in run.history if event["EventType"] == 4]
+        assert [event["EventId"] for event in scheduled] == list(range(12))
+        assert [status["chunks_done"] for status in run.custom_statuses] == list(range(13))
+
+    @pytest.mark.parametrize(("limit", "at_once"), [(3, 1), (GROUP_SIZE, 1), (2 * GROUP_SIZE + 1, 2), (10_000, 3)])
+    def test_the_groups_of_a_large_run_keep_to_it_together(self, limit: int, at_once: int) -> None:
+        run = run_of(2 * GROUP_SIZE + 20, max_parallel=limit)
+
+        assert len(run.open) == at_once
+        group = Orchestration(main, next(iter(run.open.values())).action["input"]).start()
+        assert len(group.open) == min(limit, GROUP_SIZE)
+        output = run.run(tiny, together=100).output
+        assert [result["chunk_id"] for result in output["results"]] == list(range(2 * GROUP_SIZE + 20))

@@ -1,0 +1,155 @@
+"""The statistics of one chunk against exact fractions: to 1e-12, and to the last digit the same in any order."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import random
+import subprocess
+import sys
+from datetime import timedelta
+from fractions import Fraction
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from shared_code.aggregation import merge
+from shared_code.moments import Moments, measure
+from shared_code.readings import Part
+from shared_code.results import SeriesStatistics
+from tests.unit.conftest import START
+from tests.unit.test_processing import process
+
+ROOT = Path(__file__).parents[2]
+ROWS = 3_000
+
+
+def moments(**series: list[float]) -> dict[str, Moments]:
+    """The moments of the values, with the rows of the series mixed."""
+    rows = [(name, value) for name, values in series.items() for value in values]
+    random.Random(7).shuffle(rows)
+    frame = pl.DataFrame(rows, schema={"series": pl.String, "value": pl.Float64}, orient="row")
+    return measure(Part(scan=lambda _: frame.lazy(), paths=["x"]))
+
+
+def assert_accurate(one: Moments, values: list[float]) -> None:
+    exact = [Fraction(value) for value in values]
+    mean = sum(exact, Fraction(0)) / len(exact)
+    m2 = sum(((value - mean) ** 2 for value in exact), Fraction(0))
+    assert (one.count, one.min, one.max) == (len(values), min(values), max(values))
+    assert abs(one.mean - mean) <= abs(mean) / 10**12
+    assert abs(one.m2 - m2) <= m2 / 10**12
+
+
+def noise(scale: float = 1.0, offset: float = 0.0, seed: int = 1) -> list[float]:
+    values = random.Random(seed)
+    return [offset + scale * values.gauss(0, 1) for _ in range(ROWS)]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        noise(),
+        noise(offset=1e9),
+        noise(1e-9, offset=1.0),
+        noise(1e-300),
+        noise(1e150),
+        noise(5e-324, offset=1e-310),
+        [0.1] * ROWS,
+        [0.0] * ROWS,
+        [*noise(0.01, offset=20.0), 1e6],  # one outlier
+        [*noise(0.01, offset=20.0), -1e30, 1e30 / 3],
+        [float(2**number) for number in range(-60, 60)],
+        [1.0, *noise(1e12, offset=1e15)],
+        [1e16, 1.0, -1e16],
+        [0.5, -0.0, 0.0, 5e-324],
+        [-3.5],
+    ],
+    ids=lambda values: f"{values[0]:.3g}, {values[-1]:.3g}",
+)
+def test_any_values_are_accurate_to_1e_12(values: list[float]) -> None:
+    assert_accurate(moments(a=values)["a"], values)
+
+
+def test_series_of_very_different_magnitudes_are_accurate_together() -> None:
+    series = {f"s{exponent}": noise(10.0**exponent, offset=3 * 10.0**exponent) for exponent in range(-12, 13, 3)}
+    series["far"] = noise(1e-6, offset=1_000.0)
+    series["tiny"] = noise(1e-300)
+    measured = moments(**series)
+    assert list(measured) == sorted(series)
+    for name, values in series.items():
+        assert_accurate(measured[name], values)
+
+
+def test_larger_values_after_the_first_rows_are_in_the_sums() -> None:
+    values = [1.0] * 70_000 + [1e12, 2e12, 3e12]
+    frame = pl.DataFrame({"series": ["a"] * len(values), "value": values})
+    assert_accurate(measure(Part(scan=lambda _: frame.lazy(), paths=["x"]))["a"], values)
+
+
+def test_sums_of_squares_beyond_128_bits_are_exact() -> None:
+    """The largest integers of the scale: 4,096 squares of nearly 2^124."""
+    values = [1.0 + number / 2**52 for number in range(4_096)]
+    largest = math.nextafter(2.0, 0.0)
+    assert moments(a=[*values, largest])["a"].squares == sum(Fraction(value) ** 2 for value in [*values, largest])
+
+
+def test_values_that_do_not_count_are_counted_apart() -> None:
+    one = moments(a=[1.0, math.nan, math.inf, -math.inf, 1e300])["a"]
+    assert (one.records, one.count, one.nulls, one.non_finite, one.max) == (5, 2, 0, 3, 1e300)
+
+
+def test_the_deviation_survives_merging_where_the_mean_is_10_9_times_the_spread() -> None:
+    values = noise(offset=1e9)
+    parts = [moments(a=values[first : first + 100])["a"] for first in range(0, ROWS, 100)]
+
+    def statistics(one: Moments) -> SeriesStatistics:
+        mean = float(one.mean)
+        low = float(one.mean - Fraction(mean))
+        return SeriesStatistics(count=one.count, mean=mean, mean_low=low, m2=float(one.m2), min=one.min, max=one.max)
+
+    merged = statistics(parts[0])
+    for part in parts[1:]:
+        merged = merge(merged, statistics(part))
+
+    whole = statistics(moments(a=values)["a"])
+    assert merged.mean == whole.mean
+    assert merged.std == pytest.approx(whole.std, rel=1e-12)
+
+
+def test_sums_of_parts_are_the_sum_of_all() -> None:
+    values = noise(offset=5.0)
+    assert moments(a=values[:10])["a"] + moments(a=values[10:])["a"] == moments(a=values)["a"]
+
+
+@pytest.fixture
+def large_file(tmp_path: Path) -> Path:
+    """300,000 readings in several row groups, so that several threads share them."""
+    number = pl.int_range(300_000, eager=True)
+    pl.DataFrame(
+        {
+            "timestamp": START + number * timedelta(milliseconds=10),
+            "series": pl.Series([f"s{n % 7}" for n in range(300_000)]),
+            "value": (number * 2_654_435_761 % 2**32).cast(pl.Float64) / 2**32 * 10.0 ** (number % 7),
+        }
+    ).write_parquet(tmp_path / "x.parquet", row_group_size=20_000)
+    return tmp_path / "x.parquet"
+
+
+def digits(path: Path, threads: int) -> object:
+    code = (
+        "import json, sys; from tests.unit.test_processing import process;"
+        "print(json.dumps({name: one.to_json() for name, one in process(sys.argv[1]).statistics.items()}))"
+    )
+    environment = {**os.environ, "POLARS_MAX_THREADS": str(threads), "PYTHONPATH": str(ROOT)}
+    ended = subprocess.run(
+        [sys.executable, "-c", code, str(path)], cwd=ROOT, env=environment, capture_output=True, text=True, check=True
+    )
+    return json.loads(ended.stdout)
+
+
+def test_every_digit_is_the_same_on_every_run_and_number_of_threads(large_file: Path) -> None:
+    here = {name: one.to_json() for name, one in process(str(large_file)).statistics.items()}
+    assert [digits(large_file, threads) for threads in (1, 2, 5)] == [here] * 3
