@@ -53,6 +53,7 @@ _PINGS = 4
 _STABLE_SECONDS = 60.0
 _BACKGROUND_NICENESS = 10
 _LARGEST_NICENESS = 19
+_OWN_SESSION = Path("/proc/self/autogroup")
 _OUTSIDE_SIGNALS = {-getattr(signal, name, 0) for name in ("SIGKILL", "SIGTERM", "SIGINT", "SIGHUP")} - {0}
 
 _log = logging.getLogger(journal.WORKER)
@@ -404,8 +405,13 @@ def _lower_priority(pid: int) -> None:
         # Linux may schedule each session as one task, among which the niceness of a process counts for nothing.
         session = Path(f"/proc/{pid}/autogroup")
         if session.exists():
-            own = Path("/proc/self/autogroup").read_text("ascii").split()[-1]
-            session.write_text(str(_lower(int(own))))
+            session.write_text(str(_lower(_session_niceness(_OWN_SESSION.read_text("ascii")))))
+
+
+def _session_niceness(autogroup: str) -> int:
+    """Reads the last word of a line like "/autogroup-25 nice 0"; the line is empty in the session that Linux boots."""
+    words = autogroup.split()
+    return int(words[-1]) if words else 0
 
 
 def _lower(niceness: int) -> int:

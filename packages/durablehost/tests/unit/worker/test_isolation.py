@@ -10,6 +10,7 @@ import subprocess
 import sys
 import uuid
 from collections.abc import AsyncIterator, Callable, Coroutine
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,7 +20,7 @@ pytest.importorskip("anyio")
 from durablehost.app.invocation import InputValue, Invocation
 from durablehost.engine.trials import Trials
 from durablehost.errors import FunctionTimeout, WorkerCrashed
-from durablehost.worker import bootstrap, processes, suspicion
+from durablehost.worker import bootstrap, process, processes, suspicion
 from packages.durablehost.tests.eventually import eventually
 from packages.durablehost.tests.unit.worker.conftest import ORCHESTRATOR, AppBuilder, RunningPool, StartPool
 
@@ -134,6 +135,22 @@ async def test_a_function_that_has_crashed_runs_at_a_lower_priority(app: AppBuil
     own, session = await repeated(pool, "Crash", False)
     assert own > usual
     assert session > usual_session
+
+
+@lower_priority
+async def test_a_host_in_the_session_that_linux_boots_lowers_the_priority_too(
+    app: AppBuilder, start_pool: StartPool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Such a session has no priority of its own, as in a container or a machine whose first process runs the tests."""
+    empty = tmp_path / "autogroup"
+    empty.touch()
+    monkeypatch.setattr(process, "_OWN_SESSION", empty)
+    app.activity("Crash", PRIORITY)
+    pool = await start_pool()
+    with pytest.raises(WorkerCrashed):
+        await repeated(pool, "Crash", True)
+    own, _ = await repeated(pool, "Crash", False)
+    assert own > os.nice(0)
 
 
 @lower_priority
