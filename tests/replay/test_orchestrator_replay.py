@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
-from orchestrator_function import GROUP_SIZE, main
+from orchestrator_function import main
 from process_chunk_activity import main as process_chunk
 from shared_code.contracts import ChunkInput
+from shared_code.orchestration import GROUP_SIZE
 from shared_code.processing import process_chunk as process_window
 from shared_code.readings import open_source
 from tests.replay.driver import Orchestration, Order, activity_failed

@@ -92,6 +92,12 @@ def test_the_names_in_code_are_the_folders() -> None:
     ]
 
 
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_the_folder_of_a_function_has_fewer_than_60_lines(name: str) -> None:
+    """The rest is in `shared_code`, where it can be called without a host."""
+    assert sum(len(path.read_text("utf-8").splitlines()) for path in (ROOT / name).rglob("*.py")) < 60
+
+
 async def test_a_request_starts_the_orchestrator_and_answers_with_its_urls() -> None:
     client = client_of()
 

@@ -11,7 +11,8 @@ from unittest.mock import create_autospec
 import azure.durable_functions as df
 import pytest
 
-from orchestrator_function import GROUP_SIZE, RETRY_OPTIONS, orchestrate
+from orchestrator_function import RETRY_OPTIONS, orchestrate
+from shared_code.orchestration import GROUP_SIZE
 
 RUN = {"start": "2025-06-17T10:00:00Z", "end": "2025-06-17T11:00:00Z", "total_chunks": 3}
 TIMED = {**RUN, "time": "2025-06-17T12:00:00Z"}

@@ -9,10 +9,10 @@ whose last task then succeeds reports twice to its parent, and that ends the run
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-import azure.durable_functions as df
+from shared_code.durable import Context, Steps
 
 # How many of the oldest open tasks are awaited. No task id depends on it, so it may change under running instances.
 WINDOW: Final = 20
@@ -21,11 +21,11 @@ Progress = Callable[[list[bool]], None]
 
 
 def settle(
-    context: df.DurableOrchestrationContext,
+    context: Context,
     starts: Sequence[Callable[[], Any]],
     report: Progress,
     most_at_once: int | None = None,
-) -> Generator[Any, Any, list[Any]]:
+) -> Steps:
     """The result, or the exception, of the task of each start in order; `report` gets which tasks are finished.
 
     A task that waits for its next attempt counts as one of the `most_at_once`.
@@ -43,7 +43,7 @@ def settle(
     return (yield from _outcomes(context, tasks))
 
 
-def _outcomes(context: df.DurableOrchestrationContext, tasks: Sequence[Any]) -> Generator[Any, Any, list[Any]]:
+def _outcomes(context: Context, tasks: Sequence[Any]) -> Steps:
     try:
         outcomes: list[Any] = yield context.task_all(list(tasks))
     except Exception:
@@ -54,7 +54,7 @@ def _outcomes(context: df.DurableOrchestrationContext, tasks: Sequence[Any]) -> 
     return outcomes
 
 
-def _outcome(task: Any) -> Generator[Any, Any, Any]:
+def _outcome(task: Any) -> Steps:
     try:
         return (yield task)
     except Exception as failure:
