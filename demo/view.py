@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from typing import Any, TextIO
 
 # With more chunks, the table shows only both ends and every failed chunk between them.
@@ -45,15 +46,33 @@ class Progress:
 
 
 def progress_line(status: dict[str, Any], total: int) -> str:
-    """The bar of one status: `[##########--------------------]  4/12 chunks  Running: processing`."""
+    """The bar of one status: `[##########--------------------]  4/12 chunks  processing, 9 readings, 3 s left`."""
     runtime_status = str(status.get("runtimeStatus"))
     shown = status.get("customStatus")
     custom = shown if isinstance(shown, dict) else {}
     done = total if runtime_status == "Completed" else int(custom.get("chunks_done") or 0)
     filled = _BAR_WIDTH * done // max(total, 1)
     bar = ("#" * filled).ljust(_BAR_WIDTH, "-")
-    phase = custom.get("phase") if runtime_status == "Running" else None
-    return f"[{bar}] {done:>{len(str(total))}}/{total} chunks  {f'{phase}' if phase else runtime_status}"
+    state = _state(status, custom) if runtime_status == "Running" and custom.get("phase") else runtime_status
+    return f"[{bar}] {done:>{len(str(total))}}/{total} chunks  {state}"
+
+
+def _state(status: dict[str, Any], custom: dict[str, Any]) -> str:
+    parts = [str(custom["phase"])]
+    if failed := custom.get("chunks_failed"):
+        parts.append(f"{failed} failed")
+    if records := custom.get("records"):
+        parts.append(f"{records:,} readings")
+    if (end := custom.get("estimated_end")) and custom.get("phase") == "processing":
+        # Both are times of the host, in whole seconds.
+        left = _moment(end) - _moment(status["lastUpdatedTime"])
+        parts.append(f"about {max(0, round(left.total_seconds()))} s left")
+    return ", ".join(parts)
+
+
+def _moment(text: str) -> datetime:
+    # Python 3.10 does not read the Z.
+    return datetime.fromisoformat(text.replace("Z", "+00:00"))
 
 
 def result_tables(output: dict[str, Any]) -> str:

@@ -29,8 +29,6 @@ class Context(Protocol):
 
     def task_any(self, activities: list[Any]) -> Any: ...
 
-    def task_all(self, activities: list[Any]) -> Any: ...
-
 
 class Client(Protocol):
     """The DurableOrchestrationClient."""

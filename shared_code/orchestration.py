@@ -11,11 +11,12 @@ from functools import partial
 from typing import Any, Final
 
 from shared_code.aggregation import conclude, fold_chunks, fold_groups
-from shared_code.contracts import ChunkGroup, ChunkInput, JsonObject, RunRequest
+from shared_code.contracts import ChunkGroup, ChunkInput, RunRequest
 from shared_code.durable import Context, Steps
 from shared_code.failures import read_failure
-from shared_code.fan_out import Progress, settle
+from shared_code.fan_out import settle
 from shared_code.names import ORCHESTRATOR, PROCESS_CHUNK
+from shared_code.progress import Progress, count
 from shared_code.results import ChunkFailure, ChunkResult, FoldedChunks
 
 # The most chunks in one history: the cost of replay grows with its square, that of a queue with its length. More chunks
@@ -29,7 +30,8 @@ def orchestrate(context: Context, retry_options: Any) -> Steps:
     """The output of a run, or, for the input of a sub-orchestration, the outcomes of its chunks."""
     value = context.get_input()
     if isinstance(value, dict) and "request" in value:
-        folded = yield from _process_group(context, retry_options, ChunkGroup.from_json(value))
+        group = ChunkGroup.from_json(value)
+        folded = yield from _process_group(context, retry_options, group, Progress(context, group.chunk_count))
         return folded.to_json()
     return (yield from _run(context, retry_options, _request(context, value)))
 
@@ -43,34 +45,35 @@ def _request(context: Context, value: object) -> RunRequest:
 def _run(context: Context, retry_options: Any, request: RunRequest) -> Steps:
     total = request.total_chunks
     _log(context, "Processing %d chunks of %s.", total, request.window)
+    progress = Progress(context, total)
     if total <= GROUP_SIZE:
         whole = ChunkGroup(request=request, first_chunk=0, chunk_count=total)
-        folded = yield from _process_group(context, retry_options, whole)
+        folded = yield from _process_group(context, retry_options, whole, progress)
     else:
-        folded = yield from _process_groups(context, request)
-    failed = len(folded.failures)
-    context.set_custom_status(_status("failed", total, total, failed))  # remains if the next line raises
+        folded = yield from _process_groups(context, request, progress)
+    progress.show("failed")  # remains if the next line raises
     output = conclude(request, folded)
-    context.set_custom_status(_status(str(output["status"]), total, total, failed))
-    _log(context, "Run is %s: %d of %d chunks failed.", output["status"], failed, total)
+    progress.show(str(output["status"]))
+    _log(context, "Run is %s: %d of %d chunks failed.", output["status"], output["failed"], total)
     return output
 
 
-def _process_group(context: Context, retry_options: Any, group: ChunkGroup) -> Steps:
+def _process_group(context: Context, retry_options: Any, group: ChunkGroup, progress: Progress) -> Steps:
     """Processes the group's chunks in this orchestration."""
     chunks = _chunks(group)
     starts = [
         partial(context.call_activity_with_retry, PROCESS_CHUNK, retry_options, chunk.to_json()) for chunk in chunks
     ]
-    reporter = _reporter(context, [1] * len(chunks))
-    outcomes = yield from settle(context, starts, reporter, group.request.max_parallel)
+    outcomes = yield from settle(
+        context, starts, lambda _, outcome: progress.add(count(outcome, 1)), group.request.max_parallel
+    )
     return fold_chunks(
         _failed(chunk, outcome) if isinstance(outcome, Exception) else ChunkResult.from_json(outcome)
         for chunk, outcome in zip(chunks, outcomes, strict=True)
     )
 
 
-def _process_groups(context: Context, request: RunRequest) -> Steps:
+def _process_groups(context: Context, request: RunRequest, progress: Progress) -> Steps:
     """Processes all chunks in sub-orchestrations, which report failed chunks, and fail only if ended from outside."""
     total = request.total_chunks
     groups = [
@@ -78,10 +81,14 @@ def _process_groups(context: Context, request: RunRequest) -> Steps:
         for first in range(0, total, GROUP_SIZE)
     ]
     starts = [partial(context.call_sub_orchestrator, ORCHESTRATOR, group.to_json()) for group in groups]
-    reporter = _reporter(context, [group.chunk_count for group in groups])
     # Each group keeps to the limit by itself, so together they do if they have no more than it in all.
     most_groups = None if request.max_parallel is None else max(1, request.max_parallel // GROUP_SIZE)
-    outcomes = yield from settle(context, starts, reporter, most_groups)
+    outcomes = yield from settle(
+        context,
+        starts,
+        lambda position, outcome: progress.add(count(outcome, groups[position].chunk_count)),
+        most_groups,
+    )
     return fold_groups(
         fold_chunks(_failed(chunk, outcome) for chunk in _chunks(group))
         if isinstance(outcome, Exception)
@@ -104,23 +111,6 @@ def _chunks(group: ChunkGroup) -> list[ChunkInput]:
 
 def _failed(chunk: ChunkInput, failure: Exception) -> ChunkFailure:
     return ChunkFailure(chunk_id=chunk.chunk_id, start=chunk.start, end=chunk.end, error=read_failure(failure))
-
-
-def _reporter(context: Context, chunks_per_task: list[int]) -> Progress:
-    """Shows in the custom status how many chunks the finished tasks stand for, beginning with none."""
-    total = sum(chunks_per_task)
-
-    def report(finished: list[bool]) -> None:
-        done = sum(chunks for chunks, is_finished in zip(chunks_per_task, finished, strict=True) if is_finished)
-        context.set_custom_status(_status("processing", done, total))
-
-    report([False] * len(chunks_per_task))
-    return report
-
-
-def _status(phase: str, done: int, total: int, failed: int | None = None) -> JsonObject:
-    status: JsonObject = {"phase": phase, "chunks_done": done, "chunks_total": total}
-    return status if failed is None else {**status, "chunks_failed": failed}
 
 
 def _log(context: Context, message: str, *values: object) -> None:

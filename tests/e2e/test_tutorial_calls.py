@@ -199,7 +199,12 @@ class TestStatus:
             return bool(status["runtimeStatus"] == "Completed")
 
         eventually_blocking(is_done, interval_seconds=0.05)
-        assert phases[-1] == {"phase": "completed", "chunks_done": total, "chunks_total": total, "chunks_failed": 0}
+        last = phases[-1]
+        assert (last["phase"], last["chunks_done"], last["chunks_failed"]) == ("completed", total, 0)
+        assert last["records"] == sum(result["records"] for result in run.output()["results"])
+        for shown in phases:
+            assert shown["chunks_total"] == total
+            assert (shown["estimated_end"] is None) == (shown["chunks_done"] == 0)
         done = [each["chunks_done"] for each in phases]
         assert done == sorted(done)
         assert {each["phase"] for each in phases} == {"processing", "completed"}

@@ -101,8 +101,25 @@ def test_progress_shows_every_chunk_of_a_small_run() -> None:
     run = run_of(12).run(tiny, order=backwards)
 
     assert [status["chunks_done"] for status in run.custom_statuses] == list(range(13))
-    assert run.custom_statuses[5] == {"phase": "processing", "chunks_done": 5, "chunks_total": 12}
-    assert run.custom_statuses[-1] == {"phase": "completed", "chunks_done": 12, "chunks_total": 12, "chunks_failed": 0}
+    assert [status["records"] for status in run.custom_statuses] == list(range(0, 26, 2))
+    # An episode takes a second here, and the first one is that of the start.
+    assert run.custom_statuses[0]["estimated_end"] is None
+    assert run.custom_statuses[5] == {
+        "phase": "processing",
+        "chunks_done": 5,
+        "chunks_failed": 0,
+        "chunks_total": 12,
+        "records": 10,
+        "estimated_end": "2026-03-01T10:00:13Z",
+    }
+    assert run.custom_statuses[-1] == {
+        "phase": "completed",
+        "chunks_done": 12,
+        "chunks_failed": 0,
+        "chunks_total": 12,
+        "records": 24,
+        "estimated_end": "2026-03-01T10:00:13Z",
+    }
 
 
 def test_a_slow_first_chunk_does_not_hide_the_progress_of_the_others() -> None:
@@ -153,7 +170,8 @@ def test_more_failures_than_allowed_fail_the_run_with_their_reasons() -> None:
     assert run.failure == (
         "2 of 5 chunks failed (max_failed_chunks is 1): chunk 0: ValueError: boom 0; chunk 3: ValueError: boom 3"
     )
-    assert run.custom_statuses[-1] == {"phase": "failed", "chunks_done": 5, "chunks_total": 5, "chunks_failed": 2}
+    last = run.custom_statuses[-1]
+    assert (last["phase"], last["chunks_done"], last["chunks_failed"], last["records"]) == ("failed", 5, 2, 6)
 
 
 def test_a_run_without_a_single_success_fails() -> None:
@@ -174,7 +192,48 @@ def test_a_large_run_is_made_of_sub_orchestrations_with_the_same_output() -> Non
     assert [result["chunk_id"] for result in output["results"] if result["status"] == "failed"] == [0, 160]
     assert output["summary"]["a"]["count"] == 2 * (total - 2)
     assert (output["summary"]["a"]["min"], output["summary"]["a"]["max"]) == (0.5, total - 0.5)
-    assert run.custom_statuses[-1]["chunks_done"] == total
+    assert [status["chunks_done"] for status in run.custom_statuses] == [0, total]
+    assert run.custom_statuses[-1]["chunks_failed"] == 2
+    assert run.custom_statuses[-1]["records"] == 2 * (total - 2)
+
+
+def test_the_status_of_a_large_run_shows_every_group_that_has_ended() -> None:
+    run = run_of(GROUP_SIZE + 10)
+    large, small = (Orchestration(main, run.open[number].action["input"]).start() for number in range(2))
+    small.run(failing({103}))
+    run.complete((1, small.output))
+
+    assert run.custom_statuses[-1] == {
+        "phase": "processing",
+        "chunks_done": 10,
+        "chunks_failed": 1,
+        "chunks_total": 110,
+        "records": 18,
+        "estimated_end": "2026-03-01T10:00:12Z",
+    }
+    assert small.custom_statuses[-1]["chunks_total"] == 10
+    run.complete((0, large.run(tiny, together=100).output))
+    assert run.custom_statuses[-1]["chunks_done"] == 110
+
+
+@pytest.mark.parametrize("total", [1, 12, GROUP_SIZE, 2 * GROUP_SIZE])
+def test_progress_costs_no_episode(total: int) -> None:
+    run = run_of(total)
+    tasks = len(run.open)
+
+    run.run(tiny)
+
+    assert len(run.custom_statuses) == 1 + tasks
+    assert all(status for status in run.custom_statuses)
+
+
+def test_a_replay_shows_the_status_of_the_first_time() -> None:
+    run = run_of(8).run(failing({5}), order=shuffled(4))
+    shown = run.custom_statuses[-1]
+
+    run.complete()
+
+    assert run.custom_statuses[-1] == shown
 
 
 def test_a_sub_orchestration_ended_from_outside_loses_its_chunks_and_no_others() -> None:

@@ -83,7 +83,10 @@ def test_the_first_custom_status_shows_no_chunk_as_done() -> None:
 
     next(orchestrate(context))
 
-    context.set_custom_status.assert_called_once_with({"phase": "processing", "chunks_done": 0, "chunks_total": 3})
+    context.set_custom_status.assert_called_once()
+    status = context.set_custom_status.call_args.args[0]
+    assert (status["phase"], status["chunks_done"], status["chunks_total"]) == ("processing", 0, 3)
+    assert (status["chunks_failed"], status["records"], status["estimated_end"]) == (0, 0, None)
 
 
 @pytest.mark.parametrize("total", [GROUP_SIZE, 1])

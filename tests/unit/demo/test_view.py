@@ -39,6 +39,22 @@ def test_the_bar_is_as_full_as_chunks_are_done() -> None:
     assert line == "[##########--------------------]  4/12 chunks  processing"
 
 
+def test_readings_and_the_estimate_are_shown_while_it_runs() -> None:
+    status = running(4)
+    status["customStatus"] |= {"chunks_failed": 1, "records": 17_000, "estimated_end": "2026-03-01T10:01:05Z"}
+    status["lastUpdatedTime"] = "2026-03-01T10:00:03Z"
+
+    assert progress_line(status, 12).endswith("  4/12 chunks  processing, 1 failed, 17,000 readings, about 62 s left")
+
+
+def test_an_estimate_that_has_passed_is_no_negative_time() -> None:
+    status = running(4)
+    status["customStatus"]["estimated_end"] = "2026-03-01T10:00:02Z"
+    status["lastUpdatedTime"] = "2026-03-01T10:00:03Z"
+
+    assert progress_line(status, 12).endswith("processing, about 0 s left")
+
+
 def test_before_any_custom_status_the_bar_is_empty() -> None:
     line = progress_line({"runtimeStatus": "Pending", "customStatus": None}, 12)
 
