@@ -29,6 +29,8 @@ JsonValue = bool | int | float | str | list["JsonValue"] | dict[str, "JsonValue"
 JsonObject = dict[str, JsonValue]
 
 MAX_CHUNKS: Final = 10_000
+# In seconds. Beyond six days the SDK would chain several timers, which cannot be awaited with others.
+MAX_CHUNK_TIMEOUT: Final = 86_400
 MAX_INSTANCE_ID_LENGTH: Final = 256
 # A body may have thousands of unknown fields, which the answer must not repeat.
 MAX_PROBLEMS: Final = 50
@@ -150,6 +152,7 @@ class RunRequest(_Timespan):
     max_failed_chunks: Annotated[int | None, _NotNull, Field(ge=0)] = None
     max_failed_percent: Annotated[float | None, _NotNull, Field(ge=0, le=100)] = None
     max_parallel: Annotated[int | None, _NotNull, Field(ge=1, le=MAX_CHUNKS)] = None
+    chunk_timeout: Annotated[float | None, _NotNull, Field(gt=0, le=MAX_CHUNK_TIMEOUT)] = None
     allow_changed_readings: Annotated[bool | None, _NotNull] = None
 
     @field_validator("total_chunks", mode="after")

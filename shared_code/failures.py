@@ -14,6 +14,8 @@ from shared_code.results import ChunkError
 MAX_MESSAGE_LENGTH: Final = 500
 # The type if the text names none: a crashed worker, a timeout, a sub-orchestration terminated from outside.
 UNNAMED_TYPE: Final = "ChunkFailed"
+# The type if the chunk was not done within the chunk_timeout of the request.
+TIMEOUT_TYPE: Final = "ChunkTimeout"
 
 _PREFIX: Final = re.compile(r"\A(?:Activity|Orchestrator) function '[^']*' failed:\s*")
 _HOST_TEXT: Final = re.compile(r"Result: Failure\s*Exception: (?P<text>.*?)(?:\s*Stack: |\Z)", re.DOTALL)
@@ -22,7 +24,12 @@ _TYPED: Final = re.compile(r"\A(?P<type>[A-Za-z_]\w*(?:\.\w+)*)(?:: ?(?P<message
 
 
 def read_failure(failure: BaseException) -> ChunkError:
-    """The activity's own exception, as far as the text has it; the message is bounded, as each chunk stores one."""
+    """The activity's own exception, as far as the text has it; the message is bounded, as each chunk stores one.
+
+    A TimeoutError is no activity's: those arrive as plain exceptions.
+    """
+    if isinstance(failure, TimeoutError):
+        return ChunkError(type=TIMEOUT_TYPE, message=str(failure))
     text = _PREFIX.sub("", str(failure))
     host_text = _HOST_TEXT.search(text)
     text = host_text["text"] if host_text else text.partition(_DETAILS)[0]

@@ -9,6 +9,8 @@ over the few oldest it does not, and tasks finish roughly in order.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, Final
 
 from shared_code.durable import Context, Steps
@@ -20,29 +22,68 @@ WINDOW: Final = 20
 Report = Callable[[int, Any], None]
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Started:
+    """A started task, and the timer of its limit, which it shares with the tasks that were started in the same step."""
+
+    position: int
+    task: Any
+    limit: Any
+
+    @property
+    def is_over(self) -> bool:
+        return bool(self.task.is_completed or (self.limit is not None and self.limit.is_completed))
+
+
 def settle(
     context: Context,
     starts: Sequence[Callable[[], Any]],
     report: Report,
     most_at_once: int | None = None,
+    timeout: float | None = None,
 ) -> Steps:
     """The result, or the exception, of the task of each start in order.
 
-    A task that waits for its next attempt counts as one of the `most_at_once`.
+    A task that waits for its next attempt counts as one of the `most_at_once`. One that is not completed `timeout`
+    seconds after its start has a TimeoutError as its outcome. It goes on, and its later result is ignored.
     """
     outcomes: list[Any] = [None] * len(starts)
     started = 0
-    waiting: list[tuple[int, Any]] = []
+    waiting: list[_Started] = []
     while waiting or started < len(starts):
         room = len(starts) if most_at_once is None else most_at_once - len(waiting)
-        new = [(position, starts[position]()) for position in range(started, min(started + room, len(starts)))]
+        new = _start(context, starts, range(started, min(started + room, len(starts))), timeout)
         started += len(new)
         # The new ones are always among them, because it is the yield that schedules them.
-        yield context.task_any([task for _, task in [*waiting[:WINDOW], *new]])
+        tasks = [each.task for each in [*waiting[:WINDOW], *new]]
+        yield context.task_any([*tasks, *_limits([*waiting[:1], *new])])
         waiting += new
-        for position, task in waiting:
-            if task.is_completed:
-                outcomes[position] = task.result
-                report(position, task.result)
-        waiting = [(position, task) for position, task in waiting if not task.is_completed]
+        over = [each for each in waiting if each.is_over]
+        waiting = [each for each in waiting if not each.is_over]
+        for each in over:
+            done = each.task.is_completed
+            outcomes[each.position] = each.task.result if done else TimeoutError(f"not done within {timeout:g} seconds")
+            report(each.position, outcomes[each.position])
+        _cancel(_limits(over), still_used=_limits(waiting))
     return outcomes
+
+
+def _start(
+    context: Context, starts: Sequence[Callable[[], Any]], positions: range, timeout: float | None
+) -> list[_Started]:
+    limit = None
+    if timeout is not None and positions:
+        limit = context.create_timer(context.current_utc_datetime + timedelta(seconds=timeout))
+    return [_Started(position=position, task=starts[position](), limit=limit) for position in positions]
+
+
+def _limits(started: Sequence[_Started]) -> dict[Any, None]:
+    """Their timers, each once and in order: the first is due first."""
+    return dict.fromkeys(each.limit for each in started if each.limit is not None)
+
+
+def _cancel(limits: dict[Any, None], *, still_used: dict[Any, None]) -> None:
+    """Cancels timers: an instance with an open one would not end before it is due."""
+    for limit in limits:
+        if limit not in still_used and not limit.is_completed:
+            limit.cancel()

@@ -65,7 +65,11 @@ def _process_group(context: Context, retry_options: Any, group: ChunkGroup, prog
         partial(context.call_activity_with_retry, PROCESS_CHUNK, retry_options, chunk.to_json()) for chunk in chunks
     ]
     outcomes = yield from settle(
-        context, starts, lambda _, outcome: progress.add(count(outcome, 1)), group.request.max_parallel
+        context,
+        starts,
+        lambda _, outcome: progress.add(count(outcome, 1)),
+        group.request.max_parallel,
+        group.request.chunk_timeout,
     )
     return fold_chunks(
         _failed(chunk, outcome) if isinstance(outcome, Exception) else ChunkResult.from_json(outcome)

@@ -1,7 +1,7 @@
 """Drives an orchestrator through the real durable SDK, episode by episode, with no host and no storage.
 
 It keeps the history and numbers tasks as the extension does: leaves of the action list depth-first, a retry's hidden
-timer when its failure is processed, the repeated task when that timer fires.
+timer when its failure is processed, the repeated task when that timer fires. Timers of user code fire only by `expire`.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ _STARTED_AT = datetime(2026, 3, 1, 10, tzinfo=timezone.utc)
 _ACTIVITY_KINDS = {0, 1}
 _CHILD_KINDS = {2, 3}
 _RETRY_KINDS = {1, 3}
+_TIMER_KIND = 5
 _COMPOUND_KINDS = {11, 12}
 
 Activity = Callable[[Any], Any]
@@ -37,17 +38,22 @@ class Scheduled:
 
 @dataclass
 class Orchestration:
-    """One instance: its history, its open tasks, and the result of the last episode."""
+    """One instance: its history, its open tasks, and the result of the last episode.
+
+    `timers` maps the ids of user code's timers that are neither fired nor canceled to their actions.
+    """
 
     main: Callable[[str], str]
     raw_input: Any
     open: dict[int, Scheduled] = field(default_factory=dict)
+    timers: dict[int, dict[str, Any]] = field(default_factory=dict)
     result: dict[str, Any] = field(default_factory=dict)
     failure: str | None = None
     custom_statuses: list[Any] = field(default_factory=list)
     history: list[dict[str, Any]] = field(default_factory=list)
     _next_id: int = 0
     _leaves_seen: int = 0
+    _timer_leaves: dict[int, int] = field(default_factory=dict)
     _episodes: int = 0
 
     def start(self) -> Orchestration:
@@ -85,6 +91,10 @@ class Orchestration:
             repeated = self._open(Scheduled(timer.action, timer.attempt + 1))
             events.append(self._event(4, EventId=repeated, Name=timer.action["functionName"]))
         self._episode(events)
+
+    def expire(self, timer_id: int) -> None:
+        """Runs one episode in which a timer of user code fires."""
+        self._episode([self._event(11, TimerId=timer_id, FireAt=self.timers.pop(timer_id)["fireAt"])])
 
     def run(self, activity: Activity, *, order: Order = sorted, together: int = 1) -> Orchestration:
         """Runs everything to the end, picking open tasks by `order`, up to `together` completions in one episode."""
@@ -128,16 +138,28 @@ class Orchestration:
         self.open[task_id] = task
         return task_id
 
+    def _open_timer(self, position: int, action: dict[str, Any]) -> None:
+        timer_id, self._next_id = self._next_id, self._next_id + 1
+        self.timers[timer_id] = action
+        self._timer_leaves[timer_id] = position
+        self.history.append(self._event(10, EventId=timer_id, FireAt=action["fireAt"]))
+
     def _episode(self, events: list[dict[str, Any]]) -> None:
         self._episodes += 1
         self.history += [self._event(12), *events]
         self.result, self.failure = self._invoke()
         self.custom_statuses.append(self.result.get("customStatus"))
         leaves = _leaves(self.result["actions"][0])
-        for action in leaves[self._leaves_seen :]:
+        for position, action in enumerate(leaves[self._leaves_seen :], self._leaves_seen):
+            if action["actionType"] == _TIMER_KIND:
+                self._open_timer(position, action)
+                continue
             kind = 4 if action["actionType"] in _ACTIVITY_KINDS else 7
             task_id = self._open(Scheduled(action))
             self.history.append(self._event(kind, EventId=task_id, Name=action["functionName"]))
+        for timer_id in list(self.timers):
+            if leaves[self._timer_leaves[timer_id]]["isCanceled"]:
+                del self.timers[timer_id]
         self._leaves_seen = len(leaves)
         self.history.append(self._event(13))
 

@@ -317,3 +317,101 @@ class TestLimitedParallelism:
         assert len(group.open) == min(limit, GROUP_SIZE)
         output = run.run(tiny, together=100).output
         assert [result["chunk_id"] for result in output["results"]] == list(range(2 * GROUP_SIZE + 20))
+
+
+class TestChunkTimeout:
+    """Runs whose chunks have a limited time, by durable timers."""
+
+    def test_without_a_limit_there_is_no_timer(self) -> None:
+        assert run_of(5).timers == {}
+
+    def test_chunks_that_start_together_share_a_timer_that_is_scheduled_after_them(self) -> None:
+        run = run_of(GROUP_SIZE, chunk_timeout=30)
+
+        assert sorted(run.open) == list(range(GROUP_SIZE))
+        assert {number: timer["fireAt"] for number, timer in run.timers.items()} == {
+            GROUP_SIZE: "2026-03-01T10:00:31.000000Z"
+        }
+
+    def test_a_chunk_that_is_not_done_in_time_fails_by_name_and_the_others_are_kept(self) -> None:
+        run = run_of(4, chunk_timeout=0.5)
+        run.complete(*((number, tiny(run.open[number].input)) for number in (0, 2, 3)))
+        run.expire(4)
+
+        assert run.result["isDone"]
+        assert results(run) == [(0, "success"), (1, "failed"), (2, "success"), (3, "success")]
+        assert run.output["results"][1]["error"] == {"type": "ChunkTimeout", "message": "not done within 0.5 seconds"}
+        assert (run.output["status"], run.custom_statuses[-1]["chunks_failed"]) == ("partial", 1)
+
+    def test_the_timer_is_canceled_when_the_last_of_its_chunks_is_done(self) -> None:
+        run = run_of(3, chunk_timeout=30)
+        run.complete((0, tiny(run.open[0].input)), (1, tiny(run.open[1].input)))
+        assert list(run.timers) == [3]
+
+        run.complete((2, tiny(run.open[2].input)))
+
+        assert run.result["isDone"]
+        assert run.timers == {}
+
+    @pytest.mark.parametrize("together", [1, 5])
+    @pytest.mark.parametrize("limit", [None, 3])
+    @pytest.mark.parametrize("order", [sorted, backwards, shuffled(1), shuffled(2)])
+    def test_the_output_is_that_of_a_run_without_a_limit(self, order: Order, limit: int | None, together: int) -> None:
+        expected = run_of(30).run(failing({3, 17})).output
+        options = {} if limit is None else {"max_parallel": limit}
+        run = run_of(30, chunk_timeout=60, **options).run(failing({3, 17}), order=order, together=together)
+
+        assert run.output == expected
+        assert run.timers == {}
+
+    def test_a_chunk_that_starts_later_has_a_timer_of_its_own_and_a_late_result_is_ignored(self) -> None:
+        run = run_of(3, chunk_timeout=30, max_parallel=2)
+        assert (list(run.open), list(run.timers)) == ([0, 1], [2])
+        run.complete((0, tiny(run.open[0].input)))
+        assert (list(run.open), list(run.timers)) == ([1, 3], [2, 4])
+
+        run.expire(2)
+        run.complete((1, tiny(run.open[1].input)))
+        assert not run.result["isDone"]
+        run.complete((3, tiny(run.open[3].input)))
+
+        assert results(run) == [(0, "success"), (1, "failed"), (2, "success")]
+        assert run.timers == {}
+
+    def test_the_place_of_a_chunk_that_is_out_of_time_is_given_to_the_next(self) -> None:
+        run = run_of(3, chunk_timeout=30, max_parallel=1)
+
+        run.expire(1)
+
+        assert run.open[2].input["chunk_id"] == 1
+        assert list(run.timers) == [3]
+
+    def test_the_limit_includes_attempts_and_the_pauses_between_them(self) -> None:
+        run = run_of(2, chunk_timeout=30)
+        run.fail(0, activity_failed(ValueError("boom")))
+        run.complete((1, tiny(run.open[1].input)))
+        run.expire(2)
+
+        assert run.output["results"][0]["error"]["type"] == "ChunkTimeout"
+
+    @pytest.mark.parametrize(("is_first", "status"), [(True, "failed"), (False, "success")])
+    def test_the_history_decides_if_the_result_comes_with_the_end_of_the_time(
+        self, is_first: bool, status: str
+    ) -> None:
+        run = run_of(2, chunk_timeout=30)
+        completions = [run._completion(number, tiny(run.open[number].input)) for number in range(2)]
+        fired = run._event(11, TimerId=2, FireAt=run.timers[2]["fireAt"])
+        run._episode([completions[0], fired, completions[1]] if is_first else [*completions, fired])
+
+        assert results(run) == [(0, "success"), (1, status)]
+        before = run.output
+        run.complete()
+        assert run.output == before
+
+    def test_a_group_of_a_large_run_has_the_limit(self) -> None:
+        run = run_of(GROUP_SIZE + 10, chunk_timeout=30)
+        assert run.timers == {}
+
+        group = Orchestration(main, run.open[1].action["input"]).start()
+
+        assert (len(group.open), list(group.timers)) == (10, [10])

@@ -25,7 +25,7 @@ def test_a_request_needs_only_its_window_and_the_number_of_chunks() -> None:
 
 def test_a_request_keeps_every_field_through_json() -> None:
     full = {**RUN, "time": "2013-04-01T06:00:00Z", "instance_id": "run-1", "max_failed_chunks": 0}
-    full |= {"max_failed_percent": 2.5, "max_parallel": 7, "allow_changed_readings": True}
+    full |= {"max_failed_percent": 2.5, "max_parallel": 7, "chunk_timeout": 0.5, "allow_changed_readings": True}
 
     assert RunRequest.from_json(full).to_json() == full
 
@@ -53,6 +53,10 @@ def test_a_request_keeps_every_field_through_json() -> None:
         ({"max_failed_percent": "5"}, "max_failed_percent"),
         ({"max_parallel": 0}, "max_parallel"),
         ({"max_parallel": None}, "max_parallel"),
+        ({"chunk_timeout": 0}, "chunk_timeout"),
+        ({"chunk_timeout": 86_401}, "chunk_timeout"),
+        ({"chunk_timeout": True}, "chunk_timeout"),
+        ({"chunk_timeout": None}, "chunk_timeout"),
         ({"allow_changed_readings": 1}, "allow_changed_readings"),
         ({"surprise": 1}, "surprise"),
     ],

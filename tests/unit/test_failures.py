@@ -53,3 +53,9 @@ def test_a_long_message_is_cut() -> None:
     error = read_failure(Exception(f"Activity function 'a' failed:  ValueError: {'x' * 100_000}"))
 
     assert len(error.message) == MAX_MESSAGE_LENGTH
+
+
+def test_a_chunk_out_of_time_has_an_error_of_its_own_name() -> None:
+    error = read_failure(TimeoutError("not done within 5 seconds"))
+
+    assert str(error) == "ChunkTimeout: not done within 5 seconds"

@@ -18,7 +18,7 @@ RUN = {"start": "2025-06-17T10:00:00Z", "end": "2025-06-17T11:00:00Z", "total_ch
 TIMED = {**RUN, "time": "2025-06-17T12:00:00Z"}
 
 
-@dataclass
+@dataclass(eq=False)
 class Task:
     """A task of the context: one of its own, or made of others."""
 
