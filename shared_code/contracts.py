@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Annotated, Final, TypeVar
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -85,6 +86,7 @@ def _refuse_null(value: object) -> object:
 Instant = Annotated[
     datetime, BeforeValidator(_to_instant), PlainSerializer(format_instant, return_type=str, when_used="json")
 ]
+InstanceId = Annotated[str, AfterValidator(_to_instance_id)]
 _NotNull = BeforeValidator(_refuse_null)
 
 
@@ -143,17 +145,22 @@ class _Timespan(Contract):
         return Window(start=self.start, end=self.end)
 
 
-class RunRequest(_Timespan):
-    """The request for a run: the body of the starter and the input of the orchestrator."""
+class _RunOptions(Contract):
+    """What a request may choose of a run, beside its window."""
 
-    total_chunks: int = Field(ge=1, le=MAX_CHUNKS)
-    time: Annotated[Instant | None, _NotNull] = None
-    instance_id: Annotated[str | None, _NotNull] = None
+    instance_id: Annotated[InstanceId | None, _NotNull] = None
     max_failed_chunks: Annotated[int | None, _NotNull, Field(ge=0)] = None
     max_failed_percent: Annotated[float | None, _NotNull, Field(ge=0, le=100)] = None
     max_parallel: Annotated[int | None, _NotNull, Field(ge=1, le=MAX_CHUNKS)] = None
     chunk_timeout: Annotated[float | None, _NotNull, Field(gt=0, le=MAX_CHUNK_TIMEOUT)] = None
     allow_changed_readings: Annotated[bool | None, _NotNull] = None
+
+
+class RunRequest(_Timespan, _RunOptions):
+    """The request for a run: the body of the starter and the input of the orchestrator."""
+
+    total_chunks: int = Field(ge=1, le=MAX_CHUNKS)
+    time: Annotated[Instant | None, _NotNull] = None
 
     @field_validator("total_chunks", mode="after")
     @classmethod
@@ -165,18 +172,46 @@ class RunRequest(_Timespan):
                 raise ValueError(f"must be no more than the window's {microseconds} microseconds")
         return total_chunks
 
-    @field_validator("instance_id", mode="after")
-    @classmethod
-    def _is_an_instance_id(cls, instance_id: str | None) -> str | None:
-        return instance_id if instance_id is None else _to_instance_id(instance_id)
+
+class ResumeRequest(_RunOptions):
+    """The request to resume a run: the body of the starter. What it leaves out is that of the earlier run."""
+
+    resume_of: InstanceId
+    start: Annotated[Instant | None, _NotNull] = None
+    end: Annotated[Instant | None, _NotNull] = None
+    total_chunks: Annotated[int | None, _NotNull] = None
+    time: Annotated[Instant | None, _NotNull] = None
+
+
+def read_request(value: object) -> RunRequest | ResumeRequest:
+    """The request in the body of the starter.
+
+    Raises:
+        InvalidInput: with every problem found.
+    """
+    is_resumption = isinstance(value, dict) and "resume_of" in value
+    return ResumeRequest.from_json(value) if is_resumption else RunRequest.from_json(value)
 
 
 class ChunkGroup(Contract):
-    """The input of a sub-orchestration: a run of chunks out of a request too large for one history."""
+    """The input of a sub-orchestration: some chunks of a request too large for one history.
+
+    They are those from `first_chunk` on, or, with gaps between them, the `chunk_ids`, in ascending order.
+    """
 
     request: RunRequest
     first_chunk: int = Field(ge=0)
     chunk_count: int = Field(ge=1, le=MAX_CHUNKS)
+    chunk_ids: list[int] | None = None
+
+    @classmethod
+    def of(cls, request: RunRequest, ids: list[int]) -> ChunkGroup:
+        has_gaps = ids[-1] - ids[0] >= len(ids)
+        return cls(request=request, first_chunk=ids[0], chunk_count=len(ids), chunk_ids=list(ids) if has_gaps else None)
+
+    @property
+    def ids(self) -> list[int]:
+        return self.chunk_ids or list(range(self.first_chunk, self.first_chunk + self.chunk_count))
 
 
 class ChunkInput(_Timespan):

@@ -35,7 +35,13 @@ class Context(Protocol):
 class Client(Protocol):
     """The DurableOrchestrationClient."""
 
-    async def get_status(self, instance_id: str) -> Any: ...
+    async def get_status(
+        self,
+        instance_id: str,
+        show_history: bool = False,
+        show_history_output: bool = False,
+        show_input: bool = False,
+    ) -> Any: ...
 
     async def start_new(
         self, orchestration_function_name: str, instance_id: str | None = None, client_input: Any | None = None

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Callable
 from typing import Final, NoReturn
 
 import azure.functions as func
@@ -17,15 +18,15 @@ from shared_code.contracts import MAX_PROBLEMS, MAX_TARGET_LENGTH, ContractT, In
 MAX_BODY_BYTES: Final = 64 * 1024
 
 
-def read_body(body: bytes, contract: type[ContractT]) -> ContractT:
-    """The contract in `body`.
+def read_body(body: bytes, read: Callable[[object], ContractT]) -> ContractT:
+    """The contract that `read` makes of the JSON in `body`.
 
     Raises:
         InvalidInput: too long, not UTF-8, not JSON, not an object, or not as the contract asks.
     """
     if len(body) > MAX_BODY_BYTES:
         raise _refuse(f"must be at most {MAX_BODY_BYTES} bytes, not {len(body)}")
-    return contract.from_json(_parse(body))
+    return read(_parse(body))
 
 
 def _parse(body: bytes) -> object:

@@ -16,8 +16,9 @@ from shared_code.durable import Context, Steps
 from shared_code.failures import read_failure
 from shared_code.fan_out import settle
 from shared_code.names import ORCHESTRATOR, PROCESS_CHUNK
-from shared_code.progress import Progress, count
-from shared_code.results import ChunkFailure, ChunkResult, FoldedChunks
+from shared_code.progress import Progress, Tally, count
+from shared_code.results import NOTHING, ChunkFailure, ChunkResult, FoldedChunks
+from shared_code.resuming import ResumedRun
 
 # The most chunks in one history: the cost of replay grows with its square, that of a queue with its length. More chunks
 # become sub-orchestrations of this size.
@@ -29,11 +30,15 @@ _LOGGER: Final = logging.getLogger(__name__)
 def orchestrate(context: Context, retry_options: Any) -> Steps:
     """The output of a run, or, for the input of a sub-orchestration, the outcomes of its chunks."""
     value = context.get_input()
+    if isinstance(value, dict) and "kept" in value:
+        resumed = ResumedRun.from_json(value)
+        output = yield from _run(context, retry_options, resumed.request, resumed.kept)
+        return {**output, "resume_of": resumed.resume_of}
     if isinstance(value, dict) and "request" in value:
         group = ChunkGroup.from_json(value)
         folded = yield from _process_group(context, retry_options, group, Progress(context, group.chunk_count))
         return folded.to_json()
-    return (yield from _run(context, retry_options, _request(context, value)))
+    return (yield from _run(context, retry_options, _request(context, value), NOTHING))
 
 
 def _request(context: Context, value: object) -> RunRequest:
@@ -42,15 +47,21 @@ def _request(context: Context, value: object) -> RunRequest:
     return request if request.time else request.model_copy(update={"time": context.current_utc_datetime})
 
 
-def _run(context: Context, retry_options: Any, request: RunRequest) -> Steps:
+def _run(context: Context, retry_options: Any, request: RunRequest, kept: FoldedChunks) -> Steps:
+    """The output of a run that need not process the chunks in `kept`."""
     total = request.total_chunks
-    _log(context, "Processing %d chunks of %s.", total, request.window)
-    progress = Progress(context, total)
-    if total <= GROUP_SIZE:
-        whole = ChunkGroup(request=request, first_chunk=0, chunk_count=total)
-        folded = yield from _process_group(context, retry_options, whole, progress)
+    kept_ids = {result.chunk_id for result in kept.results}
+    ids = [chunk_id for chunk_id in range(total) if chunk_id not in kept_ids]
+    _log(context, "Processing %d of %d chunks of %s.", len(ids), total, request.window)
+    progress = Progress(context, total, Tally(chunks=len(kept_ids), records=kept.records))
+    groups = [ChunkGroup.of(request, ids[first : first + GROUP_SIZE]) for first in range(0, len(ids), GROUP_SIZE)]
+    if len(groups) > 1:
+        processed = yield from _process_groups(context, groups, progress)
+    elif groups:
+        processed = yield from _process_group(context, retry_options, groups[0], progress)
     else:
-        folded = yield from _process_groups(context, request, progress)
+        processed = NOTHING
+    folded = fold_groups([kept, processed]).in_order()
     progress.show("failed")  # remains if the next line raises
     output = conclude(request, folded)
     progress.show(str(output["status"]))
@@ -77,16 +88,12 @@ def _process_group(context: Context, retry_options: Any, group: ChunkGroup, prog
     )
 
 
-def _process_groups(context: Context, request: RunRequest, progress: Progress) -> Steps:
-    """Processes all chunks in sub-orchestrations, which report failed chunks, and fail only if ended from outside."""
-    total = request.total_chunks
-    groups = [
-        ChunkGroup(request=request, first_chunk=first, chunk_count=min(GROUP_SIZE, total - first))
-        for first in range(0, total, GROUP_SIZE)
-    ]
+def _process_groups(context: Context, groups: list[ChunkGroup], progress: Progress) -> Steps:
+    """Processes them in sub-orchestrations, which report failed chunks, and fail only if ended from outside."""
+    limit = groups[0].request.max_parallel
     starts = [partial(context.call_sub_orchestrator, ORCHESTRATOR, group.to_json()) for group in groups]
     # Each group keeps to the limit by itself, so together they do if they have no more than it in all.
-    most_groups = None if request.max_parallel is None else max(1, request.max_parallel // GROUP_SIZE)
+    most_groups = None if limit is None else max(1, limit // GROUP_SIZE)
     outcomes = yield from settle(
         context,
         starts,
@@ -105,11 +112,10 @@ def _chunks(group: ChunkGroup) -> list[ChunkInput]:
     request, total = group.request, group.request.total_chunks
     if request.time is None:
         raise ValueError("request.time: must be set in the input of a sub-orchestration")
-    ids = range(group.first_chunk, group.first_chunk + group.chunk_count)
-    windows = [request.window.part(chunk_id, total) for chunk_id in ids]
+    windows = [request.window.part(chunk_id, total) for chunk_id in group.ids]
     return [
         ChunkInput(chunk_id=chunk_id, start=window.start, end=window.end, total_chunks=total, time=request.time)
-        for chunk_id, window in zip(ids, windows, strict=True)
+        for chunk_id, window in zip(group.ids, windows, strict=True)
     ]
 
 

@@ -1,7 +1,7 @@
 """Shows how far a run is, in the custom status.
 
-The rule of this file: all comes from outcomes and from the clock of the history, so that replays agree; and the status is as
-short for 10,000 chunks as for one. It is stored with episodes that happen anyway.
+The rule of this file: all comes from outcomes and from the clock of the history, so that replays agree; and the status
+is as short for 10,000 chunks as for one. It is stored with episodes that happen anyway.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from shared_code.contracts import JsonObject
 from shared_code.durable import Context
@@ -32,6 +32,9 @@ class Tally:
         )
 
 
+NONE: Final = Tally()
+
+
 def count(outcome: Any, chunks: int) -> Tally:
     """Counts the outcome of a task for so many chunks: the JSON of one result or of a folded group, or an exception.
 
@@ -48,13 +51,14 @@ def count(outcome: Any, chunks: int) -> Tally:
 
 
 class Progress:
-    """The progress of an orchestration, which begins now; it shows each change."""
+    """The progress of an orchestration, which begins now with the `kept` chunks; it shows each change."""
 
-    def __init__(self, context: Context, total: int) -> None:
+    def __init__(self, context: Context, total: int, kept: Tally = NONE) -> None:
         self._context = context
         self._total = total
         self._began = context.current_utc_datetime
-        self._so_far = Tally()
+        self._kept = kept.chunks
+        self._so_far = kept
         self.show("processing")
 
     def add(self, more: Tally) -> None:
@@ -75,10 +79,10 @@ class Progress:
 
     def _estimated_end(self) -> datetime | None:
         """When all is done if the others take as long as those so far; None before the first has ended."""
-        done, now = self._so_far.chunks, self._context.current_utc_datetime
+        done, now = self._so_far.chunks - self._kept, self._context.current_utc_datetime
         if not done:
             return None
         try:
-            return now + (now - self._began) * (self._total - done) / done
+            return now + (now - self._began) * (self._total - self._so_far.chunks) / done
         except OverflowError:
             return None  # beyond the year 9999

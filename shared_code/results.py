@@ -6,7 +6,7 @@ The rule of this file: every number is finite, so that every value is plain JSON
 from __future__ import annotations
 
 import math
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import ConfigDict, Field
 
@@ -142,6 +142,18 @@ class FoldedChunks(_WithOrigin):
     def failures(self) -> list[ChunkFailure]:
         return [result for result in self.results if isinstance(result, ChunkFailure)]
 
+    @property
+    def records(self) -> int:
+        return sum(result.records for result in self.results if isinstance(result, ChunkReport))
+
+    def without_failures(self) -> FoldedChunks:
+        """The chunks that succeeded; the statistics are only of these anyway."""
+        successes = [result for result in self.results if not isinstance(result, ChunkFailure)]
+        return self.model_copy(update={"results": successes})
+
+    def in_order(self) -> FoldedChunks:
+        return self.model_copy(update={"results": sorted(self.results, key=lambda result: result.chunk_id)})
+
     def to_json(self) -> JsonObject:
         return {
             "results": [result.to_json() for result in self.results],
@@ -149,6 +161,9 @@ class FoldedChunks(_WithOrigin):
             **self.origin,
             **({"is_mixed": True} if self.is_mixed else {}),
         }
+
+
+NOTHING: Final = FoldedChunks(results=[], statistics={})
 
 
 def _statistics_to_json(statistics: dict[str, SeriesStatistics]) -> JsonObject:

@@ -6,30 +6,30 @@ The rule of this file: a refused request has started nothing, and an instance th
 from __future__ import annotations
 
 from datetime import datetime, timezone
-from typing import Final
 
-from shared_code.contracts import JsonObject, RunRequest
+from shared_code.contracts import JsonObject, ResumeRequest, RunRequest
 from shared_code.durable import Client
 from shared_code.names import ORCHESTRATOR
-
-_UNFINISHED: Final = frozenset({"Pending", "Running", "ContinuedAsNew", "Suspended"})
+from shared_code.resuming import is_unfinished, resume
 
 
 class InstanceNotFinished(Exception):
     """The wanted instance id belongs to an instance that is not finished."""
 
 
-async def start_run(client: Client, request: RunRequest) -> str:
+async def start_run(client: Client, request: RunRequest | ResumeRequest) -> str:
     """The id of the new instance.
 
     Raises:
+        InvalidInput: the run to resume does not exist, or does not fit.
         InstanceNotFinished: the wanted instance id is in use.
     """
     wanted_id = request.instance_id
     if wanted_id is not None and await _is_unfinished(client, wanted_id):
         raise InstanceNotFinished(wanted_id)
+    value = await _orchestrator_input(client, request)
     try:
-        return await client.start_new(ORCHESTRATOR, wanted_id, _orchestrator_input(request))
+        return await client.start_new(ORCHESTRATOR, wanted_id, value)
     except Exception:
         # Another request may have taken the id since the check; the SDK reports that only as text.
         if wanted_id is not None and await _is_unfinished(client, wanted_id):
@@ -38,11 +38,12 @@ async def start_run(client: Client, request: RunRequest) -> str:
 
 
 async def _is_unfinished(client: Client, instance_id: str) -> bool:
-    status = await client.get_status(instance_id)
-    return bool(status) and status.runtime_status.name in _UNFINISHED
+    return is_unfinished(await client.get_status(instance_id))
 
 
-def _orchestrator_input(request: RunRequest) -> JsonObject:
+async def _orchestrator_input(client: Client, request: RunRequest | ResumeRequest) -> JsonObject:
+    if isinstance(request, ResumeRequest):
+        return (await resume(client, request)).to_json()
     # The clock is read here, once: read in the orchestrator it would differ from replay to replay.
     time = request.time or datetime.now(timezone.utc)
     return request.model_copy(update={"time": time, "instance_id": None}).to_json()

@@ -9,7 +9,7 @@ import azure.durable_functions as df
 import azure.functions as func
 
 from shared_code import http_json
-from shared_code.contracts import InvalidInput, Problem, RunRequest
+from shared_code.contracts import InvalidInput, Problem, read_request
 from shared_code.starting import InstanceNotFinished, start_run
 
 _LOGGER: Final = logging.getLogger(__name__)
@@ -22,13 +22,13 @@ async def main(req: func.HttpRequest, starter: str) -> func.HttpResponse:
 async def start(req: func.HttpRequest, client: df.DurableOrchestrationClient) -> func.HttpResponse:
     """202 with the management URLs, 400 for a request that is not valid, 409 for an instance id in use."""
     try:
-        request = http_json.read_body(req.get_body(), RunRequest)
+        request = http_json.read_body(req.get_body(), read_request)
         instance_id = await start_run(client, request)
     except InvalidInput as error:
         return http_json.bad_request(error)
     except InstanceNotFinished as conflict:
         return _conflict(str(conflict))
-    _LOGGER.info("Started orchestration '%s' of %d chunks.", instance_id, request.total_chunks)
+    _LOGGER.info("Started orchestration '%s'.", instance_id)
     accepted: func.HttpResponse = client.create_check_status_response(req, instance_id)
     return accepted
 

@@ -24,7 +24,7 @@ def main(req: func.HttpRequest) -> func.HttpResponse:
 def run_chunk(req: func.HttpRequest, settings: Mapping[str, str]) -> func.HttpResponse:
     """200 with the chunk's result, 400 for an input that is not valid, 500 if the processing fails."""
     try:
-        chunk = http_json.read_body(req.get_body(), ChunkInput)
+        chunk = http_json.read_body(req.get_body(), ChunkInput.from_json)
     except InvalidInput as error:
         return http_json.bad_request(error)
     try:

@@ -140,6 +140,36 @@ def test_only_chunks_that_need_a_corrupt_file_fail(running_host: RunningHost, mo
         assert "4 of 4 chunks failed: chunk 0-3: ReadingsError: cannot read az://" in hopeless.failure()
 
 
+def test_a_partial_or_failed_run_is_resumed_when_the_file_is_mended(running_host: RunningHost, months: Any) -> None:
+    with running_host(CHECKOUT, environment=reading(months.container_name)) as host:
+        partial = start_run(host.url, REQUEST)
+        failed = start_run(host.url, {**REQUEST, "max_failed_chunks": 0})
+        assert partial.output()["status"] == "partial"
+        failed.failure()
+        content = BytesIO()
+        sample(FEBRUARY, MARCH).collect().write_parquet(content)
+        months.upload_blob("2013-02.parquet", content.getvalue(), overwrite=True)
+
+        strict = start_run(host.url, {"resume_of": partial.id})
+        runs = [
+            start_run(host.url, {"resume_of": earlier.id, "allow_changed_readings": True})
+            for earlier in (partial, failed)
+        ]
+
+        for run, earlier in zip(runs, (partial, failed), strict=True):
+            output = run.output()
+            assert_is_the_sample(output)
+            assert output["resume_of"] == earlier.id
+            scheduled = [
+                event for event in run.status(showHistory="true")["historyEvents"] if "Task" in event["EventType"]
+            ]
+            assert len(scheduled) == partial.output()["failed"]
+        assert strict.failure().startswith("ReadingsChanged")
+        again = call("POST", f"{host.url}/api/starter_function", {"resume_of": runs[0].id})
+        assert again.status == 400
+        assert "all succeeded" in again.document["error"]["details"][0]["message"]
+
+
 def test_a_missing_container_is_named(running_host: RunningHost) -> None:
     with running_host(CHECKOUT, environment=reading("nothing-here")) as host:
         run = start_run(host.url, {**REQUEST, "total_chunks": 2})

@@ -12,10 +12,13 @@ import pytest
 
 from orchestrator_function import main
 from process_chunk_activity import main as process_chunk
-from shared_code.contracts import ChunkInput
+from shared_code.aggregation import fold_chunks
+from shared_code.contracts import ChunkInput, RunRequest
+from shared_code.instants import format_instant
 from shared_code.orchestration import GROUP_SIZE
 from shared_code.processing import process_chunk as process_window
 from shared_code.readings import open_source
+from shared_code.results import ChunkResult
 from tests.replay.driver import Orchestration, Order, activity_failed
 
 RUN: dict[str, Any] = {
@@ -415,3 +418,84 @@ class TestChunkTimeout:
         group = Orchestration(main, run.open[1].action["input"]).start()
 
         assert (len(group.open), list(group.timers)) == (10, [10])
+
+
+class TestResumedRun:
+    """Runs that have some of their chunks from an earlier run."""
+
+    def resumed(self, total: int, kept: Sequence[int], **options: object) -> Orchestration:
+        request = {**RUN, "total_chunks": total, **options}
+        chunks = [ChunkResult.from_json(tiny(chunk_input(request, chunk_id))) for chunk_id in kept]
+        value = {"resume_of": "earlier", "request": request, "kept": fold_chunks(chunks).to_json()}
+        return Orchestration(main, json.dumps(value)).start()
+
+    @pytest.mark.parametrize("together", [1, 5])
+    @pytest.mark.parametrize("total", [30, GROUP_SIZE + 30, 3 * GROUP_SIZE])
+    @pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 0.99, 1.0])
+    def test_its_output_is_that_of_one_whole_run(self, total: int, share: float, together: int) -> None:
+        expected = run_of(total).run(tiny, together=100).output
+        kept = sorted(random.Random(total).sample(range(total), int(total * share)))
+
+        output = self.resumed(total, kept).run(tiny, order=shuffled(6), together=together).output
+
+        assert output.pop("resume_of") == "earlier"
+        summary, whole = output.pop("summary"), expected.pop("summary")
+        assert output == expected
+        assert summary["a"] == pytest.approx(whole["a"], rel=1e-12)
+
+    def test_only_the_missing_chunks_are_scheduled(self) -> None:
+        run = self.resumed(GROUP_SIZE + 30, [number for number in range(GROUP_SIZE + 30) if number not in (7, 110)])
+
+        assert [task.input["chunk_id"] for task in run.open.values()] == [7, 110]
+
+    def test_more_of_them_than_fit_into_one_history_become_groups_with_gaps(self) -> None:
+        run = self.resumed(3 * GROUP_SIZE, range(0, 3 * GROUP_SIZE, 3))
+
+        groups = [task.input for task in run.open.values()]
+        assert [group["chunk_count"] for group in groups] == [GROUP_SIZE, GROUP_SIZE]
+        assert groups[0]["chunk_ids"][:4] == [1, 2, 4, 5]
+        assert all("kept" not in json.dumps(group) for group in groups)
+
+    def test_its_progress_begins_with_the_kept_chunks_and_its_estimate_with_the_others(self) -> None:
+        run = self.resumed(10, range(6))
+        run.complete((0, tiny(run.open[0].input)))
+
+        first, second = run.custom_statuses
+        assert (first["chunks_done"], first["records"], first["estimated_end"]) == (6, 12, None)
+        assert (second["chunks_done"], second["records"]) == (7, 14)
+        assert second["estimated_end"] == "2026-03-01T10:00:05Z"
+
+    def test_chunks_that_fail_again_are_listed_and_counted_against_the_limit(self) -> None:
+        run = self.resumed(5, [0, 2, 4]).run(failing({1}))
+        assert [(each["chunk_id"], each["status"]) for each in run.output["results"]][:2] == [
+            (0, "success"),
+            (1, "failed"),
+        ]
+        assert (run.output["status"], run.output["failed"]) == ("partial", 1)
+
+        failed = self.resumed(5, [0, 2, 4], max_failed_chunks=0).run(failing({1}))
+        assert failed.failure is not None
+        assert failed.failure.startswith("1 of 5 chunks failed (max_failed_chunks is 0)")
+
+    def test_files_that_have_changed_since_the_earlier_run_fail_it_unless_that_is_allowed(self) -> None:
+        def reading(version: str) -> Callable[[Any], Any]:
+            readings = {"location": "az://c", "files": 1, "version": version}
+            return lambda chunk: {**tiny(chunk), "readings": readings}
+
+        request = {**RUN, "total_chunks": 3}
+        kept = fold_chunks([ChunkResult.from_json(reading("1")(chunk_input(request, 0)))]).to_json()
+
+        def resumed(**options: object) -> Orchestration:
+            value = {"resume_of": "earlier", "request": {**request, **options}, "kept": kept}
+            return Orchestration(main, json.dumps(value)).start()
+
+        assert resumed().run(reading("1")).output["status"] == "completed"
+        changed = resumed().run(reading("2")).failure
+        assert changed is not None
+        assert changed.startswith("ReadingsChanged")
+        assert resumed(allow_changed_readings=True).run(reading("2")).output["status"] == "completed"
+
+
+def chunk_input(request: dict[str, Any], chunk_id: int) -> dict[str, Any]:
+    part = RunRequest.from_json(request).window.part(chunk_id, request["total_chunks"])
+    return {"chunk_id": chunk_id, "start": format_instant(part.start), "end": format_instant(part.end)}

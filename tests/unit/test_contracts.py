@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from shared_code.contracts import ChunkGroup, ChunkInput, InvalidInput, RunRequest
+from shared_code.contracts import ChunkGroup, ChunkInput, InvalidInput, ResumeRequest, RunRequest, read_request
 
 RUN = {"start": "2013-01-01T00:00:00Z", "end": "2013-04-01T00:00:00Z", "total_chunks": 12}
 CHUNK = {**RUN, "chunk_id": 0, "time": "2013-04-01T00:00:00Z"}
@@ -105,3 +105,42 @@ def test_a_group_carries_its_request() -> None:
     group = {"request": RUN, "first_chunk": 3, "chunk_count": 4}
 
     assert ChunkGroup.from_json(group).to_json() == group
+
+
+def test_a_group_with_gaps_names_its_chunks() -> None:
+    request = RunRequest.from_json(RUN)
+
+    assert ChunkGroup.of(request, [3, 4, 5]).to_json() == {"request": RUN, "first_chunk": 3, "chunk_count": 3}
+    gaps = ChunkGroup.of(request, [3, 5, 11])
+    assert gaps.to_json() == {"request": RUN, "first_chunk": 3, "chunk_count": 3, "chunk_ids": [3, 5, 11]}
+    assert ChunkGroup.from_json(gaps.to_json()).ids == [3, 5, 11]
+
+
+def test_a_request_to_resume_needs_only_the_id_of_the_earlier_run() -> None:
+    request = read_request({"resume_of": "earlier"})
+
+    assert isinstance(request, ResumeRequest)
+    assert request.to_json() == {"resume_of": "earlier"}
+
+
+def test_any_other_request_is_that_of_a_new_run() -> None:
+    assert isinstance(read_request(RUN), RunRequest)
+
+
+@pytest.mark.parametrize(
+    ("change", "target"),
+    [
+        ({"resume_of": "a?b"}, "resume_of"),
+        ({"resume_of": None}, "resume_of"),
+        ({"resume_of": 7}, "resume_of"),
+        ({"total_chunks": None}, "total_chunks"),
+        ({"start": "yesterday"}, "start"),
+        ({"max_parallel": 0}, "max_parallel"),
+        ({"kept": {}}, "kept"),
+    ],
+)
+def test_a_wrong_field_of_a_request_to_resume_is_named(change: dict[str, object], target: str) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        read_request({"resume_of": "earlier", **change})
+
+    assert [problem.target for problem in caught.value.problems] == [target]

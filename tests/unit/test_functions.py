@@ -61,7 +61,7 @@ def instance(status: df.OrchestrationRuntimeStatus | None) -> df.DurableOrchestr
     return df_status(instanceId="mine", createdTime="2026-03-01T10:00:00Z", runtimeStatus=status.name)
 
 
-def df_status(**values: str) -> Any:
+def df_status(**values: object) -> Any:
     module = importlib.import_module("azure.durable_functions.models.DurableOrchestrationStatus")
     return module.DurableOrchestrationStatus(**values)
 
@@ -163,6 +163,43 @@ async def test_the_id_of_no_instance_or_a_finished_one_may_be_used(status: str |
     assert response.status_code == 202
     assert client.start_new.await_args.args[1] == "mine"
     assert "instance_id" not in client.start_new.await_args.args[2]
+
+
+def earlier_run(**more: object) -> Any:
+    result = {
+        "chunk_id": 1,
+        "processing_time": 0.1,
+        "start": RUN["start"],
+        "end": RUN["end"],
+        "records": 2,
+        "statistics": {},
+    }
+    done = {"EventType": "TaskCompleted", "FunctionName": "process_chunk_activity", "Result": result}
+    known = {"name": "orchestrator_function", "instanceId": "earlier", "createdTime": "2026-03-01T10:00:00Z"}
+    return df_status(**known, input=json.dumps(RUN), runtimeStatus="Failed", historyEvents=[done], **more)
+
+
+async def test_a_request_to_resume_starts_a_run_that_has_the_chunks_that_succeeded() -> None:
+    client = client_of()
+    client.get_status = AsyncMock(return_value=earlier_run())
+
+    response = await starter_function.start(request({"resume_of": "earlier", "max_parallel": 2}), client)
+
+    assert response.status_code == 202
+    name, instance_id, value = client.start_new.await_args.args
+    assert (name, instance_id, value["resume_of"]) == ("orchestrator_function", None, "earlier")
+    assert value["request"].items() >= {**RUN, "max_parallel": 2}.items()
+    assert [kept["chunk_id"] for kept in value["kept"]["results"]] == [1]
+
+
+async def test_a_request_to_resume_an_unknown_run_is_refused_and_starts_nothing() -> None:
+    client = client_of(None)
+
+    response = await starter_function.start(request({"resume_of": "nobody"}), client)
+
+    assert response.status_code == 400
+    assert [detail["target"] for detail in document(response)["error"]["details"]] == ["resume_of"]
+    client.start_new.assert_not_awaited()
 
 
 async def test_a_race_for_an_instance_id_is_a_conflict_too() -> None:

@@ -15,12 +15,12 @@ BODY = b'{"start": "2013-01-01T00:00:00Z", "end": "2013-04-01T00:00:00Z", "total
 
 def refusal(body: bytes) -> InvalidInput:
     with pytest.raises(InvalidInput) as caught:
-        read_body(body, RunRequest)
+        read_body(body, RunRequest.from_json)
     return caught.value
 
 
 def test_a_valid_body_becomes_its_contract() -> None:
-    assert read_body(BODY, RunRequest).total_chunks == 12
+    assert read_body(BODY, RunRequest.from_json).total_chunks == 12
 
 
 @pytest.mark.parametrize(

@@ -99,7 +99,13 @@ def test_it_is_as_short_for_ten_thousand_chunks_as_for_one(clock: Clock) -> None
         (Exception("boom"), 1, Tally(chunks=1, failed=1)),
         (Exception("terminated"), 100, Tally(chunks=100, failed=100)),
         (
-            {"results": [{"status": "success", "records": 7}, {"status": "failed"}, {"status": "success", "records": 2}]},
+            {
+                "results": [
+                    {"status": "success", "records": 7},
+                    {"status": "failed"},
+                    {"status": "success", "records": 2},
+                ]
+            },
             3,
             Tally(chunks=3, failed=1, records=9),
         ),

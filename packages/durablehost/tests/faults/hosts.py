@@ -56,9 +56,13 @@ class Run:
         assert output["summary"] == expected.summary(expected.synthetic(START, END))
 
 
-def begin_run(host: HostProcess, chunks: int) -> Run:
-    request = {"start": START, "end": END, "total_chunks": chunks}
+def begin_run(host: HostProcess, chunks: int, **options: object) -> Run:
+    request = {"start": START, "end": END, "total_chunks": chunks, **options}
     return Run(orchestration=start_run(host.url, request), chunks=chunks)
+
+
+def resume_run(host: HostProcess, run: Run) -> Run:
+    return Run(orchestration=start_run(host.url, {"resume_of": run.orchestration.id}), chunks=run.chunks)
 
 
 def let_pass(seconds: float) -> None:

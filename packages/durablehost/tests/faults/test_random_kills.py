@@ -20,7 +20,15 @@ from packages.durablehost.tests.e2e.orchestration import Orchestration
 from packages.durablehost.tests.e2e.processes import children_of
 from packages.durablehost.tests.eventually import eventually_blocking
 from packages.durablehost.tests.faults.figures import Figures
-from packages.durablehost.tests.faults.hosts import EXECUTING_CHUNK, LARGE_ITEMS, SETTINGS, Run, begin_run, let_pass
+from packages.durablehost.tests.faults.hosts import (
+    EXECUTING_CHUNK,
+    LARGE_ITEMS,
+    SETTINGS,
+    Run,
+    begin_run,
+    let_pass,
+    resume_run,
+)
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="its signals and process lists are those of POSIX")
 
@@ -31,6 +39,8 @@ CHUNKS = 100
 KILLS_OF_WORKERS = 4
 # The duration of an undisturbed run on the reference machine; on a slower one the kill comes earlier in the run.
 RUN_SECONDS = 1.5
+# So long that no chunk is late, however often its host is killed: the timers are there, and are canceled.
+LIMITS = {"max_parallel": 7, "chunk_timeout": 86_400}
 
 
 @pytest.mark.soak
@@ -89,6 +99,44 @@ def test_workers_killed_at_random_moments_lose_nothing(
                 for run in runs[-KILLS_OF_WORKERS:]:
                     run.assert_exact(LONG_SECONDS)
         figures += told(host, runs, time.monotonic() - began)
+
+
+@pytest.mark.parametrize("kills", [2, pytest.param(20, marks=pytest.mark.soak)])
+def test_runs_with_limits_lose_nothing_to_killed_hosts(running_host: RunningHost, kills: int) -> None:
+    moments = random.Random(SEED)
+    runs: list[Run] = []
+    port = 0
+    for _ in range(kills):
+        with running_host(CHECKOUT, environment=SETTINGS, port=port) as host:
+            port = host.port
+            runs.append(begin_run(host, CHUNKS, **LIMITS))
+            let_pass(moments.uniform(0, RUN_SECONDS))
+            host.kill()
+    with running_host(CHECKOUT, environment=SETTINGS, port=port):
+        for run in runs:
+            run.assert_exact(LONG_SECONDS)
+
+
+@pytest.mark.parametrize("kills", [2, pytest.param(10, marks=pytest.mark.soak)])
+def test_runs_that_are_terminated_and_resumed_lose_nothing_to_killed_hosts(
+    running_host: RunningHost, kills: int
+) -> None:
+    """Each host is killed with a terminated run, or with one that resumes it."""
+    moments = random.Random(SEED)
+    earlier: Run | None = None
+    port = 0
+    for _ in range(kills):
+        with running_host(CHECKOUT, environment=SETTINGS, port=port) as host:
+            port = host.port
+            run = resume_run(host, earlier) if earlier else begin_run(host, CHUNKS, **LIMITS)
+            let_pass(moments.uniform(0, RUN_SECONDS))
+            host.kill()
+        with running_host(CHECKOUT, environment=SETTINGS, port=port) as host:
+            run.orchestration.terminate("to be resumed")
+            if run.orchestration.end(LONG_SECONDS)["runtimeStatus"] == "Terminated":
+                earlier = run
+    with running_host(CHECKOUT, environment=SETTINGS, port=port) as host:
+        (run if earlier is None else resume_run(host, earlier)).assert_exact(LONG_SECONDS)
 
 
 def kill_a_worker(host: HostProcess, moments: random.Random) -> None:
