@@ -32,18 +32,17 @@ def orchestrate(context: Context, retry_options: Any) -> Steps:
     value = context.get_input()
     if isinstance(value, dict) and "kept" in value:
         resumed = ResumedRun.from_json(value)
-        output = yield from _run(context, retry_options, resumed.request, resumed.kept)
+        output = yield from _run(context, retry_options, _timed(context, resumed.request), resumed.kept)
         return {**output, "resume_of": resumed.resume_of}
     if isinstance(value, dict) and "request" in value:
         group = ChunkGroup.from_json(value)
         folded = yield from _process_group(context, retry_options, group, Progress(context, group.chunk_count))
         return folded.to_json()
-    return (yield from _run(context, retry_options, _request(context, value), NOTHING))
+    return (yield from _run(context, retry_options, _timed(context, RunRequest.from_json(value)), NOTHING))
 
 
-def _request(context: Context, value: object) -> RunRequest:
-    """The request, with a time: a run that was started through the management API may lack it."""
-    request = RunRequest.from_json(value)
+def _timed(context: Context, request: RunRequest) -> RunRequest:
+    """The request with a time, which a run that was started through the management API may lack."""
     return request if request.time else request.model_copy(update={"time": context.current_utc_datetime})
 
 

@@ -121,7 +121,7 @@ def test_runs_with_limits_lose_nothing_to_killed_hosts(running_host: RunningHost
 def test_runs_that_are_terminated_and_resumed_lose_nothing_to_killed_hosts(
     running_host: RunningHost, kills: int
 ) -> None:
-    """Each host is killed with a terminated run, or with one that resumes it."""
+    """Kills the host of each run, has the next one terminate the run, and resumes it on another."""
     moments = random.Random(SEED)
     earlier: Run | None = None
     port = 0
