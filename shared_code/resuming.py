@@ -77,15 +77,16 @@ async def _read(client: Client, instance_id: str) -> Any:
 def _input_of(status: Any) -> tuple[RunRequest, FoldedChunks]:
     """The request of the run, and the chunks that it had from another run before it."""
     value = _decoded(status.input_)
+    members = value if isinstance(value, dict) else {}
+    if "request" in members and "kept" not in members:
+        raise _refuse("names a group of a larger run; name that run")
     try:
-        if isinstance(value, dict) and "kept" in value:
+        if "kept" in members:
             resumed = ResumedRun.from_json(value)
             return resumed.request, resumed.kept
         return RunRequest.from_json(value), NOTHING
-    except InvalidInput:
-        raise _refuse(
-            "names an instance whose input is not that of a run; a group of a run has that of a group"
-        ) from None
+    except InvalidInput as error:
+        raise _refuse(f"names an instance whose input is not that of a run: {error}") from None
 
 
 def _refuse_contradictions(asked: ResumeRequest, earlier: RunRequest) -> None:
