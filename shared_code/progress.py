@@ -57,11 +57,13 @@ class Progress:
         self._context = context
         self._total = total
         self._began = context.current_utc_datetime
+        self._first_ended: datetime | None = None
         self._kept = kept.chunks
         self._so_far = kept
         self.show("processing")
 
     def add(self, more: Tally) -> None:
+        self._first_ended = self._first_ended or self._context.current_utc_datetime
         self._so_far += more
         self.show("processing")
 
@@ -78,11 +80,15 @@ class Progress:
         self._context.set_custom_status(status)
 
     def _estimated_end(self) -> datetime | None:
-        """When all is done if the others take as long as those so far; None before the first has ended."""
-        done, now = self._so_far.chunks - self._kept, self._context.current_utc_datetime
-        if not done:
+        """When all is done if the others take as long as those so far.
+
+        None until chunks have ended at two times: if all run at once, the first to end says nothing about the others.
+        """
+        done, left = self._so_far.chunks - self._kept, self._total - self._so_far.chunks
+        now = self._context.current_utc_datetime
+        if not done or (left and now == self._first_ended):
             return None
         try:
-            return now + (now - self._began) * (self._total - self._so_far.chunks) / done
+            return now + (now - self._began) * left / done
         except OverflowError:
             return None  # beyond the year 9999

@@ -106,7 +106,7 @@ def test_progress_shows_every_chunk_of_a_small_run() -> None:
     assert [status["chunks_done"] for status in run.custom_statuses] == list(range(13))
     assert [status["records"] for status in run.custom_statuses] == list(range(0, 26, 2))
     # An episode takes a second here, and the first one is that of the start.
-    assert run.custom_statuses[0]["estimated_end"] is None
+    assert [status["estimated_end"] for status in run.custom_statuses[:2]] == [None, None]
     assert run.custom_statuses[5] == {
         "phase": "processing",
         "chunks_done": 5,
@@ -201,22 +201,24 @@ def test_a_large_run_is_made_of_sub_orchestrations_with_the_same_output() -> Non
 
 
 def test_the_status_of_a_large_run_shows_every_group_that_has_ended() -> None:
-    run = run_of(GROUP_SIZE + 10)
-    large, small = (Orchestration(main, run.open[number].action["input"]).start() for number in range(2))
-    small.run(failing({103}))
-    run.complete((1, small.output))
+    run = run_of(2 * GROUP_SIZE + 10)
+    large, other, small = (Orchestration(main, run.open[number].action["input"]).start() for number in range(3))
+    small.run(failing({203}))
+    run.complete((2, small.output))
+    assert run.custom_statuses[-1]["estimated_end"] is None
+    run.complete((0, large.run(tiny, together=100).output))
 
     assert run.custom_statuses[-1] == {
         "phase": "processing",
-        "chunks_done": 10,
+        "chunks_done": 110,
         "chunks_failed": 1,
-        "chunks_total": 110,
-        "records": 18,
-        "estimated_end": "2026-03-01T10:00:12Z",
+        "chunks_total": 210,
+        "records": 218,
+        "estimated_end": "2026-03-01T10:00:04Z",
     }
     assert small.custom_statuses[-1]["chunks_total"] == 10
-    run.complete((0, large.run(tiny, together=100).output))
-    assert run.custom_statuses[-1]["chunks_done"] == 110
+    run.complete((1, other.run(tiny, together=100).output))
+    assert run.custom_statuses[-1]["chunks_done"] == 210
 
 
 @pytest.mark.parametrize("total", [1, 12, GROUP_SIZE, 2 * GROUP_SIZE])
@@ -458,12 +460,13 @@ class TestResumedRun:
 
     def test_its_progress_begins_with_the_kept_chunks_and_its_estimate_with_the_others(self) -> None:
         run = self.resumed(10, range(6))
-        run.complete((0, tiny(run.open[0].input)))
+        for number in range(2):
+            run.complete((number, tiny(run.open[number].input)))
 
-        first, second = run.custom_statuses
+        first, second, third = run.custom_statuses
         assert (first["chunks_done"], first["records"], first["estimated_end"]) == (6, 12, None)
-        assert (second["chunks_done"], second["records"]) == (7, 14)
-        assert second["estimated_end"] == "2026-03-01T10:00:05Z"
+        assert (second["chunks_done"], second["records"], second["estimated_end"]) == (7, 14, None)
+        assert (third["chunks_done"], third["estimated_end"]) == (8, "2026-03-01T10:00:05Z")
 
     def test_chunks_that_fail_again_are_listed_and_counted_against_the_limit(self) -> None:
         run = self.resumed(5, [0, 2, 4]).run(failing({1}))

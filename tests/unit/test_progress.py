@@ -53,8 +53,9 @@ def test_it_begins_with_nothing_done_and_no_estimate(clock: Clock) -> None:
 
 def test_the_estimate_assumes_that_the_others_take_as_long_as_those_so_far(clock: Clock) -> None:
     progress = progress_of(clock, 12)
-    clock.pass_seconds(8)
+    clock.pass_seconds(6)
     progress.add(Tally(chunks=3, failed=1, records=700))
+    clock.pass_seconds(2)
     progress.add(Tally(chunks=1, records=50))
 
     assert clock.status == {
@@ -65,6 +66,15 @@ def test_the_estimate_assumes_that_the_others_take_as_long_as_those_so_far(clock
         "records": 750,
         "estimated_end": "2026-03-01T10:00:24Z",
     }
+
+
+def test_the_first_chunks_that_end_give_no_estimate_as_all_others_may_be_about_to_end(clock: Clock) -> None:
+    progress = progress_of(clock, 12)
+    clock.pass_seconds(8)
+    progress.add(Tally(chunks=1))
+    progress.add(Tally(chunks=1))
+
+    assert (clock.status["chunks_done"], clock.status["estimated_end"]) == (2, None)
 
 
 def test_the_estimate_at_the_end_is_the_end(clock: Clock) -> None:
@@ -78,7 +88,8 @@ def test_the_estimate_at_the_end_is_the_end(clock: Clock) -> None:
 
 def test_an_end_that_no_calendar_has_is_not_estimated(clock: Clock) -> None:
     progress = progress_of(clock, MAX_CHUNKS)
-    clock.pass_seconds(2 * 365 * 86_400)
+    progress.add(Tally(chunks=1))
+    clock.pass_seconds(4 * 365 * 86_400)
     progress.add(Tally(chunks=1))
 
     assert clock.status["estimated_end"] is None
