@@ -61,8 +61,9 @@ def begin_run(host: HostProcess, chunks: int, **options: object) -> Run:
     return Run(orchestration=start_run(host.url, request), chunks=chunks)
 
 
-def resume_run(host: HostProcess, run: Run) -> Run:
-    return Run(orchestration=start_run(host.url, {"resume_of": run.orchestration.id}), chunks=run.chunks)
+def resume_run(host: HostProcess, run: Run, **options: object) -> Run:
+    request = {"resume_of": run.orchestration.id, **options}
+    return Run(orchestration=start_run(host.url, request), chunks=run.chunks)
 
 
 def let_pass(seconds: float) -> None:

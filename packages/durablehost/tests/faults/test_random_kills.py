@@ -10,6 +10,7 @@ import random
 import signal
 import sys
 import time
+from typing import Any
 
 import pytest
 
@@ -137,6 +138,38 @@ def test_runs_that_are_terminated_and_resumed_lose_nothing_to_killed_hosts(
                 earlier = run
     with running_host(CHECKOUT, environment=SETTINGS, port=port) as host:
         (run if earlier is None else resume_run(host, earlier)).assert_exact(LONG_SECONDS)
+
+
+@pytest.mark.parametrize("kills", [1, pytest.param(10, marks=pytest.mark.soak)])
+def test_chunks_that_are_late_because_a_host_was_killed_are_processed_by_a_resumed_run(
+    running_host: RunningHost, kills: int
+) -> None:
+    moments = random.Random(SEED)
+    runs: list[Run] = []
+    port = 0
+    for _ in range(kills):
+        with running_host(CHECKOUT, environment=SETTINGS, port=port) as host:
+            port = host.port
+            runs.append(begin_run(host, CHUNKS, max_parallel=7, chunk_timeout=1))
+            let_pass(moments.uniform(0, RUN_SECONDS))
+            host.kill()
+    with running_host(CHECKOUT, environment=SETTINGS, port=port) as host:
+        for run in runs:
+            output = run.orchestration.end(LONG_SECONDS)["output"]
+            if is_whole(output):
+                run.assert_exact()
+            else:
+                resume_run(host, run, **LIMITS).assert_exact(LONG_SECONDS)
+
+
+def is_whole(output: Any) -> bool:
+    """Whether no chunk failed, after asserting that all others were late; text is the reason of a failed run."""
+    if isinstance(output, str):
+        assert "ChunkTimeout: " in output
+        return False
+    failures = [result["error"]["type"] for result in output["results"] if result["status"] == "failed"]
+    assert set(failures) <= {"ChunkTimeout"}
+    return not failures
 
 
 def kill_a_worker(host: HostProcess, moments: random.Random) -> None:
