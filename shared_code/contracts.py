@@ -33,6 +33,7 @@ MAX_INSTANCE_ID_LENGTH: Final = 256
 # A body may have thousands of unknown fields, which the answer must not repeat.
 MAX_PROBLEMS: Final = 50
 MAX_TARGET_LENGTH: Final = 100
+LISTING_VERSION: Final = r"^[0-9a-f]{16}$"
 # An instance id becomes a path segment of the management URLs as it is, so it has no character that a URL escapes.
 _INSTANCE_ID: Final = re.compile(r"(?!@)[!-~]+")
 _NOT_IN_INSTANCE_ID: Final = frozenset('/\\#?%"<>')
@@ -168,10 +169,41 @@ class RunRequest(_Timespan):
         return instance_id if instance_id is None else _to_instance_id(instance_id)
 
 
+class RunName(Contract):
+    """Tells a run from all others, also from those that have the same instance id."""
+
+    instance_id: str = Field(min_length=1)
+    started: Instant
+
+
+class RunPlan(Contract):
+    """What was decided once at the beginning of a run, and is the same for all its chunks.
+
+    `listing` is the version of the recorded listing of the readings; null if there are no files. `run` names the stored
+    results; null if the settings name no place for them.
+    """
+
+    listing: Annotated[str | None, Field(pattern=LISTING_VERSION)] = None
+    run: RunName | None = None
+
+
+class RunStart(_Timespan):
+    """The input of the activity that makes the plan; `start` and `end` are the window of the run."""
+
+    run: RunName
+
+
+class RunInput(RunRequest):
+    """The input of the orchestrator: the request, and whether an activity has to make a plan first."""
+
+    prepare: Annotated[bool | None, _NotNull] = None
+    plan: Annotated[RunPlan | None, _NotNull] = None
+
+
 class ChunkGroup(Contract):
     """The input of a sub-orchestration: a run of chunks out of a request too large for one history."""
 
-    request: RunRequest
+    request: RunInput
     first_chunk: int = Field(ge=0)
     chunk_count: int = Field(ge=1, le=MAX_CHUNKS)
 
@@ -182,3 +214,5 @@ class ChunkInput(_Timespan):
     chunk_id: int = Field(ge=0)
     total_chunks: int = Field(ge=1, le=MAX_CHUNKS)
     time: Instant
+    plan: RunPlan | None = None
+    allow_changed_readings: bool | None = None

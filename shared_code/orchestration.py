@@ -11,11 +11,12 @@ from functools import partial
 from typing import Any, Final
 
 from shared_code.aggregation import conclude, fold_chunks, fold_groups
-from shared_code.contracts import ChunkGroup, ChunkInput, JsonObject, RunRequest
+from shared_code.contracts import ChunkGroup, ChunkInput, JsonObject, RunInput
 from shared_code.durable import Context, Steps
 from shared_code.failures import read_failure
 from shared_code.fan_out import Progress, settle
 from shared_code.names import ORCHESTRATOR, PROCESS_CHUNK
+from shared_code.planning import with_plan, with_stored_results
 from shared_code.results import ChunkFailure, ChunkResult, FoldedChunks
 
 # The most chunks in one history: the cost of replay grows with its square, that of a queue with its length. More chunks
@@ -31,16 +32,18 @@ def orchestrate(context: Context, retry_options: Any) -> Steps:
     if isinstance(value, dict) and "request" in value:
         folded = yield from _process_group(context, retry_options, ChunkGroup.from_json(value))
         return folded.to_json()
-    return (yield from _run(context, retry_options, _request(context, value)))
+    request = yield from with_plan(context, retry_options, _request(context, value))
+    output = yield from _run(context, retry_options, request)
+    return (yield from with_stored_results(context, retry_options, request, output))
 
 
-def _request(context: Context, value: object) -> RunRequest:
+def _request(context: Context, value: object) -> RunInput:
     """The request, with a time: a run that was started through the management API may lack it."""
-    request = RunRequest.from_json(value)
+    request = RunInput.from_json(value)
     return request if request.time else request.model_copy(update={"time": context.current_utc_datetime})
 
 
-def _run(context: Context, retry_options: Any, request: RunRequest) -> Steps:
+def _run(context: Context, retry_options: Any, request: RunInput) -> Steps:
     total = request.total_chunks
     _log(context, "Processing %d chunks of %s.", total, request.window)
     if total <= GROUP_SIZE:
@@ -70,7 +73,7 @@ def _process_group(context: Context, retry_options: Any, group: ChunkGroup) -> S
     )
 
 
-def _process_groups(context: Context, request: RunRequest) -> Steps:
+def _process_groups(context: Context, request: RunInput) -> Steps:
     """Processes all chunks in sub-orchestrations, which report failed chunks, and fail only if ended from outside."""
     total = request.total_chunks
     groups = [
@@ -97,7 +100,15 @@ def _chunks(group: ChunkGroup) -> list[ChunkInput]:
     ids = range(group.first_chunk, group.first_chunk + group.chunk_count)
     windows = [request.window.part(chunk_id, total) for chunk_id in ids]
     return [
-        ChunkInput(chunk_id=chunk_id, start=window.start, end=window.end, total_chunks=total, time=request.time)
+        ChunkInput(
+            chunk_id=chunk_id,
+            start=window.start,
+            end=window.end,
+            total_chunks=total,
+            time=request.time,
+            plan=request.plan,
+            allow_changed_readings=request.allow_changed_readings if request.plan else None,
+        )
         for chunk_id, window in zip(ids, windows, strict=True)
     ]
 
