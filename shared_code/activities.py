@@ -25,15 +25,18 @@ Settings = Mapping[str, str]
 
 
 def prepare_run(start: RunStart, settings: Settings) -> RunPlan:
-    """Records the files of the readings, and finds out if results are to be written.
+    """Records the files of the readings, and begins the stored results if the settings name a place for them.
 
     Raises:
         ReadingsError: the files cannot be listed, or their listing cannot be stored.
-        ResultsError: a setting of the results is not valid.
+        ResultsError: a setting of the results is not valid, or nothing can be written there.
     """
     source = open_source(settings)
     listing = open_listings(source, settings).record(start.window).version if source.has_files else None
-    return RunPlan(listing=listing, run=start.run if open_results(settings) else None)
+    results = open_results(settings)
+    if results:
+        results.begin(start)
+    return RunPlan(listing=listing, run=start.run if results else None)
 
 
 def run_chunk(chunk: ChunkInput, settings: Settings) -> ChunkResult:

@@ -7,7 +7,7 @@ reads and computes, and returns the same result again if it runs twice, because 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Final
 
@@ -76,6 +76,7 @@ def _read(chunk: ChunkInput, source: Source, listing: Listing | None) -> tuple[R
 
     If a file has changed, its listing is given up, if the chunk allows that, and the files are read as they are now.
     """
+    warnings: list[str] = []
     for _ in range(_ATTEMPTS):
         reading = source.open(chunk.window, listing)
         failure = None
@@ -87,13 +88,13 @@ def _read(chunk: ChunkInput, source: Source, listing: Listing | None) -> tuple[R
         if changed is None and failure is not None:
             raise failure
         if changed is None:
-            return reading, summary
-        if listing is not None and not chunk.allow_changed_readings:
-            raise ReadingsChanged(
-                f"{changed} was replaced or removed after the run began;"
-                " run it again, or set allow_changed_readings in the request"
-            )
-        listing = None
+            return replace(reading, warnings=[*warnings, *reading.warnings]), summary
+        if listing is not None:
+            reason = f"{changed} was replaced or removed after the run began"
+            if not chunk.allow_changed_readings:
+                raise ReadingsChanged(f"{reason}; run it again, or set allow_changed_readings in the request")
+            warnings.append(reason)
+            listing = None
     raise ReadingsChanged(f"{changed} was replaced while it was read, {_ATTEMPTS} times")
 
 

@@ -7,7 +7,8 @@ same bytes, and no run writes to the files of another, also if it has the same i
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
 from typing import Final
@@ -16,7 +17,7 @@ from urllib.parse import quote
 import polars as pl
 
 from shared_code.blob_connection import ConnectionSettingError, connect_by
-from shared_code.contracts import JsonObject, RunName
+from shared_code.contracts import JsonObject, RunName, RunStart
 from shared_code.folders import BlobFolder, Folder, FolderError, LocalFolder
 from shared_code.instants import format_instant
 from shared_code.location import RESULTS, RESULTS_CONNECTION, LocationError, parse_folder
@@ -24,6 +25,7 @@ from shared_code.results import ChunkResult, RunEnd
 from shared_code.windows import Window
 
 MANIFEST: Final = "manifest.json"
+BEGINNING: Final = "run.json"
 
 _VERSION: Final = 1  # of the form of the manifest
 _TIME: Final = pl.Datetime("us", "UTC")
@@ -46,6 +48,15 @@ class StoredResults:
 
     folder: Folder
 
+    def begin(self, start: RunStart) -> None:
+        """Writes what run this is, so that a place where nothing can be written fails the run before its first chunk.
+
+        Raises:
+            ResultsError: it cannot be written.
+        """
+        with _failing():
+            self.folder.write(f"{_folder_of(start.run)}/{BEGINNING}", json.dumps(start.to_json(), indent=1).encode())
+
     def write_chunk(self, run: RunName, result: ChunkResult) -> None:
         """Writes the statistics of a chunk, one row per series.
 
@@ -56,10 +67,8 @@ class StoredResults:
         rows = [{**of_chunk, "series": name, **one.to_json()} for name, one in sorted(result.statistics.items())]
         content = BytesIO()
         pl.DataFrame(rows, schema=_SCHEMA).write_parquet(content)
-        try:
+        with _failing():
             self.folder.write(f"{_folder_of(run)}/{_file_of(result.chunk_id)}", content.getvalue())
-        except FolderError as error:
-            raise ResultsError(str(error)) from None
 
     def write_manifest(self, end: RunEnd) -> JsonObject:
         """Writes the manifest, and returns where the results are, as the output of the run shows it.
@@ -69,7 +78,7 @@ class StoredResults:
         """
         below = _folder_of(end.run)
         place = f"{self.folder.place}/{below}"
-        try:
+        with _failing():
             sizes = self.folder.sizes(below)
             files = [_entry(chunk_id, window, place, sizes) for chunk_id, window in end.succeeded]
             manifest = {
@@ -82,9 +91,15 @@ class StoredResults:
                 "failed_chunks": [failure.to_json() for failure in end.failures],
             }
             self.folder.write(f"{below}/{MANIFEST}", json.dumps(manifest, indent=1).encode())
-        except FolderError as error:
-            raise ResultsError(str(error)) from None
         return {"location": place, "manifest": f"{place}/{MANIFEST}", "files": len(files), "records": end.records}
+
+
+@contextmanager
+def _failing() -> Iterator[None]:
+    try:
+        yield
+    except FolderError as error:
+        raise ResultsError(str(error)) from None
 
 
 def open_results(environment: Mapping[str, str]) -> StoredResults | None:

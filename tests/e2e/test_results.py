@@ -92,4 +92,4 @@ def test_a_place_that_cannot_be_written_fails_the_run_by_name(running_host: Runn
     with running_host(CHECKOUT, environment={"RESULTS": str(tmp_path / "file")}) as host:
         failure = start_run(host.url, REQUEST).failure()
 
-    assert f"4 of 4 chunks failed: chunk 0: ResultsError: cannot write {tmp_path}/file/" in failure
+    assert f"the run could not begin: ResultsError: cannot write {tmp_path}/file/" in failure

@@ -193,10 +193,12 @@ def test_without_the_setting_nothing_is_stored(results: Path) -> None:
     assert run_chunk(chunk_of(0, None), {}).warnings == []
 
 
-def test_a_plan_says_whether_results_are_stored(settings: dict[str, str]) -> None:
+def test_a_plan_with_stored_results_begins_them(settings: dict[str, str], results: Path) -> None:
     start = RunStart(start=START, end=START + timedelta(hours=1), run=RUN)
 
-    assert prepare_run(start, settings) == RunPlan(run=RUN)
+    assert prepare_run(start, settings) == prepare_run(start, settings) == RunPlan(run=RUN)
+    written = json.loads((folder_of(results) / "run.json").read_text("utf-8"))
+    assert RunStart.from_json(written) == start
 
 
 def test_a_run_without_a_plan_warns_that_its_results_are_not_stored(settings: dict[str, str], results: Path) -> None:
