@@ -31,10 +31,11 @@ def with_plan(context: Context, retry_options: Any, request: RunInput) -> Steps:
         return request
     run = RunName(instance_id=context.instance_id, started=context.current_utc_datetime)
     start = RunStart(start=request.start, end=request.end, run=run)
+    context.set_custom_status(_status("preparing", 0, request))
     try:
         plan = yield context.call_activity_with_retry(PREPARE_RUN, retry_options, start.to_json())
     except Exception as failure:
-        context.set_custom_status({"phase": "failed", "chunks_done": 0, "chunks_total": request.total_chunks})
+        context.set_custom_status(_status("failed", 0, request))
         raise RunFailed(f"the run could not begin: {read_failure(failure)}") from None
     return request.model_copy(update={"plan": RunPlan.from_json(plan)})
 
@@ -54,8 +55,10 @@ def with_stored_results(context: Context, retry_options: Any, request: RunInput,
     try:
         stored = yield context.call_activity_with_retry(FINISH_RUN, retry_options, end.to_json())
     except Exception as failure:
-        total = request.total_chunks
-        status: JsonObject = {"phase": "failed", "chunks_done": total, "chunks_total": total}
-        context.set_custom_status({**status, "chunks_failed": len(failed)})
+        context.set_custom_status({**_status("failed", request.total_chunks, request), "chunks_failed": len(failed)})
         raise RunFailed(f"the results are not complete: {read_failure(failure)}") from None
     return {**output, "results": results if len(results) <= MAX_RESULTS_LISTED else failed, "stored": stored}
+
+
+def _status(phase: str, done: int, request: RunInput) -> JsonObject:
+    return {"phase": phase, "chunks_done": done, "chunks_total": request.total_chunks}

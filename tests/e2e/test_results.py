@@ -21,6 +21,7 @@ from examples.read_results import opened, per_series, read_results
 from packages.durablehost.tests.e2e.conftest import RunningHost
 from packages.durablehost.tests.e2e.host_process import CHECKOUT
 from packages.durablehost.tests.e2e.orchestration import start_run
+from packages.durablehost.tests.faults import hosts
 from tests.e2e import expected
 
 START, END = "2025-06-17T10:00:00Z", "2025-06-17T14:00:00Z"
@@ -93,3 +94,26 @@ def test_a_place_that_cannot_be_written_fails_the_run_by_name(running_host: Runn
         failure = start_run(host.url, REQUEST).failure()
 
     assert f"the run could not begin: ResultsError: cannot write {tmp_path}/file/" in failure
+
+
+def test_the_results_of_a_run_whose_host_is_killed_are_complete(running_host: RunningHost, tmp_path: Path) -> None:
+    settings = {**hosts.SETTINGS, "RESULTS": str(tmp_path / "results")}
+    with running_host(CHECKOUT, environment=settings) as host:
+        port, run = host.port, hosts.begin_run(host, 40)
+        run.wait_for_chunks(5)
+        host.kill()
+    with running_host(CHECKOUT, environment=settings, port=port):
+        run.assert_exact()
+        output = run.orchestration.output()
+
+    with opened(output["stored"]["location"], "") as read:
+        manifest, rows = read_results(read)
+    assert [file["chunk_id"] for file in manifest["files"]] == list(range(40))
+    assert rows["count"].sum() == manifest["records"] == sum(result["records"] for result in output["results"])
+    # One folder, and in it nothing but the files of the manifest; a write that was cut off leaves a hidden file.
+    (folder,) = (tmp_path / "results").glob("*/*")
+    assert {path.name for path in folder.iterdir() if not path.name.startswith(".")} == {
+        "run.json",
+        "manifest.json",
+        *(file["name"] for file in manifest["files"]),
+    }

@@ -51,12 +51,15 @@ def run_of(total_chunks: int, activities: Activities, **more: object) -> Orchest
 def test_the_plan_is_made_first_and_every_chunk_has_it() -> None:
     activities = Activities()
 
-    output = run_of(3, activities, allow_changed_readings=True).output
+    run = run_of(3, activities, allow_changed_readings=True)
 
+    first, second, *_ = run.custom_statuses
+    assert first == {"phase": "preparing", "chunks_done": 0, "chunks_total": 3}
+    assert second["phase"] == "processing"
     assert activities.starts == [{"start": RUN["start"], "end": RUN["end"], "run": NAME}]
     assert {json.dumps(chunk["plan"]) for chunk in activities.chunks} == {json.dumps(PLAN)}
     assert {chunk["allow_changed_readings"] for chunk in activities.chunks} == {True}
-    assert (output["status"], len(output["results"])) == ("completed", 3)
+    assert (run.output["status"], len(run.output["results"])) == ("completed", 3)
 
 
 def test_the_manifest_is_written_after_the_last_chunk_and_the_output_names_the_place() -> None:
