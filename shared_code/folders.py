@@ -55,7 +55,9 @@ class LocalFolder:
     def sizes(self, below: str) -> dict[str, int]:
         with _naming(f"list {self.place}/{below}"):
             try:
-                return {entry.name: entry.stat().st_size for entry in os.scandir(Path(self.place, below))}
+                entries = os.scandir(Path(self.place, below))
+                # A hidden file is one that is being written.
+                return {entry.name: entry.stat().st_size for entry in entries if not entry.name.startswith(".")}
             except FileNotFoundError:
                 return {}
 
