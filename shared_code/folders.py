@@ -5,7 +5,6 @@ The rule of this file: a file is written whole or not at all, and an error names
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -54,12 +53,9 @@ class LocalFolder:
 
     def sizes(self, below: str) -> dict[str, int]:
         with _naming(f"list {self.place}/{below}"):
-            try:
-                entries = os.scandir(Path(self.place, below))
-                # A hidden file is one that is being written.
-                return {entry.name: entry.stat().st_size for entry in entries if not entry.name.startswith(".")}
-            except FileNotFoundError:
-                return {}
+            # A hidden file is one that is being written.
+            paths = [path for path in Path(self.place, below).glob("*") if not path.name.startswith(".")]
+            return {path.name: path.stat().st_size for path in paths}
 
 
 @dataclass(frozen=True, kw_only=True)
