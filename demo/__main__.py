@@ -31,6 +31,8 @@ from durablehost.errors import ConfigurationError
 
 ROOT = Path(__file__).resolve().parent.parent
 DATA_FOLDER = ROOT / ".local" / "demo"
+# Of the folder of the app. It is kept, so that you can read the results after the demonstration.
+RESULTS = ".local/demo/results"
 SAMPLE = ROOT / "sample_data" / "nyc_weather_2013.parquet"
 CONTAINER = "readings"
 
@@ -110,6 +112,7 @@ def app_settings(connection_string: str) -> dict[str, str]:
         "AzureWebJobsStorage": connection_string,
         "READINGS": f"az://{CONTAINER}/*.parquet",
         "READINGS_CONNECTION": "AzureWebJobsStorage",
+        "RESULTS": RESULTS,
     }
 
 

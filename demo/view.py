@@ -76,8 +76,11 @@ def _moment(text: str) -> datetime:
 
 
 def result_tables(output: dict[str, Any]) -> str:
-    """The chunks, then the summary per series, then one line about the whole."""
-    return "\n\n".join([chunk_table(output["results"]), summary_table(output["summary"]), closing_line(output)])
+    """The chunks, then the summary per series, then a line about the whole, and one about the stored results."""
+    closing = "\n".join([closing_line(output), *stored_lines(output)])
+    # Stored results of many chunks are not in the output.
+    chunks = [chunk_table(output["results"])] if output["results"] else []
+    return "\n\n".join([*chunks, summary_table(output["summary"]), closing])
 
 
 def chunk_table(results: Sequence[dict[str, Any]]) -> str:
@@ -118,11 +121,17 @@ def summary_table(summary: dict[str, dict[str, Any]]) -> str:
 
 
 def closing_line(output: dict[str, Any]) -> str:
-    records = sum(result.get("records", 0) for result in output["results"])
+    stored = output.get("stored")
+    records = stored["records"] if stored else sum(result.get("records", 0) for result in output["results"])
     return (
         f"{output['status']}: {output['succeeded']} of {output['total_chunks']} chunks succeeded, "
         f"{records:,} records from {output['start']} to {output['end']}"
     )
+
+
+def stored_lines(output: dict[str, Any]) -> list[str]:
+    stored = output.get("stored")
+    return [f"stored: {stored['location']} ({stored['files']} files)"] if stored else []
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]], *, left: Sequence[int]) -> str:

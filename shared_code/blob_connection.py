@@ -12,6 +12,9 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Final
 
+# The storage of the host, which every app has.
+HOST_CONNECTION: Final = "AzureWebJobsStorage"
+
 # Published with the emulator, the same on every machine; no secret.
 _EMULATOR_ACCOUNT: Final = "devstoreaccount1"
 _EMULATOR_KEY: Final = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
@@ -49,6 +52,20 @@ class BlobConnection:
 
         endpoint = str(self.storage_options["azure_endpoint"])
         return ContainerClient(endpoint, name, credential=self.credential, **_SDK_OPTIONS)
+
+
+def connect_by(naming_setting: str, environment: Mapping[str, str]) -> BlobConnection:
+    """The connection of the setting that app setting `naming_setting` names, by default that of the host.
+
+    Raises:
+        ConnectionSettingError: as `connect`, or the setting is a connection string and not a name.
+    """
+    setting = environment.get(naming_setting, "").strip() or HOST_CONNECTION
+    if "=" in setting:
+        raise ConnectionSettingError(
+            f"the app setting {naming_setting} must be the name of a setting, not a connection string"
+        )
+    return connect(setting, environment)
 
 
 def connect(setting: str, environment: Mapping[str, str]) -> BlobConnection:

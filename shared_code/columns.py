@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Final, NamedTuple
 from urllib.parse import unquote
 
 import polars as pl
@@ -27,11 +27,27 @@ _INT64: Final = 2**63
 # Ticks of a time unit in a second.
 _TICKS: Final = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
 _SECONDS_PER_DAY: Final = 86_400
+_INEXACT_MICROSECONDS: Final = 1_000_000
 # ISO 8601 as text: with an offset, then without one, which is taken as UTC.
 _WITH_OFFSET: Final = "%+"
 _WITHOUT_OFFSET: Final = ("%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M")
 
 Schema = Mapping[str, pl.DataType]
+
+
+class Bounds(NamedTuple):
+    """The first and the last timestamp of a file, in microseconds since 1970."""
+
+    first: int
+    last: int
+
+    def is_outside(self, window: Window) -> bool:
+        """Whether no instant from first to last is in the window."""
+        return self.last < to_microseconds(window.start) or self.first >= to_microseconds(window.end)
+
+
+# Those of a file in which no row has a timestamp: outside of every window. Both are beyond the years of any calendar.
+NO_BOUNDS: Final = Bounds(2**62, -(2**62))
 
 
 class ColumnsError(Exception):
@@ -193,14 +209,27 @@ class Shape:
         after = pl.lit(start < 0) if isinstance(start, float) else at >= start
         return rows.filter(after & (pl.lit(end > 0) if isinstance(end, float) else at < end))
 
-    def is_outside(self, bounds: pl.DataFrame, window: Window) -> bool:
-        """Whether no instant from `first` to `last` of `bounds` is in the window."""
-        if bounds["first"][0] is None:
-            return True  # no row has a timestamp
-        start, end = self._bound(window.start), self._bound(window.end)
-        before = pl.lit(start > 0) if isinstance(start, float) else pl.col("last") < start
-        after = pl.lit(end < 0) if isinstance(end, float) else pl.col("first") >= end
-        return bool(bounds.select(before | after).item())
+    def to_bounds(self, first: float | None, last: float | None) -> Bounds | None:
+        """The bounds of timestamps, given as the numbers behind those of `comparable`; None if they are no instants."""
+        if first is None or last is None:
+            return NO_BOUNDS
+        if not (math.isfinite(first) and math.isfinite(last)):
+            return None
+        dtype = self.schema[self.columns.timestamp]
+        # A float is not exact to the microsecond.
+        more = _INEXACT_MICROSECONDS if dtype.is_float() else 0
+        return Bounds(self._to_microseconds(first) - more, self._to_microseconds(last) + more)
+
+    def _to_microseconds(self, number: float) -> int:
+        """Rounded down, which changes nothing for windows in whole microseconds."""
+        dtype = self.schema[self.columns.timestamp]
+        if isinstance(dtype, pl.String):
+            return int(number)
+        if isinstance(dtype, pl.Date):
+            return int(number) * _SECONDS_PER_DAY * 1_000_000
+        ticks = _TICKS[dtype.time_unit if isinstance(dtype, pl.Datetime) else str(self.columns.epoch)]
+        microseconds = int(number * 1_000_000 // ticks)
+        return max(NO_BOUNDS.last, min(microseconds, NO_BOUNDS.first))
 
     def _bound(self, at: datetime) -> pl.Expr | float:
         """`at` in the column's own type: a cast of the column would hide the row groups' statistics from the predicate.

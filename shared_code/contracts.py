@@ -36,6 +36,7 @@ MAX_INSTANCE_ID_LENGTH: Final = 256
 # A body may have thousands of unknown fields, which the answer must not repeat.
 MAX_PROBLEMS: Final = 50
 MAX_TARGET_LENGTH: Final = 100
+LISTING_VERSION: Final = r"^[0-9a-f]{16}$"
 # An instance id becomes a path segment of the management URLs as it is, so it has no character that a URL escapes.
 _INSTANCE_ID: Final = re.compile(r"(?!@)[!-~]+")
 _NOT_IN_INSTANCE_ID: Final = frozenset('/\\#?%"<>')
@@ -193,19 +194,58 @@ def read_request(value: object) -> RunRequest | ResumeRequest:
     return ResumeRequest.from_json(value) if is_resumption else RunRequest.from_json(value)
 
 
+class RunName(Contract):
+    """Tells a run from all others, also from those that have the same instance id."""
+
+    instance_id: str = Field(min_length=1)
+    started: Instant
+
+
+class RunPlan(Contract):
+    """What was decided once at the beginning of a run, and is the same for all its chunks.
+
+    `listing` is the version of the recorded listing of the readings; null if there are no files. `run` names the stored
+    results; null if the settings name no place for them.
+    """
+
+    listing: Annotated[str | None, Field(pattern=LISTING_VERSION)] = None
+    run: RunName | None = None
+
+
+class StoredChunks(Contract):
+    """Chunks of an earlier run, whose stored results become part of those of a run that resumes it."""
+
+    run: RunName
+    chunk_ids: list[int]
+
+
+class RunStart(_Timespan):
+    """The input of the activity that makes the plan; `start` and `end` are the window of the run."""
+
+    run: RunName
+    kept: StoredChunks | None = None
+
+
+class RunInput(RunRequest):
+    """The input of the orchestrator: the request, and whether an activity has to make a plan first."""
+
+    prepare: Annotated[bool | None, _NotNull] = None
+    plan: Annotated[RunPlan | None, _NotNull] = None
+
+
 class ChunkGroup(Contract):
     """The input of a sub-orchestration: some chunks of a request too large for one history.
 
     They are those from `first_chunk` on, or, with gaps between them, the `chunk_ids`, in ascending order.
     """
 
-    request: RunRequest
+    request: RunInput
     first_chunk: int = Field(ge=0)
     chunk_count: int = Field(ge=1, le=MAX_CHUNKS)
     chunk_ids: list[int] | None = None
 
     @classmethod
-    def of(cls, request: RunRequest, ids: list[int]) -> ChunkGroup:
+    def of(cls, request: RunInput, ids: list[int]) -> ChunkGroup:
         has_gaps = ids[-1] - ids[0] >= len(ids)
         return cls(request=request, first_chunk=ids[0], chunk_count=len(ids), chunk_ids=list(ids) if has_gaps else None)
 
@@ -220,3 +260,5 @@ class ChunkInput(_Timespan):
     chunk_id: int = Field(ge=0)
     total_chunks: int = Field(ge=1, le=MAX_CHUNKS)
     time: Instant
+    plan: RunPlan | None = None
+    allow_changed_readings: bool | None = None

@@ -17,6 +17,7 @@ class Context(Protocol):
     """The DurableOrchestrationContext."""
 
     current_utc_datetime: datetime
+    instance_id: str
     is_replaying: bool
 
     def get_input(self) -> Any: ...

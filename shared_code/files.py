@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from glob import glob
@@ -18,8 +19,12 @@ from shared_code.blob_connection import BlobConnection
 from shared_code.location import Location
 from shared_code.windows import Window
 
+THREADS: Final = 8  # as many as the SDK keeps connections for
+
 # In a folder, other files are beside the readings: markers, logs, checksums.
 _ENDINGS: Final = (".parquet", ".csv", ".ndjson", ".jsonl")
+# One listing of 5,000 names takes about as long as so many requests about single blobs.
+_MOST_LOOKED_UP: Final = 100
 _SDK_LOGGER: Final = logging.getLogger("azure.core.pipeline.policies.http_logging_policy")
 
 
@@ -43,20 +48,39 @@ def list_files(location: Location, connection: BlobConnection | None, window: Wi
         FileNotFoundError: the location has no file at all, or its container does not exist.
         StorageError, OSError: it cannot be listed.
     """
-    if location.container and connection:
-        listed = list(_blobs(location, connection, window))
-    else:
-        listed = list(_local(location, window))
+    listed = list(_blobs(location, connection, window) if connection else _local(location, window))
     # A location with dates may well have no file for one window.
     if not listed and not location.has_dates:
         raise FileNotFoundError
+    return sorted(files_of(window, location, listed), key=lambda file: file.path)
+
+
+def files_of(window: Window, location: Location, files: Iterable[ReadingsFile]) -> list[ReadingsFile]:
+    """Those of the files of the location that can have readings of the window, by the dates in their names."""
+    if not location.has_dates:
+        return list(files)
     matcher = location.matcher()
-    found = []
-    for name, file in listed:
-        match = matcher.fullmatch(name)
-        if match is None or location.may_contain(match, window):
-            found.append(file)
-    return sorted(found, key=lambda file: file.path)
+    matches = ((file, matcher.fullmatch(_name(file, location))) for file in files)
+    return [file for file, match in matches if match is None or location.may_contain(match, window)]
+
+
+def current_versions(
+    location: Location, connection: BlobConnection | None, files: Sequence[ReadingsFile], window: Window
+) -> dict[str, str]:
+    """The present versions of files of the window, by their paths; without the files that are gone.
+
+    Raises:
+        StorageError, OSError: they cannot be looked up.
+    """
+    if connection and len(files) > _MOST_LOOKED_UP:
+        return {file.path: file.version for file in _blobs(location, connection, window)}
+    found = _look_up_blobs(location, connection, files) if connection else [_look_up(file.path) for file in files]
+    return {file.path: file.version for file in found if file}
+
+
+def _name(file: ReadingsFile, location: Location) -> str:
+    """As the pattern of the location has it."""
+    return file.path.removeprefix(f"az://{location.container}/") if location.container else file.path
 
 
 def _is_readings(name: str, folder: str) -> bool:
@@ -67,7 +91,7 @@ def _is_readings(name: str, folder: str) -> bool:
     return inside.lower().endswith(_ENDINGS) and not any(part.startswith((".", "_")) for part in inside.split("/"))
 
 
-def _local(location: Location, window: Window) -> Iterator[tuple[str, ReadingsFile]]:
+def _local(location: Location, window: Window) -> Iterator[ReadingsFile]:
     pattern = location.pattern
     if Path(pattern).is_dir():
         # The error about a folder that may not be read must not look like an empty folder.
@@ -81,27 +105,58 @@ def _local(location: Location, window: Window) -> Iterator[tuple[str, ReadingsFi
         paths = [path for path in found if not Path(path).is_dir()]
     for path in paths:
         status = Path(path).stat()
-        version = f"{status.st_mtime_ns:x}-{status.st_size:x}-{status.st_ino:x}"
-        yield path, ReadingsFile(path=path, version=version, size=status.st_size)
+        yield _local_file(path, status)
 
 
 def _raise(error: OSError) -> None:
     raise error
 
 
-def _blobs(location: Location, connection: BlobConnection, window: Window) -> Iterator[tuple[str, ReadingsFile]]:
+def _look_up(path: str) -> ReadingsFile | None:
+    try:
+        return _local_file(path, Path(path).stat())
+    except FileNotFoundError:
+        return None
+
+
+def _local_file(path: str, status: os.stat_result) -> ReadingsFile:
+    version = f"{status.st_mtime_ns:x}-{status.st_size:x}-{status.st_ino:x}"
+    return ReadingsFile(path=path, version=version, size=status.st_size)
+
+
+def _blobs(location: Location, connection: BlobConnection, window: Window) -> Iterator[ReadingsFile]:
     fixed = location.fixed_part(window)
     prefix = fixed if location.is_glob else fixed.rstrip("/")
     matcher, folder = location.matcher(), f"{location.pattern.rstrip('/')}/"
-    with _storage_errors(), connection.container(str(location.container)) as container:
+    with storage_errors(), connection.container(str(location.container)) as container:
         for blob in container.list_blobs(name_starts_with=prefix or None, results_per_page=5_000):
             # First as it is written: a name may contain what is a wildcard elsewhere.
             is_meant = blob.name == location.pattern or (
                 _is_readings(blob.name, folder) if blob.name.startswith(folder) else matcher.fullmatch(blob.name)
             )
             if is_meant and not blob.name.endswith("/"):
-                path = f"az://{location.container}/{blob.name}"
-                yield blob.name, ReadingsFile(path=path, version=str(blob.etag).strip('"'), size=int(blob.size))
+                yield _blob_file(f"az://{location.container}/{blob.name}", blob.etag, blob.size)
+
+
+def _look_up_blobs(
+    location: Location, connection: BlobConnection, files: Sequence[ReadingsFile]
+) -> list[ReadingsFile | None]:
+    with connection.container(str(location.container)) as container, ThreadPoolExecutor(THREADS) as threads:
+
+        def look_up(file: ReadingsFile) -> ReadingsFile | None:
+            try:
+                with storage_errors():
+                    blob = container.get_blob_client(_name(file, location)).get_blob_properties()
+            except FileNotFoundError:
+                return None
+            return _blob_file(file.path, blob.etag, blob.size)
+
+        return list(threads.map(look_up, files))
+
+
+def _blob_file(path: str, etag: object, size: int) -> ReadingsFile:
+    # In quotes in an answer about one blob, without them in a listing.
+    return ReadingsFile(path=path, version=str(etag).strip('"'), size=int(size))
 
 
 @contextmanager
@@ -110,14 +165,15 @@ def downloading(location: Location, connection: BlobConnection) -> Iterator[Call
     with connection.container(str(location.container)) as container:
 
         def download(file: ReadingsFile) -> bytes:
-            with _storage_errors():
-                return bytes(container.download_blob(file.path.removeprefix(f"az://{location.container}/")).readall())
+            with storage_errors():
+                return bytes(container.download_blob(_name(file, location)).readall())
 
         yield download
 
 
 @contextmanager
-def _storage_errors() -> Iterator[None]:
+def storage_errors() -> Iterator[None]:
+    """Converts what the SDK raises inside the block to `StorageError`, or to `FileNotFoundError`."""
     # Imported here: it takes a third of a second, and only az:// locations need it.
     from azure.core.exceptions import AzureError, HttpResponseError, ResourceNotFoundError
 

@@ -18,7 +18,7 @@ os.environ.setdefault("POLARS_IGNORE_TIMEZONE_PARSE_ERROR", "1")
 import polars as pl
 
 from shared_code.blob_connection import BlobConnection
-from shared_code.columns import Columns, Schema, parsed
+from shared_code.columns import Bounds, Columns, Schema, parsed
 from shared_code.files import ReadingsFile
 
 _ROWS_TO_INFER_TYPES: Final = 1_000
@@ -36,12 +36,12 @@ _CASTS: Final = pl.ScanCastOptions(datetime_cast=["convert-timezone", "nanosecon
 class Contents:
     """What a file has: the columns with the types to read them by, and whether there is any row.
 
-    `bounds` are the first and the last timestamp, as columns `first` and `last`; None if finding them would take long.
+    `bounds` are None if finding them would take long.
     """
 
     schema: Schema
     has_rows: bool
-    bounds: pl.DataFrame | None = None
+    bounds: Bounds | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,15 +115,16 @@ def _is_text(path: str) -> bool:
     return _is_csv(path) or path.lower().endswith((".ndjson", ".jsonl"))
 
 
-def _bounds(opened: _Opened, schema: Schema, columns: Columns) -> pl.DataFrame | None:
+def _bounds(opened: _Opened, schema: Schema, columns: Columns) -> Bounds | None:
     shape = columns.timestamps_alone(schema)
     if shape is None:
         return None
     at = shape.comparable()
     try:
-        return opened.scan(shape.schema).select(first=at.min(), last=at.max()).collect(engine="streaming")
+        found = opened.scan(shape.schema).select(first=at.min(), last=at.max()).collect(engine="streaming")
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError):
         return None  # a damaged page fails the chunks that need it, and they name it
+    return shape.to_bounds(*found.select(pl.all().to_physical()).row(0))
 
 
 def _check_instants(rows: pl.LazyFrame, column: str) -> None:

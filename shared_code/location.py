@@ -1,4 +1,4 @@
-"""Reads the app setting READINGS: where the readings are, as a pattern of names.
+"""Reads the app settings READINGS and RESULTS: where readings are, as a pattern of names, and where results go.
 
 The rule of this file: a location never contains a credential, so that messages, results and logs may repeat it.
 """
@@ -15,6 +15,8 @@ from shared_code.windows import Window
 
 READINGS: Final = "READINGS"
 READINGS_CONNECTION: Final = "READINGS_CONNECTION"
+RESULTS: Final = "RESULTS"
+RESULTS_CONNECTION: Final = "RESULTS_CONNECTION"
 SYNTHETIC: Final = "synthetic"
 
 _AZURE: Final = "az"
@@ -26,10 +28,11 @@ _CONTAINER: Final = re.compile(r"[a-z0-9](?:-?[a-z0-9]){2,62}|\$root|\$web|\$log
 _DATE_PARTS: Final = {"yyyy": 4, "MM": 2, "dd": 2, "HH": 2}
 _DATE_PART: Final = re.compile(r"\{(yyyy|MM|dd|HH)\}")
 _GLOB: Final = re.compile(r"[*?\[]")
+_WILDCARD: Final = re.compile(r"[*?]")
 
 
 class LocationError(Exception):
-    """The setting READINGS names no place; the message never contains a credential."""
+    """A setting names no place; the message never contains a credential."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,8 +84,8 @@ class Location:
         return start < to_microseconds(window.end) and end > to_microseconds(window.start)
 
 
-def parse_location(text: str) -> Location:
-    """The location that the setting READINGS names.
+def parse_location(text: str, setting: str = READINGS) -> Location:
+    """The location that a setting names.
 
     Raises:
         LocationError: a form that the app does not read, or one with a credential.
@@ -90,27 +93,44 @@ def parse_location(text: str) -> Location:
     scheme, separator, rest = text.partition("://")
     if _QUERY.search(text):
         raise _refused(
+            setting,
             text,
-            f"must be without a query; a shared access signature is for the setting that {READINGS_CONNECTION} names",
+            f"must be without a query; a shared access signature is for the setting that {setting}_CONNECTION names",
         )
     if not separator:
-        return _dated(Location(text=text, pattern=text))
+        return _dated(setting, Location(text=text, pattern=text))
     container, _, path = rest.partition("/")
     if scheme in _DATA_LAKE:
         named = container.partition("@")[0]
         instead = f": write az://{named}/{path}" if _CONTAINER.fullmatch(named) else ""
-        raise _refused(text, f"must begin with az://, and {READINGS_CONNECTION} names the account{instead}", show=False)
+        reason = f"must begin with az://, and {setting}_CONNECTION names the account{instead}"
+        raise _refused(setting, text, reason, show=False)
     if scheme != _AZURE or not container or not path or "@" in container:
-        raise _refused(text, f"must be '{SYNTHETIC}', az://container/path or a path")
+        special = f"'{SYNTHETIC}', " if setting == READINGS else ""
+        raise _refused(setting, text, f"must be {special}az://container/path or a path")
     if not _CONTAINER.fullmatch(container):
         instead = f": write az://{container.lower()}/{path}" if _CONTAINER.fullmatch(container.lower()) else ""
-        raise _refused(text, f"must name a container, which has lower-case letters, digits and hyphens{instead}")
-    return _dated(Location(text=text, pattern=path, container=container))
+        reason = f"must name a container, which has lower-case letters, digits and hyphens{instead}"
+        raise _refused(setting, text, reason)
+    return _dated(setting, Location(text=text, pattern=path, container=container))
 
 
-def _refused(text: str, reason: str, *, show: bool = True) -> LocationError:
+def parse_folder(text: str, setting: str) -> Location:
+    """The one folder that a setting names.
+
+    Raises:
+        LocationError: as `parse_location`, or a pattern.
+    """
+    location = parse_location(text, setting)
+    is_nothing = location.container is not None and not location.pattern.strip("/")
+    if is_nothing or location.has_dates or _WILDCARD.search(location.pattern):
+        raise _refused(setting, text, "must name one folder, without wildcards and dates")
+    return location
+
+
+def _refused(setting: str, text: str, reason: str, *, show: bool = True) -> LocationError:
     shown = f": {_without_secret(text)}" if show else ""
-    return LocationError(f"the app setting {READINGS} {reason}{shown}")
+    return LocationError(f"the app setting {setting} {reason}{shown}")
 
 
 def _without_secret(text: str) -> str:
@@ -119,11 +139,11 @@ def _without_secret(text: str) -> str:
     return f"{scheme}{separator}{rest.rpartition('@')[2] if separator else rest}"
 
 
-def _dated(location: Location) -> Location:
+def _dated(setting: str, location: Location) -> Location:
     parts = [match[1] for match in _DATE_PART.finditer(location.pattern)]
     if sorted(set(parts)) != sorted(list(_DATE_PARTS)[: len(set(parts))]):
         raise LocationError(
-            f"the app setting {READINGS} needs {{yyyy}} for {{MM}}, {{MM}} for {{dd}}, and {{dd}} for {{HH}}:"
+            f"the app setting {setting} needs {{yyyy}} for {{MM}}, {{MM}} for {{dd}}, and {{dd}} for {{HH}}:"
             f" {location.text}"
         )
     return location

@@ -6,3 +6,5 @@ from typing import Final
 
 ORCHESTRATOR: Final = "orchestrator_function"
 PROCESS_CHUNK: Final = "process_chunk_activity"
+PREPARE_RUN: Final = "prepare_run_activity"
+FINISH_RUN: Final = "finish_run_activity"

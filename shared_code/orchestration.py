@@ -11,11 +11,12 @@ from functools import partial
 from typing import Any, Final
 
 from shared_code.aggregation import conclude, fold_chunks, fold_groups
-from shared_code.contracts import ChunkGroup, ChunkInput, RunRequest
+from shared_code.contracts import ChunkGroup, ChunkInput, RunInput
 from shared_code.durable import Context, Steps
 from shared_code.failures import read_failure
 from shared_code.fan_out import settle
 from shared_code.names import ORCHESTRATOR, PROCESS_CHUNK
+from shared_code.planning import with_plan, with_stored_results
 from shared_code.progress import Progress, Tally, count
 from shared_code.results import NOTHING, ChunkFailure, ChunkResult, FoldedChunks
 from shared_code.resuming import ResumedRun
@@ -32,27 +33,34 @@ def orchestrate(context: Context, retry_options: Any) -> Steps:
     value = context.get_input()
     if isinstance(value, dict) and "kept" in value:
         resumed = ResumedRun.from_json(value)
-        output = yield from _run(context, retry_options, _timed(context, resumed.request), resumed.kept)
-        return {**output, "resume_of": resumed.resume_of}
+        return (yield from _run(context, retry_options, resumed.request, resumed))
     if isinstance(value, dict) and "request" in value:
         group = ChunkGroup.from_json(value)
         folded = yield from _process_group(context, retry_options, group, Progress(context, group.chunk_count))
         return folded.to_json()
-    return (yield from _run(context, retry_options, _timed(context, RunRequest.from_json(value)), NOTHING))
+    return (yield from _run(context, retry_options, RunInput.from_json(value)))
 
 
-def _timed(context: Context, request: RunRequest) -> RunRequest:
-    """The request with a time, which a run that was started through the management API may lack."""
-    return request if request.time else request.model_copy(update={"time": context.current_utc_datetime})
+def _run(context: Context, retry_options: Any, asked: RunInput, resumed: ResumedRun | None = None) -> Steps:
+    kept = resumed.kept if resumed else NOTHING
+    progress = Progress(context, asked.total_chunks, Tally(chunks=len(kept.results), records=kept.records))
+    # A run that was started through the management API may lack the time.
+    timed = asked if asked.time else asked.model_copy(update={"time": context.current_utc_datetime})
+    stored = resumed.stored_chunks if resumed else None
+    request = yield from with_plan(context, retry_options, timed, progress, stored)
+    folded = yield from _process(context, retry_options, request, kept, progress)
+    progress.show("failed")  # remains if the next line raises
+    output = {**conclude(request, folded), **({"resume_of": resumed.resume_of} if resumed else {})}
+    progress.show(str(output["status"]))
+    _log(context, "Run is %s: %d of %d chunks failed.", output["status"], output["failed"], request.total_chunks)
+    return (yield from with_stored_results(context, retry_options, request, output, progress))
 
 
-def _run(context: Context, retry_options: Any, request: RunRequest, kept: FoldedChunks) -> Steps:
-    """The output of a run that need not process the chunks in `kept`."""
-    total = request.total_chunks
+def _process(context: Context, retry_options: Any, request: RunInput, kept: FoldedChunks, progress: Progress) -> Steps:
+    """The outcomes of all chunks, of which those in `kept` need not be processed."""
     kept_ids = {result.chunk_id for result in kept.results}
-    ids = [chunk_id for chunk_id in range(total) if chunk_id not in kept_ids]
-    _log(context, "Processing %d of %d chunks of %s.", len(ids), total, request.window)
-    progress = Progress(context, total, Tally(chunks=len(kept_ids), records=kept.records))
+    ids = [chunk_id for chunk_id in range(request.total_chunks) if chunk_id not in kept_ids]
+    _log(context, "Processing %d of %d chunks of %s.", len(ids), request.total_chunks, request.window)
     groups = [ChunkGroup.of(request, ids[first : first + GROUP_SIZE]) for first in range(0, len(ids), GROUP_SIZE)]
     if len(groups) > 1:
         processed = yield from _process_groups(context, groups, progress)
@@ -60,16 +68,12 @@ def _run(context: Context, retry_options: Any, request: RunRequest, kept: Folded
         processed = yield from _process_group(context, retry_options, groups[0], progress)
     else:
         processed = NOTHING
-    folded = fold_groups([kept, processed]).in_order()
-    progress.show("failed")  # remains if the next line raises
-    output = conclude(request, folded)
-    progress.show(str(output["status"]))
-    _log(context, "Run is %s: %d of %d chunks failed.", output["status"], output["failed"], total)
-    return output
+    return fold_groups([kept, processed]).in_order()
 
 
 def _process_group(context: Context, retry_options: Any, group: ChunkGroup, progress: Progress) -> Steps:
     """Processes the group's chunks in this orchestration."""
+    progress.begin()
     chunks = _chunks(group)
     starts = [
         partial(context.call_activity_with_retry, PROCESS_CHUNK, retry_options, chunk.to_json()) for chunk in chunks
@@ -89,6 +93,7 @@ def _process_group(context: Context, retry_options: Any, group: ChunkGroup, prog
 
 def _process_groups(context: Context, groups: list[ChunkGroup], progress: Progress) -> Steps:
     """Processes them in sub-orchestrations, which report failed chunks, and fail only if ended from outside."""
+    progress.begin()
     limit = groups[0].request.max_parallel
     starts = [partial(context.call_sub_orchestrator, ORCHESTRATOR, group.to_json()) for group in groups]
     # Each group keeps to the limit by itself, so together they do if they have no more than it in all.
@@ -113,7 +118,15 @@ def _chunks(group: ChunkGroup) -> list[ChunkInput]:
         raise ValueError("request.time: must be set in the input of a sub-orchestration")
     windows = [request.window.part(chunk_id, total) for chunk_id in group.ids]
     return [
-        ChunkInput(chunk_id=chunk_id, start=window.start, end=window.end, total_chunks=total, time=request.time)
+        ChunkInput(
+            chunk_id=chunk_id,
+            start=window.start,
+            end=window.end,
+            total_chunks=total,
+            time=request.time,
+            plan=request.plan,
+            allow_changed_readings=request.allow_changed_readings if request.plan else None,
+        )
         for chunk_id, window in zip(group.ids, windows, strict=True)
     ]
 

@@ -7,27 +7,31 @@ reads and computes, and returns the same result again if it runs twice, because 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Final
 
 from shared_code.contracts import ChunkInput
+from shared_code.listing import Listing
 from shared_code.moments import Moments, measure
 from shared_code.readings import Reading, ReadingsChanged, ReadingsError, Source
 from shared_code.results import ChunkResult, ReadingsSeen, SeriesStatistics
 
-# How often the files of a chunk are read if they are replaced meanwhile.
+# How often the files of a chunk are read if they are replaced meanwhile; the listed ones first, if there is a listing.
 _ATTEMPTS: Final = 2
 
 
-def process_chunk(chunk: ChunkInput, source: Source) -> ChunkResult:
+def process_chunk(chunk: ChunkInput, source: Source, listing: Listing | None = None) -> ChunkResult:
     """The statistics of the readings in the chunk's window; no readings are a success with no records.
+
+    With the listing of a run, the readings are those of its files in their listed versions.
 
     Raises:
         ReadingsError: the readings cannot be read.
+        ReadingsChanged: a file is no longer as it was listed.
     """
     began = time.perf_counter()
-    reading, summary = _read(chunk, source)
+    reading, summary = _read(chunk, source, listing)
     return ChunkResult(
         chunk_id=chunk.chunk_id,
         processing_time=round(time.perf_counter() - began, 6),
@@ -35,7 +39,7 @@ def process_chunk(chunk: ChunkInput, source: Source) -> ChunkResult:
         end=chunk.end,
         records=summary.records,
         statistics=summary.statistics,
-        readings=ReadingsSeen(location=source.location, files=len(reading.files), version=reading.version),
+        readings=ReadingsSeen(location=source.location, files=reading.listed, version=reading.version),
         warnings=reading.warnings,
     )
 
@@ -67,10 +71,14 @@ def summarize(reading: Reading, chunk: ChunkInput) -> Summary:
     )
 
 
-def _read(chunk: ChunkInput, source: Source) -> tuple[Reading, Summary]:
-    """The files and their summary, of one version of each file: a replaced file is read again, once."""
+def _read(chunk: ChunkInput, source: Source, listing: Listing | None) -> tuple[Reading, Summary]:
+    """The files and their summary, of one version of each file.
+
+    If a file has changed, its listing is given up, if the chunk allows that, and the files are read as they are now.
+    """
+    warnings: list[str] = []
     for _ in range(_ATTEMPTS):
-        reading = source.open(chunk.window)
+        reading = source.open(chunk.window, listing)
         failure = None
         try:
             summary = summarize(reading, chunk)
@@ -80,7 +88,13 @@ def _read(chunk: ChunkInput, source: Source) -> tuple[Reading, Summary]:
         if changed is None and failure is not None:
             raise failure
         if changed is None:
-            return reading, summary
+            return replace(reading, warnings=[*warnings, *reading.warnings]), summary
+        if listing is not None:
+            reason = f"{changed} was replaced or removed after the run began"
+            if not chunk.allow_changed_readings:
+                raise ReadingsChanged(f"{reason}; run it again, or set allow_changed_readings in the request")
+            warnings.append(reason)
+            listing = None
     raise ReadingsChanged(f"{changed} was replaced while it was read, {_ATTEMPTS} times")
 
 

@@ -51,7 +51,7 @@ def count(outcome: Any, chunks: int) -> Tally:
 
 
 class Progress:
-    """The progress of an orchestration, which begins now with the `kept` chunks; it shows each change."""
+    """The progress of an orchestration with some `kept` chunks; it shows each change."""
 
     def __init__(self, context: Context, total: int, kept: Tally = NONE) -> None:
         self._context = context
@@ -60,6 +60,10 @@ class Progress:
         self._first_ended: datetime | None = None
         self._kept = kept.chunks
         self._so_far = kept
+
+    def begin(self) -> None:
+        """Counts the time from now on."""
+        self._began = self._context.current_utc_datetime
         self.show("processing")
 
     def add(self, more: Tally) -> None:

@@ -7,29 +7,34 @@ and whatever fails becomes one exception that names the file and never a credent
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from hashlib import sha256
 from typing import Final
 
 import polars as pl
 
-from shared_code.blob_connection import BlobConnection, ConnectionSettingError, connect
+from shared_code.blob_connection import BlobConnection, ConnectionSettingError, connect_by
 from shared_code.columns import Columns, ColumnsError, Shape, parse_columns
-from shared_code.files import ReadingsFile, StorageError, downloading, list_files
+from shared_code.files import (
+    THREADS,
+    ReadingsFile,
+    StorageError,
+    current_versions,
+    downloading,
+    files_of,
+    list_files,
+)
 from shared_code.formats import Contents, Download, read_contents, scan_files
+from shared_code.listing import Listing
 from shared_code.location import READINGS, READINGS_CONNECTION, SYNTHETIC, Location, LocationError, parse_location
 from shared_code.synthetic import scan_signal
 from shared_code.windows import Window
 
-DEFAULT_CONNECTION: Final = "AzureWebJobsStorage"
-
 _MAX_CAUSE_LENGTH: Final = 300
 _MAX_WARNINGS: Final = 10
-_THREADS: Final = 8  # as many as the SDK keeps connections for
 # Where Polars begins to explain its plan and to give advice to programmers.
 _ADVICE: Final = re.compile(
     r"; note: if you are using Python|Resolved plan until|This error occurred|You might want to"
@@ -47,7 +52,7 @@ class ReadingsError(Exception):
 
 
 class ReadingsChanged(ReadingsError):
-    """A file was replaced while its readings were read, also at the second attempt."""
+    """A file is no longer as it was when the run listed it, or was replaced while it was read, twice."""
 
 
 # A fault inside Polars raises PanicException, which is no subclass of Exception.
@@ -115,12 +120,13 @@ class Part:
 
 @dataclass(frozen=True, kw_only=True)
 class Reading:
-    """The files of a window as they were found, and their readings."""
+    """The files of a window as they were listed, and their readings; `listed` counts those of other windows too."""
 
     parts: list[Part]
     files: list[ReadingsFile] = field(default_factory=list)
+    listed: int = 0
     warnings: list[str] = field(default_factory=list)
-    # Of all files of the location, which other windows must see alike; None if the window chooses the files.
+    # Of all listed files, which the other windows of a run must see alike; None if each window has its own.
     version: str | None = None
 
 
@@ -132,78 +138,101 @@ class Source:
     connection: BlobConnection | None = None
     columns: Columns = _COLUMNS
 
-    def open(self, window: Window) -> Reading:
+    @property
+    def has_files(self) -> bool:
+        return self.location != SYNTHETIC
+
+    def listing(self, window: Window) -> Listing:
+        """The files that can have readings of the window, by the dates in their names; none is looked into.
+
+        Raises:
+            ReadingsError: the location cannot be listed.
+        """
+        with naming(self.location, self._secrets):
+            return Listing(files=list_files(_parsed(self.location), self.connection, window))
+
+    def look_into(self, files: Sequence[ReadingsFile]) -> dict[ReadingsFile, Contents]:
+        """What the files have; without those that cannot be read, which fail the chunks that need them."""
+        found = self._look_into(files)
+        return {file: contents for file, contents in found.items() if isinstance(contents, Contents)}
+
+    def open(self, window: Window, listing: Listing | None = None) -> Reading:
         """Looks at the files of the window; the readings are read when a part is collected.
+
+        With the listing of a run, its files count, and those whose contents it has are not looked into again.
 
         Raises:
             ReadingsError: the location or the metadata of a file cannot be read, or lacks the columns of readings.
         """
-        if self.location == SYNTHETIC:
+        if not self.has_files:
             return Reading(parts=[_in_memory(frame) for frame in scan_signal(window)])
-        files = self._list(window)
+        location, whole = _parsed(self.location), listing or self.listing(window)
+        files = files_of(window, location, whole.files)
         warnings = [f"{file.path} is empty (0 bytes)" for file in files if not file.size]
         if files and len(warnings) == len(files):
             raise ReadingsError(f"cannot read {files[0].path}: it is empty (0 bytes)")
+        unknown = self._look_into([file for file in files if file.size and file not in whole.contents])
         shapes: dict[Shape, list[str]] = {}
-        with_bytes = [file for file in files if file.size]
-        for file, contents in zip(with_bytes, self._look_into(with_bytes), strict=True):
-            if not contents.has_rows:
+        for file in files:
+            contents = whole.contents.get(file) or unknown.get(file)
+            if isinstance(contents, ReadingsError):
+                raise contents
+            if contents and not contents.has_rows:
                 warnings.append(f"{file.path} has no rows")
-            elif shape := self._shape(file.path, contents, window):
+            elif contents and (shape := self._shape(file.path, contents, window)):
                 shapes.setdefault(shape, []).append(file.path)
         return Reading(
             parts=[self._part(shape, paths, window) for shape, paths in shapes.items()],
             files=files,
             warnings=_bounded(warnings),
-            version=None if _parsed(self.location).has_dates else _version(files),
+            listed=len(whole.files),
+            version=None if listing is None and location.has_dates else whole.version,
         )
 
     def changed(self, reading: Reading, window: Window) -> str | None:
-        """The first file that was read and is no longer as it was when `reading` was opened.
+        """The first file that was read and is no longer as it was when it was listed.
 
         Raises:
-            ReadingsError: the location cannot be listed.
+            ReadingsError: the files cannot be looked up.
         """
         read = {path for part in reading.parts for path in part.paths}
         files = [file for file in reading.files if file.path in read]
-        if not files:
-            return None
-        now = {file.path: file for file in self._list(window)}
-        return next((file.path for file in files if now.get(file.path) != file), None)
+        with naming(self.location, self._secrets):
+            now = current_versions(_parsed(self.location), self.connection, files, window) if files else {}
+        return next((file.path for file in files if now.get(file.path) != file.version), None)
 
     @property
     def _secrets(self) -> tuple[str, ...]:
         return self.connection.secrets if self.connection else ()
 
-    def _list(self, window: Window) -> list[ReadingsFile]:
-        with naming(self.location, self._secrets):
-            return list_files(_parsed(self.location), self.connection, window)
-
-    def _look_into(self, files: list[ReadingsFile]) -> list[Contents]:
+    def _look_into(self, files: Sequence[ReadingsFile]) -> dict[ReadingsFile, Contents | ReadingsError]:
         if len(_contents_kept) > _MAX_CONTENTS_KEPT:
             _contents_kept.clear()
         with ExitStack() as stack:
             download = None
-            if self.connection:
+            if self.connection and files:
                 download = stack.enter_context(downloading(_parsed(self.location), self.connection))
-            threads = stack.enter_context(ThreadPoolExecutor(_THREADS))
-            return list(threads.map(partial(self._contents, download=download), files))
+            threads = stack.enter_context(ThreadPoolExecutor(THREADS))
+            return dict(zip(files, threads.map(partial(self._contents, download=download), files), strict=True))
 
-    def _contents(self, file: ReadingsFile, download: Download | None) -> Contents:
+    def _contents(self, file: ReadingsFile, download: Download | None) -> Contents | ReadingsError:
         key = (file, self.columns)
         if key not in _contents_kept:
-            with naming(file.path, self._secrets):
-                _contents_kept[key] = read_contents(file, self.columns, self.connection, download)
+            try:
+                with naming(file.path, self._secrets):
+                    _contents_kept[key] = read_contents(file, self.columns, self.connection, download)
+            except ReadingsError as error:
+                return error
         return _contents_kept[key]
 
     def _shape(self, path: str, contents: Contents, window: Window) -> Shape | None:
         """The shape of the file; None if it has no rows in the window, which then may be as they like."""
-        timestamps = self.columns.timestamps_alone(contents.schema)
-        if timestamps and contents.bounds is not None and timestamps.is_outside(contents.bounds, window):
+        if contents.bounds is not None and contents.bounds.is_outside(window):
             return None
         try:
             return self.columns.shape(path, contents.schema)
         except ColumnsError as error:
+            timestamps = self.columns.timestamps_alone(contents.schema)
             if timestamps is not None:
                 with naming(path, self._secrets):
                     rows = timestamps.in_window(scan_files([path], timestamps.schema, self.connection), window)
@@ -217,11 +246,6 @@ class Source:
             paths=paths,
             secrets=self._secrets,
         )
-
-
-def _version(files: list[ReadingsFile]) -> str:
-    listed = "".join(f"{file.path}\0{file.version}\0" for file in files)
-    return sha256(listed.encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
 
 def _in_memory(frame: pl.LazyFrame) -> Part:
@@ -259,12 +283,7 @@ def _parsed(location: str) -> Location:
 
 
 def _connection(location: str, environment: Mapping[str, str]) -> BlobConnection:
-    setting = environment.get(READINGS_CONNECTION, "").strip() or DEFAULT_CONNECTION
-    if "=" in setting:
-        raise ReadingsError(
-            f"the app setting {READINGS_CONNECTION} must be the name of a setting, not a connection string"
-        )
     try:
-        return connect(setting, environment)
+        return connect_by(READINGS_CONNECTION, environment)
     except ConnectionSettingError as error:
         raise ReadingsError(f"cannot read {location}: {error}") from error

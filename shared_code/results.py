@@ -6,11 +6,13 @@ The rule of this file: every number is finite, so that every value is plain JSON
 from __future__ import annotations
 
 import math
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import ConfigDict, Field
 
-from shared_code.contracts import Contract, Instant, JsonObject
+from shared_code.contracts import Contract, Instant, JsonObject, RunName
+from shared_code.instants import parse_instant
+from shared_code.windows import Window
 
 
 class _Result(Contract):
@@ -164,6 +166,29 @@ class FoldedChunks(_WithOrigin):
 
 
 NOTHING: Final = FoldedChunks(results=[], statistics={})
+
+
+class RunEnd(_Result):
+    """The input of the activity that writes the manifest.
+
+    `output` is that of the run, with no chunks in its `results` but those that failed; `records` counts all readings.
+    """
+
+    run: RunName
+    output: dict[str, Any]
+    records: int
+
+    @property
+    def failures(self) -> list[ChunkFailure]:
+        return [ChunkFailure.from_json(result) for result in self.output["results"]]
+
+    @property
+    def succeeded(self) -> list[tuple[int, Window]]:
+        """The ids of the other chunks, with their windows."""
+        total = int(self.output["total_chunks"])
+        window = Window(start=parse_instant(self.output["start"]), end=parse_instant(self.output["end"]))
+        failed = {failure.chunk_id for failure in self.failures}
+        return [(chunk_id, window.part(chunk_id, total)) for chunk_id in range(total) if chunk_id not in failed]
 
 
 def _statistics_to_json(statistics: dict[str, SeriesStatistics]) -> JsonObject:

@@ -11,9 +11,20 @@ from datetime import datetime, timezone
 from typing import Any, Final
 
 from shared_code.aggregation import fold_chunks, fold_groups
-from shared_code.contracts import Contract, InvalidInput, JsonObject, Problem, ResumeRequest, RunRequest
+from shared_code.contracts import (
+    Contract,
+    InvalidInput,
+    JsonObject,
+    Problem,
+    ResumeRequest,
+    RunInput,
+    RunName,
+    RunPlan,
+    StoredChunks,
+)
 from shared_code.durable import Client
-from shared_code.names import ORCHESTRATOR, PROCESS_CHUNK
+from shared_code.location import RESULTS
+from shared_code.names import ORCHESTRATOR, PREPARE_RUN, PROCESS_CHUNK
 from shared_code.results import NOTHING, ChunkResult, FoldedChunks
 
 _UNFINISHED: Final = frozenset({"Pending", "Running", "ContinuedAsNew", "Suspended"})
@@ -24,40 +35,60 @@ _OPEN_GROUPS: Final = frozenset({"SubOrchestrationInstanceCreated", "SubOrchestr
 
 
 class ResumedRun(Contract):
-    """The input of the orchestrator for a run that resumes another; it does not process the chunks in `kept`."""
+    """The input of the orchestrator for a run that resumes another; it does not process the chunks in `kept`.
+
+    `stored` is the run that has stored their results; null if none has.
+    """
 
     resume_of: str
-    request: RunRequest
+    request: RunInput
     kept: FoldedChunks
+    stored: RunName | None = None
+
+    @property
+    def stored_chunks(self) -> StoredChunks | None:
+        ids = [result.chunk_id for result in self.kept.results]
+        return StoredChunks(run=self.stored, chunk_ids=ids) if self.stored and ids else None
 
     def to_json(self) -> JsonObject:
-        return {"resume_of": self.resume_of, "request": self.request.to_json(), "kept": self.kept.to_json()}
+        return {
+            "resume_of": self.resume_of,
+            "request": self.request.to_json(),
+            "kept": self.kept.to_json(),
+            **({"stored": self.stored.to_json()} if self.stored else {}),
+        }
 
 
 def is_unfinished(status: Any) -> bool:
     return bool(status) and status.runtime_status.name in _UNFINISHED
 
 
-async def resume(client: Client, asked: ResumeRequest) -> ResumedRun:
+async def resume(client: Client, asked: ResumeRequest, *, stores_results: bool) -> ResumedRun:
     """The run that processes the failed and the missing chunks of the finished run `asked.resume_of`.
+
+    `stores_results`: this run stores the results of all chunks, so those of the earlier run must be stored too.
 
     Raises:
         InvalidInput: there is no such run, it has nothing left to do, or `asked` contradicts it.
     """
     status = await _read(client, asked.resume_of)
-    earlier, kept_before = _input_of(status)
+    before = _input_of(status)
+    earlier = before.request
     _refuse_contradictions(asked, earlier)
     try:
-        kept = fold_groups([kept_before, await _recorded(client, status)]).in_order()
+        kept = fold_groups([before.kept, await _recorded(client, status)]).in_order()
+        stored = _stored(status, before)
     except InvalidInput as error:
         raise _refuse(f"names a run whose history cannot be read: {error}") from None
     ids = [result.chunk_id for result in kept.results]
     if len(set(ids)) < len(ids) or (ids and ids[-1] >= earlier.total_chunks):
         raise _refuse("names a run whose history does not fit its input")
+    if stores_results and ids and stored is None:
+        raise _refuse(f"names a run that has not stored its results, as this one does because of {RESULTS}")
     options = {name: getattr(asked, name) for name in asked.model_fields_set.difference(_FIXED, ["resume_of"])}
     time = asked.time or earlier.time or datetime.now(timezone.utc)
-    request = earlier.model_copy(update={**options, "time": time, "instance_id": None})
-    return ResumedRun(resume_of=asked.resume_of, request=request, kept=kept)
+    request = earlier.model_copy(update={**options, "time": time, "instance_id": None, "prepare": None})
+    return ResumedRun(resume_of=asked.resume_of, request=request, kept=kept, stored=stored)
 
 
 async def _read(client: Client, instance_id: str) -> Any:
@@ -74,22 +105,21 @@ async def _read(client: Client, instance_id: str) -> Any:
     return status
 
 
-def _input_of(status: Any) -> tuple[RunRequest, FoldedChunks]:
-    """The request of the run, and the chunks that it had from another run before it."""
+def _input_of(status: Any) -> ResumedRun:
+    """What the run was asked for; one that resumed no other has no chunks in `kept`."""
     value = _decoded(status.input_)
     members = value if isinstance(value, dict) else {}
     if "request" in members and "kept" not in members:
         raise _refuse("names a group of a larger run; name that run")
     try:
         if "kept" in members:
-            resumed = ResumedRun.from_json(value)
-            return resumed.request, resumed.kept
-        return RunRequest.from_json(value), NOTHING
+            return ResumedRun.from_json(value)
+        return ResumedRun(resume_of="", request=RunInput.from_json(value), kept=NOTHING)
     except InvalidInput as error:
         raise _refuse(f"names an instance whose input is not that of a run: {error}") from None
 
 
-def _refuse_contradictions(asked: ResumeRequest, earlier: RunRequest) -> None:
+def _refuse_contradictions(asked: ResumeRequest, earlier: RunInput) -> None:
     was = earlier.to_json()
     problems = [
         Problem(target=name, message=f"must be that of the earlier run, {was[name]}; leave the field out")
@@ -119,6 +149,14 @@ async def _recorded(client: Client, status: Any) -> FoldedChunks:
             group = await client.get_status(event["InstanceId"], show_history=True, show_history_output=True)
             groups.append(await _recorded(client, group))
     return fold_groups([fold_chunks(chunks[chunk_id] for chunk_id in sorted(chunks)), *groups])
+
+
+def _stored(status: Any, before: ResumedRun) -> RunName | None:
+    """The run that has stored the chunks: this one, or, if it ended before it had a plan, the one that it resumed."""
+    for event in getattr(status, "historyEvents", None) or ():
+        if event.get("EventType") == "TaskCompleted" and PREPARE_RUN in (event.get("FunctionName"), event.get("Name")):
+            return RunPlan.from_json(_decoded(event.get("Result"))).run
+    return before.stored
 
 
 def _decoded(value: Any) -> Any:

@@ -5,10 +5,12 @@ The rule of this file: a refused request has started nothing, and an instance th
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime, timezone
 
 from shared_code.contracts import JsonObject, ResumeRequest, RunRequest
 from shared_code.durable import Client
+from shared_code.location import READINGS, RESULTS, SYNTHETIC
 from shared_code.names import ORCHESTRATOR
 from shared_code.resuming import is_unfinished, resume
 
@@ -17,7 +19,7 @@ class InstanceNotFinished(Exception):
     """The wanted instance id belongs to an instance that is not finished."""
 
 
-async def start_run(client: Client, request: RunRequest | ResumeRequest) -> str:
+async def start_run(client: Client, request: RunRequest | ResumeRequest, settings: Mapping[str, str]) -> str:
     """The id of the new instance.
 
     Raises:
@@ -27,7 +29,7 @@ async def start_run(client: Client, request: RunRequest | ResumeRequest) -> str:
     wanted_id = request.instance_id
     if wanted_id is not None and await _is_unfinished(client, wanted_id):
         raise InstanceNotFinished(wanted_id)
-    value = await _orchestrator_input(client, request)
+    value = await _orchestrator_input(client, request, settings)
     try:
         return await client.start_new(ORCHESTRATOR, wanted_id, value)
     except Exception:
@@ -41,9 +43,16 @@ async def _is_unfinished(client: Client, instance_id: str) -> bool:
     return is_unfinished(await client.get_status(instance_id))
 
 
-async def _orchestrator_input(client: Client, request: RunRequest | ResumeRequest) -> JsonObject:
+async def _orchestrator_input(
+    client: Client, request: RunRequest | ResumeRequest, settings: Mapping[str, str]
+) -> JsonObject:
+    stores_results = bool(settings.get(RESULTS, "").strip())
+    # The synthetic signal has no files to list, so such a run needs no plan unless it stores results.
+    needs_plan = stores_results or settings.get(READINGS, "").strip() not in {"", SYNTHETIC}
+    prepare = {"prepare": True} if needs_plan else {}
     if isinstance(request, ResumeRequest):
-        return (await resume(client, request)).to_json()
+        resumed = await resume(client, request, stores_results=stores_results)
+        return {**resumed.to_json(), "request": {**resumed.request.to_json(), **prepare}}
     # The clock is read here, once: read in the orchestrator it would differ from replay to replay.
     time = request.time or datetime.now(timezone.utc)
-    return request.model_copy(update={"time": time, "instance_id": None}).to_json()
+    return {**request.model_copy(update={"time": time, "instance_id": None}).to_json(), **prepare}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from typing import Final
 
 import azure.durable_functions as df
@@ -23,7 +24,7 @@ async def start(req: func.HttpRequest, client: df.DurableOrchestrationClient) ->
     """202 with the management URLs, 400 for a request that is not valid, 409 for an instance id in use."""
     try:
         request = http_json.read_body(req.get_body(), read_request)
-        instance_id = await start_run(client, request)
+        instance_id = await start_run(client, request, os.environ)
     except InvalidInput as error:
         return http_json.bad_request(error)
     except InstanceNotFinished as conflict:

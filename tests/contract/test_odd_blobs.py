@@ -80,8 +80,8 @@ def test_a_blob_that_is_replaced_while_it_is_read_is_read_again(
     container.upload_blob("x.parquet", parquet())
     real, left = Source.open, [1]
 
-    def opened(source: Source, window: Any) -> Any:
-        reading = real(source, window)
+    def opened(source: Source, *window: Any) -> Any:
+        reading = real(source, *window)
         if left[0]:
             left[0] -= 1
             container.upload_blob("x.parquet", parquet(7.0 + left[0]), overwrite=True)

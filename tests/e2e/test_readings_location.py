@@ -30,7 +30,20 @@ CANARY = "canary"
 SPAN = {"start": "2025-01-01T00:00:00Z", "end": "2025-01-01T00:00:03Z"}
 RUN: dict[str, Any] = {**SPAN, "total_chunks": 1, "time": SPAN["start"], "max_failed_chunks": 0}
 CHUNK: dict[str, Any] = {**SPAN, "chunk_id": 0, "total_chunks": 1, "time": SPAN["start"]}
-NAMES = ("READINGS", "readings", "READINGS_CONNECTION", "source", "location", "path", "url", "connection", "settings")
+NAMES = (
+    "READINGS",
+    "readings",
+    "READINGS_CONNECTION",
+    "RESULTS",
+    "prepare",
+    "plan",
+    "source",
+    "location",
+    "path",
+    "url",
+    "connection",
+    "settings",
+)
 
 
 @pytest.fixture(scope="module")

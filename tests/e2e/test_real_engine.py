@@ -86,7 +86,7 @@ def client(azurite: Azurite, hub_name: str, tmp_path: Path) -> Iterator[EngineCl
 
 
 async def started(client: EngineClient, request: dict[str, object]) -> str:
-    return await start_run(cast(Client, client), read_request(request))
+    return await start_run(cast(Client, client), read_request(request), {})
 
 
 async def end(client: EngineClient, instance_id: str) -> Any:

@@ -17,7 +17,7 @@ WriteReadings = Callable[..., str]
 
 @pytest.fixture(autouse=True)
 def _no_settings_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    for setting in ("READINGS", "READINGS_CONNECTION", "AzureWebJobsStorage"):
+    for setting in ("READINGS", "READINGS_CONNECTION", "RESULTS", "RESULTS_CONNECTION", "AzureWebJobsStorage"):
         monkeypatch.delenv(setting, raising=False)
 
 

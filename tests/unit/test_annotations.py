@@ -7,7 +7,14 @@ import typing
 
 import pytest
 
-FUNCTIONS = ["orchestrator_function", "process_chunk_activity", "starter_function", "test_activity_function"]
+FUNCTIONS = [
+    "finish_run_activity",
+    "orchestrator_function",
+    "prepare_run_activity",
+    "process_chunk_activity",
+    "starter_function",
+    "test_activity_function",
+]
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from shared_code.contracts import ChunkGroup, ChunkInput, InvalidInput, ResumeRequest, RunRequest, read_request
+from shared_code.contracts import (
+    ChunkGroup,
+    ChunkInput,
+    InvalidInput,
+    ResumeRequest,
+    RunInput,
+    RunRequest,
+    read_request,
+)
 
 RUN = {"start": "2013-01-01T00:00:00Z", "end": "2013-04-01T00:00:00Z", "total_chunks": 12}
 CHUNK = {**RUN, "chunk_id": 0, "time": "2013-04-01T00:00:00Z"}
@@ -108,7 +116,7 @@ def test_a_group_carries_its_request() -> None:
 
 
 def test_a_group_with_gaps_names_its_chunks() -> None:
-    request = RunRequest.from_json(RUN)
+    request = RunInput.from_json(RUN)
 
     assert ChunkGroup.of(request, [3, 4, 5]).to_json() == {"request": RUN, "first_chunk": 3, "chunk_count": 3}
     gaps = ChunkGroup.of(request, [3, 5, 11])

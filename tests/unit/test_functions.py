@@ -1,4 +1,4 @@
-"""The four functions, called as the functions worker calls them."""
+"""The functions, called as the functions worker calls them."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ import azure.durable_functions as df
 import azure.functions as func
 import pytest
 
+import finish_run_activity
+import prepare_run_activity
 import process_chunk_activity
 import starter_function
 import test_activity_function
@@ -83,9 +85,11 @@ def test_the_annotations_of_a_function_resolve_to_plain_classes(name: str) -> No
 
 
 def test_the_names_in_code_are_the_folders() -> None:
-    assert {names.ORCHESTRATOR, names.PROCESS_CHUNK} < set(FUNCTIONS)
+    assert {names.ORCHESTRATOR, names.PROCESS_CHUNK, names.PREPARE_RUN, names.FINISH_RUN} < set(FUNCTIONS)
     assert FUNCTIONS == [
+        "finish_run_activity",
         "orchestrator_function",
+        "prepare_run_activity",
         "process_chunk_activity",
         "starter_function",
         "test_activity_function",
@@ -108,6 +112,35 @@ async def test_a_request_starts_the_orchestrator_and_answers_with_its_urls() -> 
     assert document(response) == {"id": "new-id", "statusQueryGetUri": STATUS_URI.replace("INSTANCEID", "new-id")}
     assert response.headers["Location"] == STATUS_URI.replace("INSTANCEID", "new-id")
     assert response.headers["Retry-After"] == "10"
+
+
+@pytest.mark.parametrize(
+    ("settings", "is_prepared"),
+    [
+        ({}, False),
+        ({"READINGS": " synthetic "}, False),
+        ({"READINGS": "x.parquet"}, True),
+        ({"RESULTS": "results"}, True),
+        ({"READINGS": "synthetic", "RESULTS": "results"}, True),
+    ],
+)
+async def test_a_run_that_has_files_to_list_or_results_to_store_begins_with_a_plan(
+    monkeypatch: pytest.MonkeyPatch, settings: dict[str, str], is_prepared: bool
+) -> None:
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    client = client_of()
+
+    await starter_function.start(request(RUN), client)
+
+    assert client.start_new.await_args.args[2].get("prepare", False) is is_prepared
+
+
+@pytest.mark.parametrize("field", ["prepare", "plan"])
+async def test_a_request_cannot_say_how_a_run_begins(field: str) -> None:
+    response = await starter_function.start(request({**RUN, field: True}), client_of())
+
+    assert [detail["target"] for detail in document(response)["error"]["details"]] == [field]
 
 
 async def test_without_a_time_the_starter_uses_the_clock() -> None:
@@ -238,6 +271,22 @@ def test_the_activity_returns_the_chunk_and_its_mergeable_statistics() -> None:
     assert (result["start"], result["end"]) == (RUN["start"], RUN["end"])
     assert isinstance(result["processing_time"], float)
     json.dumps(result, allow_nan=False)
+
+
+def test_the_first_and_the_last_activity_store_results(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("RESULTS", str(tmp_path))
+    run = {"instance_id": "mine", "started": "2026-03-01T10:00:00Z"}
+    times = {"start": RUN["start"], "end": RUN["end"]}
+
+    plan = prepare_run_activity.main(start={**times, "run": run})
+    result = activity_result({**CHUNK, "chunk_id": 0, "plan": plan})
+    output = {**times, "total_chunks": 1, "results": []}
+    stored = finish_run_activity.main(end={"run": run, "output": output, "records": result["records"]})
+
+    assert plan == {"run": run}
+    assert isinstance(stored, dict)
+    assert Path(stored["manifest"]).exists()
+    json.dumps(stored, allow_nan=False)
 
 
 def test_the_activity_fails_for_invalid_input() -> None:

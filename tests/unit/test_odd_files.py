@@ -359,8 +359,8 @@ class TestReplacement:
         real: Callable[..., Any] = Source.open
         left = [times]
 
-        def opened(source: Source, window: Any) -> Any:
-            reading = real(source, window)
+        def opened(source: Source, *window: Any) -> Any:
+            reading = real(source, *window)
             if left[0]:
                 left[0] -= 1
                 other = write(path.with_name("other"), arrow(values=[7.0, 7.0, 7.0 + left[0]]))
@@ -411,8 +411,8 @@ class TestReplacement:
         write(tmp_path / "1.parquet", arrow())
         real = Source.open
 
-        def opened(source: Source, window: Any) -> Any:
-            reading = real(source, window)
+        def opened(source: Source, *window: Any) -> Any:
+            reading = real(source, *window)
             write_readings([1.0], name="2.parquet")
             return reading
 

@@ -35,7 +35,9 @@ def clock() -> Clock:
 
 
 def progress_of(clock: Clock, total: int) -> Progress:
-    return Progress(cast(Context, clock), total)
+    progress = Progress(cast(Context, clock), total)
+    progress.begin()
+    return progress
 
 
 def test_it_begins_with_nothing_done_and_no_estimate(clock: Clock) -> None:

@@ -72,10 +72,10 @@ def group(*outcomes: dict[str, Any]) -> dict[str, object]:
     }
 
 
-async def resumed(known: dict[str, Any], **more: object) -> ResumedRun:
+async def resumed(known: dict[str, Any], *, stores_results: bool = False, **more: object) -> ResumedRun:
     request = read_request({"resume_of": "earlier", **more})
     assert isinstance(request, ResumeRequest)
-    return await resume(cast(Client, Instances(**known)), request)
+    return await resume(cast(Client, Instances(**known)), request, stores_results=stores_results)
 
 
 def ids(run: ResumedRun) -> list[int]:
@@ -180,7 +180,7 @@ async def test_a_run_that_cannot_be_resumed_is_refused_by_field(known: dict[str,
         ({"instance_id": "earlier"}, "instance_id"),
     ],
 )
-async def test_a_contradiction_to_the_earlier_run_is_refused_by_field(more: dict[str, object], field: str) -> None:
+async def test_a_contradiction_to_the_earlier_run_is_refused_by_field(more: dict[str, Any], field: str) -> None:
     with pytest.raises(InvalidInput) as caught:
         await resumed({"earlier": Status(RUN)}, **more)
 
@@ -192,3 +192,49 @@ async def test_all_contradictions_are_reported_at_once() -> None:
         await resumed({"earlier": Status(RUN)}, end="2025-06-17T12:00:00Z", total_chunks=5)
 
     assert [problem.target for problem in caught.value.problems] == ["end", "total_chunks"]
+
+
+NAME = {"instance_id": "earlier", "started": "2026-03-01T10:00:00Z"}
+FIRST = {"instance_id": "first", "started": "2026-02-01T10:00:00Z"}
+
+
+def prepared(plan: dict[str, object]) -> dict[str, object]:
+    return {"EventType": "TaskCompleted", "FunctionName": "prepare_run_activity", "Result": plan}
+
+
+def after_first() -> dict[str, object]:
+    report = {name: value for name, value in result(1).items() if name != "statistics"}
+    kept = {"results": [report], "statistics": result(1)["statistics"]}
+    return {"resume_of": "first", "request": {**RUN, "prepare": True}, "kept": kept, "stored": FIRST}
+
+
+@pytest.mark.parametrize(
+    ("earlier", "expected"),
+    [
+        (Status({**RUN, "prepare": True}, prepared({"run": NAME}), done(result(0))), NAME),
+        (Status(after_first(), prepared({"run": NAME})), NAME),
+        # It ended before it had taken over the files of the run that it resumed.
+        (Status(after_first()), FIRST),
+    ],
+)
+async def test_the_run_that_has_stored_the_kept_chunks_is_named(earlier: Status, expected: dict[str, object]) -> None:
+    run = await resumed({"earlier": earlier}, stores_results=True)
+
+    assert run.stored is not None
+    assert run.stored.to_json() == expected
+    assert ResumedRun.from_json(run.to_json()) == run
+
+
+@pytest.mark.parametrize(
+    "earlier", [Status(RUN, done(result(0))), Status(after_first(), prepared({"listing": "0123456789abcdef"}))]
+)
+async def test_chunks_that_are_not_stored_are_refused_by_a_run_that_stores_results(earlier: Status) -> None:
+    with pytest.raises(InvalidInput, match="RESULTS") as caught:
+        await resumed({"earlier": earlier}, stores_results=True)
+
+    assert [problem.target for problem in caught.value.problems] == ["resume_of"]
+    assert (await resumed({"earlier": earlier})).stored is None
+
+
+async def test_a_run_without_any_stored_chunk_is_resumed_by_one_that_stores_results() -> None:
+    assert ids(await resumed({"earlier": Status(RUN)}, stores_results=True)) == []

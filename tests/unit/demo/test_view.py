@@ -142,3 +142,25 @@ def test_the_result_ends_with_one_line_about_the_whole() -> None:
     assert whole == (
         "partial: 2 of 3 chunks succeeded, 2,468 records from 2013-01-01T00:00:00Z to 2013-04-01T00:00:00Z"
     )
+
+
+def test_stored_results_are_one_more_line_and_their_records_count() -> None:
+    stored = {"location": "results/x", "manifest": "results/x/manifest.json", "files": 200, "records": 1_000_000}
+    output = {
+        "status": "completed",
+        "total_chunks": 200,
+        "succeeded": 200,
+        "failed": 0,
+        "start": "a",
+        "end": "b",
+        "results": [],
+        "summary": {},
+        "stored": stored,
+    }
+
+    _, closing = result_tables(output).split("\n\n")
+
+    assert closing.splitlines() == [
+        "completed: 200 of 200 chunks succeeded, 1,000,000 records from a to b",
+        "stored: results/x (200 files)",
+    ]

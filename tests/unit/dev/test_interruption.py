@@ -16,7 +16,7 @@ from packages.durablehost.tests.eventually import eventually_blocking
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals are sent as on POSIX")
 
 # A stand-in for pip: a program that starts another one.
-BUSY = ["sh", "-c", "sleep 600 & echo $! > grandchild; echo $$ > child; wait"]
+BUSY = ["sh", "-c", "sleep 600 & echo $! > grandchild; echo $$ > half; mv half child; wait"]
 RUN_BUSY = f"import dev, pathlib; dev.programs.end_on_signals(); dev.programs.run({BUSY}, pathlib.Path.cwd())"
 SLOW = """
 import pathlib, time

@@ -437,6 +437,31 @@ class TestLocalSettings:
     def test_not_marked_but_without_values_passes(self, load: Load) -> None:
         assert load(local={"Host": {"LocalHttpPort": 7072}}).http.port == 7072
 
+    @pytest.mark.parametrize(
+        ("written", "meant"),
+        [("Value", "Values"), ("vaules", "Values"), ("Hosts", "Host"), ("ConnectionString", "ConnectionStrings")],
+    )
+    def test_a_misspelled_section_is_refused_with_its_right_name(self, load: Load, written: str, meant: str) -> None:
+        with pytest.raises(ConfigurationError, match=rf'local\.settings\.json: "{written}" is no .* write "{meant}"'):
+            load(local={"IsEncrypted": False, written: {"READINGS": "x.parquet"}})
+
+    def test_an_unknown_section_has_no_effect_and_is_named(self, load: Load) -> None:
+        settings = load(local={"IsEncrypted": False, "READINGS": "x.parquet", "$schema": "y"})
+        assert "READINGS" not in settings.environment
+        first, second = settings.warnings
+        assert first.endswith('local.settings.json: "READINGS" has no effect; app settings belong in "Values".')
+        assert '"$schema"' in second
+
+    @pytest.mark.parametrize("section", ["Values", "Host", "ConnectionStrings"])
+    @pytest.mark.parametrize("content", [[], ["READINGS=x.parquet"], "READINGS=x.parquet", 0, False])
+    def test_a_section_that_is_no_object_is_refused_by_name(self, load: Load, section: str, content: JsonValue) -> None:
+        with pytest.raises(ConfigurationError, match=rf"local\.settings\.json: {section} must be an object"):
+            load(local={"IsEncrypted": False, section: content})
+
+    def test_a_section_that_is_null_is_named(self, load: Load) -> None:
+        (warning,) = load(local={"IsEncrypted": False, "Values": None}).warnings
+        assert warning.endswith('local.settings.json: "Values" is null, so nothing in it has an effect.')
+
     def test_nested_value_is_refused_by_name(self, load: Load) -> None:
         with pytest.raises(ConfigurationError, match=r"Values\.A must be a string"):
             load(local=plain(A={"b": 1}))

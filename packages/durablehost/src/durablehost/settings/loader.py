@@ -80,7 +80,7 @@ def load_settings(options: StartOptions, environment: Mapping[str, str]) -> Sett
     """
     root = _script_root(options)
     warnings: list[str] = []
-    local = local_settings.read_local_settings(root)
+    local = local_settings.read_local_settings(root, warnings)
     variables = local_settings.merge(local, environment, warnings)
     port = _port(options, local)
     _check_runtime(Environment(variables), local)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 
 from durablehost.errors import ConfigurationError
@@ -14,6 +15,8 @@ from durablehost.settings.json_file import read_json_object
 from durablehost.types import JsonObject, JsonValue
 
 FILE_NAME = "local.settings.json"
+
+_SECTIONS = ("IsEncrypted", "Values", "Host", "ConnectionStrings")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,17 +28,18 @@ class LocalSettings:
     host: Mapping[str, str]
 
 
-def read_local_settings(root: Path) -> LocalSettings:
-    """Reads the file; a missing one counts as empty.
+def read_local_settings(root: Path, warnings: list[str]) -> LocalSettings:
+    """Reads the file; a missing one counts as empty. A section that has no effect becomes a warning.
 
     Raises:
-        ConfigurationError: the file cannot be read, or its values are encrypted; only Core Tools on the machine that
-            wrote them can read those.
+        ConfigurationError: the file cannot be read, the name of a section is misspelled, or its values are encrypted;
+            only Core Tools on the machine that wrote them can read those.
     """
     path = root / FILE_NAME
     content = read_json_object(path, are_numbers_texts=True)
     if content is None:
         return LocalSettings(path=path, values={}, host={})
+    _check_sections(content, path, warnings)
     values = dict(_values(content, path))
     _refuse_encrypted(content, path, has_values=bool(values))
     host = {name.lower(): _text(value) for name, value in _section(content, "Host", path) if value is not None}
@@ -57,6 +61,18 @@ def merge(local: LocalSettings, environment: Mapping[str, str], warnings: list[s
         else:
             merged[name] = value
     return merged
+
+
+def _check_sections(content: JsonObject, path: Path, warnings: list[str]) -> None:
+    """Core Tools ignores what it does not know, and the app would run without settings that are in the file."""
+    known = {name.lower(): name for name in _SECTIONS}
+    for name, value in content.items():
+        if name.lower() not in known:
+            if meant := get_close_matches(name.lower(), known, n=1):
+                raise ConfigurationError(f'{path}: "{name}" is no section of this file; write "{known[meant[0]]}".')
+            warnings.append(f'{path}: "{name}" has no effect; app settings belong in "Values".')
+        elif value is None:
+            warnings.append(f'{path}: "{name}" is null, so nothing in it has an effect.')
 
 
 def _refuse_encrypted(content: JsonObject, path: Path, *, has_values: bool) -> None:
