@@ -383,6 +383,16 @@ class TestChunkTimeout:
         assert results(run) == [(0, "success"), (1, "failed"), (2, "success")]
         assert run.timers == {}
 
+    @pytest.mark.parametrize("seed", range(10))
+    def test_the_ids_of_chunks_and_timers_do_not_depend_on_what_ends_together(self, seed: int) -> None:
+        def ids(together: int) -> dict[int, str]:
+            run = run_of(30, chunk_timeout=60, max_parallel=4).run(tiny, order=shuffled(seed), together=together)
+            kinds = {4: "chunk", 10: "timer"}
+            return {event["EventId"]: kinds[event["EventType"]] for event in run.history if event["EventType"] in kinds}
+
+        assert ids(1) == ids(2) == ids(4)
+        assert list(ids(1).values())[:9] == ["chunk"] * 4 + ["timer"] + ["chunk", "timer"] * 2
+
     def test_the_place_of_a_chunk_that_is_out_of_time_is_given_to_the_next(self) -> None:
         run = run_of(3, chunk_timeout=30, max_parallel=1)
 
