@@ -4,13 +4,17 @@ The rule of this file: the first yield schedules everything, or as much as may r
 schedule what there is room for. A `task_all` would show no progress until the end, and lose all other results at the
 first failure. A `task_any` over all open tasks, again and again, costs the square of their number in every replay;
 over the few oldest it does not, and tasks finish roughly in order.
+
+The id of a task does not depend on which others have ended together. An episode that is repeated after a crash may get
+more results at once than at first, while messages of the first attempt, with its ids, are still on their way.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import groupby
 from typing import Any, Final
 
 from shared_code.durable import Context, Steps
@@ -24,7 +28,7 @@ Report = Callable[[int, Any], None]
 
 @dataclass(frozen=True, kw_only=True)
 class _Started:
-    """A started task, and the timer of its limit, which it shares with the tasks that were started in the same step."""
+    """A started task, and the timer of its limit."""
 
     position: int
     task: Any
@@ -55,8 +59,8 @@ def settle(
         new = _start(context, starts, range(started, min(started + room, len(starts))), timeout)
         started += len(new)
         # The new ones are always among them, because it is the yield that schedules them.
-        tasks = [each.task for each in [*waiting[:WINDOW], *new]]
-        yield context.task_any([*tasks, *_limits([*waiting[:1], *new])])
+        oldest = [each.task for each in waiting[:WINDOW]]
+        yield context.task_any([*oldest, *_limits(waiting[:1]), *_in_order_of_ids(new)])
         waiting += new
         over = [each for each in waiting if each.is_over]
         waiting = [each for each in waiting if not each.is_over]
@@ -71,10 +75,22 @@ def settle(
 def _start(
     context: Context, starts: Sequence[Callable[[], Any]], positions: range, timeout: float | None
 ) -> list[_Started]:
-    limit = None
-    if timeout is not None and positions:
-        limit = context.create_timer(context.current_utc_datetime + timedelta(seconds=timeout))
-    return [_Started(position=position, task=starts[position](), limit=limit) for position in positions]
+    def limit() -> Any:
+        if timeout is None:
+            return None
+        return context.create_timer(context.current_utc_datetime + timedelta(seconds=timeout))
+
+    # The first ones always start together, so they share a timer.
+    shared = limit() if positions.start == 0 else None
+    return [_Started(position=position, task=starts[position](), limit=shared or limit()) for position in positions]
+
+
+def _in_order_of_ids(new: Sequence[_Started]) -> Iterator[Any]:
+    """The tasks, and each timer after its last task."""
+    for limit, sharing in groupby(new, key=lambda each: each.limit):
+        yield from (each.task for each in sharing)
+        if limit is not None:
+            yield limit
 
 
 def _limits(started: Sequence[_Started]) -> dict[Any, None]:

@@ -81,14 +81,25 @@ def _process_group(context: Context, retry_options: Any, group: ChunkGroup, prog
     outcomes = yield from settle(
         context,
         starts,
-        lambda _, outcome: progress.add(count(outcome, 1)),
+        lambda position, outcome: progress.add(count(_own(chunks[position], outcome), 1)),
         group.request.max_parallel,
         group.request.chunk_timeout,
     )
     return fold_chunks(
         _failed(chunk, outcome) if isinstance(outcome, Exception) else ChunkResult.from_json(outcome)
-        for chunk, outcome in zip(chunks, outcomes, strict=True)
+        for chunk, outcome in zip(chunks, map(_own, chunks, outcomes), strict=True)
     )
+
+
+def _own(chunk: ChunkInput, outcome: Any) -> Any:
+    """The outcome, or an exception if it is that of another task.
+
+    The pause before an attempt has an id, too. So the ids after a failure depend on which outcomes came together, and a
+    message of an episode that was lost in a crash may complete another task of the repeated one.
+    """
+    if isinstance(outcome, Exception) or (isinstance(outcome, dict) and outcome.get("chunk_id") == chunk.chunk_id):
+        return outcome
+    return Exception("ResultLost: after a crash, the result of another task came in its place")
 
 
 def _process_groups(context: Context, groups: list[ChunkGroup], progress: Progress) -> Steps:

@@ -156,6 +156,16 @@ def test_chunks_that_fail_for_good_are_kept_beside_the_others() -> None:
     assert run.custom_statuses[-1]["phase"] == "partial"
 
 
+@pytest.mark.parametrize("wrong", [None, "done", {"chunk_id": 0}])
+def test_a_chunk_that_gets_the_result_of_another_task_fails_and_is_not_counted_twice(wrong: object) -> None:
+    run = run_of(3)
+    run.complete((0, tiny(run.open[0].input)), (1, wrong), (2, tiny(run.open[2].input)))
+
+    assert results(run) == [(0, "success"), (1, "failed"), (2, "success")]
+    assert run.output["results"][1]["error"]["type"] == "ResultLost"
+    assert run.custom_statuses[-1]["chunks_failed"] == run.output["failed"] == 1
+
+
 def test_a_failed_batch_is_not_concluded_before_its_last_chunk_is_known() -> None:
     run = run_of(2)
     for _ in range(3):
@@ -382,6 +392,16 @@ class TestChunkTimeout:
 
         assert results(run) == [(0, "success"), (1, "failed"), (2, "success")]
         assert run.timers == {}
+
+    @pytest.mark.parametrize("seed", range(10))
+    def test_the_ids_of_chunks_and_timers_do_not_depend_on_what_ends_together(self, seed: int) -> None:
+        def ids(together: int) -> dict[int, str]:
+            run = run_of(30, chunk_timeout=60, max_parallel=4).run(tiny, order=shuffled(seed), together=together)
+            kinds = {4: "chunk", 10: "timer"}
+            return {event["EventId"]: kinds[event["EventType"]] for event in run.history if event["EventType"] in kinds}
+
+        assert ids(1) == ids(2) == ids(4)
+        assert list(ids(1).values())[:9] == ["chunk"] * 4 + ["timer"] + ["chunk", "timer"] * 2
 
     def test_the_place_of_a_chunk_that_is_out_of_time_is_given_to_the_next(self) -> None:
         run = run_of(3, chunk_timeout=30, max_parallel=1)
