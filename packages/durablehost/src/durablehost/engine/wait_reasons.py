@@ -1,0 +1,279 @@
+"""What an execution waits for, as sentences: activities, retries, children, timers, entities, external events.
+
+Pure. A history shows no waits for external events: their names are known only to the host that has run the
+orchestrator last. That one is awaited at all follows if nothing else is open.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from datetime import datetime
+
+from durablehost.app.model import Function
+from durablehost.core.actions import HTTP_ACTIVITY
+from durablehost.core.entity_messages import EntityRequest
+from durablehost.core.history import (
+    EventRaised,
+    EventSent,
+    HistoryEvent,
+    OrchestratorStarted,
+    SubOrchestrationInstanceCreated,
+    TaskScheduled,
+)
+from durablehost.core.ids import EntityId
+from durablehost.core.messages import completed_task_id
+from durablehost.core.open_work import Attempt, OpenWork, Pause
+from durablehost.engine.explanation import Facts, Kind, Reason, reason
+from durablehost.engine.ports import InstanceRecord
+from durablehost.engine.unknown import reason_of_absence
+from durablehost.engine.wording import (
+    counted,
+    duration,
+    failure_line,
+    listed,
+    moment,
+    moment_and_distance,
+    ordinal,
+    quoted,
+    sentence,
+)
+
+
+def wait_reasons(facts: Facts, work: OpenWork) -> Iterator[Reason]:
+    yield from _unknown_functions(facts, work)
+    yield from _activities(facts, work)
+    yield from _retries(facts, work)
+    yield from _children(facts, work)
+    yield from _entities(facts, work)
+    yield from _external_events(facts)
+    yield from _timers(facts, work)
+    yield from _kept_events(facts)
+
+
+def external_event_of_unknown_name(facts: Facts) -> Reason:
+    """For an execution that has nothing else open: it can only wait for an event."""
+    last = max((event.timestamp for event in facts.history if isinstance(event, OrchestratorStarted)), default=None)
+    since = f" since {moment(last, facts.now)}, its last episode" if last else ""
+    text = f"It waits for an external event{since}: nothing else is open. Storage does not show the name of the event."
+    return reason(Kind.EXTERNAL_EVENT, text)
+
+
+def missing_function(kind: str, name: str, functions: Mapping[str, Function]) -> Reason:
+    text = f"The {kind} {quoted(name)} does not exist in this app.{reason_of_absence(name, functions)}"
+    return reason(Kind.UNKNOWN_FUNCTION, text)
+
+
+def _unknown_functions(facts: Facts, work: OpenWork) -> Iterator[Reason]:
+    if facts.app is None:
+        return
+    attempted = [attempt.work for attempt in work.attempts]
+    activities = {each.name for each in attempted if isinstance(each, TaskScheduled)} - {HTTP_ACTIVITY}
+    children = {each.name for each in attempted if isinstance(each, SubOrchestrationInstanceCreated)}
+    entities = {EntityId.of_instance(sent.instance_id).name for sent, _ in work.requests}
+    for kind, names, functions in (
+        ("activity", activities, facts.app.activities),
+        ("orchestrator", children, facts.app.orchestrators),
+        ("entity function", entities, facts.app.entities),
+    ):
+        for name in sorted(names):
+            if name.lower() not in functions:
+                yield missing_function(kind, name, functions)
+
+
+def _activities(facts: Facts, work: OpenWork) -> Iterator[Reason]:
+    attempts = [each for each in work.attempts if isinstance(each.work, TaskScheduled)]
+    paused = sum(isinstance(pause.work, TaskScheduled) for pause in work.pauses)
+    if not attempts:
+        return
+    open_count = len(attempts) + paused
+    head = "an activity" if work.activity_count == 1 else f"{open_count} of {work.activity_count} activities"
+    since = moment(min(each.work.timestamp for each in attempts), facts.now)
+    text = f"It waits for {head}: {_tasks(each.work for each in attempts)}, since {since}."
+    yield reason(Kind.ACTIVITIES, text)
+    yield from _whereabouts(facts, attempts)
+
+
+def _tasks(work: Iterable[HistoryEvent]) -> str:
+    """`'reserve' (tasks 3 and 4) and 'bill' (task 5)`."""
+    by_name: dict[str, list[str]] = {}
+    for each in work:
+        assert isinstance(each, TaskScheduled)
+        by_name.setdefault(each.name, []).append(str(each.event_id))
+    return listed(
+        [f"{_activity(name)} ({'task' if len(ids) == 1 else 'tasks'} {listed(ids)})" for name, ids in by_name.items()]
+    )
+
+
+def _activity(name: str) -> str:
+    return "an HTTP request (call_http)" if name == HTTP_ACTIVITY else quoted(name)
+
+
+def _whereabouts(facts: Facts, attempts: Sequence[Attempt]) -> Iterator[Reason]:
+    """Where the requests of open activities are, as far as that is known."""
+    control, queue = facts.surroundings.control, facts.surroundings.work_items
+    wanted = {attempt.work.event_id for attempt in attempts}
+    arrived = [*(each.event for each in control.visible), *(each.event for each in control.held)]
+    ended = wanted & {task_id for event in arrived if event and (task_id := completed_task_id(event)) is not None}
+    running = {each.event.event_id: each.seconds_out or 0 for each in queue.held if each.is_out}
+    runs = (wanted & running.keys()) - ended
+    seen = {each.event.event_id for each in queue.visible if each.event}
+    seen |= {each.event.event_id for each in queue.held if not each.is_out}
+    queued = (wanted & seen) - ended - runs
+    unseen_count = len(wanted - ended - runs - queued)
+    # Requests that are too large to be looked at are in the queue all the same.
+    large_count = min(sum(each.event is None for each in queue.visible), unseen_count)
+    rest = unseen_count - large_count
+    parts = []
+    if runs:
+        longest = duration(max(running[task_id] for task_id in runs))
+        parts.append(f"{_run(len(runs))} in this host{', the longest' if len(runs) > 1 else ''} for {longest}")
+    if waiting := len(queued) + large_count:
+        parts.append(f"{waiting} {'waits' if waiting == 1 else 'wait'} in the queue {quoted(queue.name)}")
+    if ended:
+        parts.append(f"{counted(len(ended), 'result')} {'has' if len(ended) == 1 else 'have'} arrived")
+    if rest and not queue.is_whole:
+        parts.append(f"{rest} may wait in the queue {quoted(queue.name)}, which shows only its first messages")
+    elif rest and queue.total == 0 and control.total == 0 and facts.is_settled:
+        text = f"{counted(rest, 'request')} of them {'is' if rest == 1 else 'are'} lost: the queues of the hub are empty."
+        yield reason(Kind.MESSAGE_LOST, text)
+    elif rest:
+        host = "a host" if not running else "another host"
+        parts.append(f"{rest} {'has' if rest == 1 else 'have'} been received by {host}, or delayed after a failure")
+    if parts:
+        yield reason(Kind.ACTIVITIES, sentence("; ".join(parts)))
+    yield from _redelivered(facts, queued)
+
+
+def _run(count: int) -> str:
+    return f"{count} {'runs' if count == 1 else 'run'}"
+
+
+def _redelivered(facts: Facts, queued: Iterable[int]) -> Iterator[Reason]:
+    """The request in the queue that was delivered most often, if more than once."""
+    visible = [each for each in facts.surroundings.work_items.visible if each.event and each.event.event_id in queued]
+    most = max(visible, key=lambda each: each.dequeue_count, default=None)
+    if most is not None and most.event is not None and most.dequeue_count > 1:
+        text = f"Task {most.event.event_id} was delivered {most.dequeue_count} times, without a result."
+        yield reason(Kind.ACTIVITIES, text)
+
+
+def _retries(facts: Facts, work: OpenWork) -> Iterator[Reason]:
+    repeated = [attempt for attempt in work.attempts if attempt.number > 1]
+    if repeated:
+        worst = max(repeated, key=lambda attempt: attempt.number)
+        others = f", and {len(repeated) - 1} more are repeated" if len(repeated) > 1 else ""
+        text = f"{_task(worst.work)} is in its {ordinal(worst.number)} attempt{others}."
+        yield reason(Kind.RETRY, text)
+    if work.pauses:
+        first = min(work.pauses, key=lambda pause: pause.timer.fire_at)
+        others = f" {len(work.pauses) - 1} more wait for an attempt." if len(work.pauses) > 1 else ""
+        yield reason(Kind.RETRY, f"{_failed(first)} {_next_attempt(first, facts.now)}{others}")
+
+
+def _failed(pause: Pause) -> str:
+    error = f": {failure_line(pause.error)}" if pause.error else ""
+    return sentence(f"{_task(pause.work)} has failed {counted(pause.failures, 'time')}{error}")
+
+
+def _next_attempt(pause: Pause, now: datetime) -> str:
+    return f"Its next attempt, if one is left, is due at {moment_and_distance(pause.timer.fire_at, now)}."
+
+
+def _task(work: HistoryEvent) -> str:
+    assert isinstance(work, (TaskScheduled, SubOrchestrationInstanceCreated))
+    name = _activity(work.name) if isinstance(work, TaskScheduled) else quoted(work.name)
+    return f"Task {work.event_id} ({name})"
+
+
+def _children(facts: Facts, work: OpenWork) -> Iterator[Reason]:
+    children = [each.work for each in work.attempts if isinstance(each.work, SubOrchestrationInstanceCreated)]
+    if not children:
+        return
+    many = f"{len(children)} of {work.child_count} sub-orchestrations"
+    head = "a sub-orchestration" if work.child_count == 1 else many
+    described = listed([_child(child, facts.related) for child in children])
+    yield reason(Kind.SUB_ORCHESTRATIONS, f"It waits for {head}: {described}.")
+
+
+def _child(child: SubOrchestrationInstanceCreated, related: Mapping[str, InstanceRecord | None]) -> str:
+    text = f"{quoted(child.name)} (id {quoted(child.instance_id)}"
+    if child.instance_id not in related:
+        return f"{text})"
+    record = related[child.instance_id]
+    return f"{text}, {record.runtime_status.value})" if record else f"{text}, not begun)"
+
+
+def _timers(facts: Facts, work: OpenWork) -> Iterator[Reason]:
+    if not work.timers:
+        return
+    first = min(work.timers, key=lambda timer: timer.fire_at)
+    at = moment_and_distance(first.fire_at, facts.now)
+    others = f"; {len(work.timers) - 1} more are set" if len(work.timers) > 1 else ""
+    is_only = not (work.attempts or work.pauses or work.requests or facts.awaited)
+    if not is_only:
+        text = f"A timer is set for {at}, if it is not cancelled{others}."
+    elif facts.awaited is None:
+        text = f"It waits for a timer until {at}{others}. It may wait for external events, too: storage shows no such wait."
+    else:
+        text = f"It waits for a timer until {at}{others}."
+    yield reason(Kind.TIMER, text)
+
+
+def _entities(facts: Facts, work: OpenWork) -> Iterator[Reason]:
+    for sent, request in work.requests[:3]:
+        since = moment(sent.timestamp, facts.now)
+        if request.is_lock:
+            entities = listed([quoted(entity.instance_id) for entity in request.lock_set])
+            text = f"It waits for the lock of {entities}, since {since}"
+            yield reason(Kind.ENTITY_LOCK, f"{text}{_state_of(request.lock_set, facts)}.")
+        else:
+            operation = f"the operation {quoted(request.operation or '')} of the entity {quoted(sent.instance_id)}"
+            text = f"It waits for {operation}, since {since}"
+            yield reason(Kind.ENTITY_CALL, f"{text}{_state_of([EntityId.of_instance(sent.instance_id)], facts)}.")
+    if len(work.requests) > 3:
+        yield reason(Kind.ENTITY_CALL, f"It waits for {len(work.requests) - 3} more results of entities.")
+
+
+def _state_of(entities: Iterable[EntityId], facts: Facts) -> str:
+    """What keeps the first of these entities that is not free, after the name of the entities."""
+    for entity in entities:
+        record = facts.related.get(entity.instance_id)
+        if record is None:
+            continue
+        owner = lock_owner(record)
+        if record.runtime_status.value in ("Suspended", "Terminated"):
+            return f"; {quoted(entity.instance_id)} is {record.runtime_status.value.lower()}"
+        if owner is not None and owner != facts.record.instance_id:
+            return f"; {quoted(entity.instance_id)} is locked by {quoted(owner)}"
+    return ""
+
+
+def lock_owner(record: InstanceRecord) -> str | None:
+    """The orchestration that has locked an entity, as its record shows it."""
+    with suppress(ValueError, RecursionError):
+        status = json.loads(record.custom_status or "null")
+        owner = status.get("lockedBy") if isinstance(status, dict) else None
+        return owner if isinstance(owner, str) else None
+    return None
+
+
+def _external_events(facts: Facts) -> Iterator[Reason]:
+    if not facts.awaited:
+        return
+    since = moment(min(facts.awaited.values()), facts.now)
+    names = listed([quoted(name) for name in facts.awaited])
+    head = "an external event named" if len(facts.awaited) == 1 else "the external events"
+    yield reason(Kind.EXTERNAL_EVENT, f"It waits for {head} {names}, since {since}.")
+
+
+def _kept_events(facts: Facts) -> Iterator[Reason]:
+    """Events that have arrived and that the orchestrator has not asked for, perhaps for a misspelled name."""
+    kept = [each.event for each in facts.surroundings.control.held if each.is_kept]
+    names = list(dict.fromkeys(event.name for event in kept if isinstance(event, EventRaised)))
+    if names:
+        head = "The event" if len(names) == 1 else "The events"
+        verb = "has arrived and is" if len(names) == 1 else "have arrived and are"
+        text = f"{head} {listed([quoted(name) for name in names])} {verb} not awaited now."
+        yield reason(Kind.EVENT_NOT_AWAITED, text)
