@@ -360,7 +360,6 @@ class MemoryTaskHub:
             leases=(lease,),
             own_id=self._worker_id,
             control_visibility_seconds=VISIBILITY_SECONDS,
-            work_item_visibility_seconds=VISIBILITY_SECONDS,
         )
 
     def _view(self, name: str, queue: list[Stored], instance_id: str, held: list[HeldHere]) -> QueueView:

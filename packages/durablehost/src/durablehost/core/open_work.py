@@ -68,7 +68,12 @@ class OpenWork:
 
     @property
     def is_empty(self) -> bool:
-        return not (self.attempts or self.pauses or self.timers or self.requests)
+        return self.has_timers_at_most and not self.timers
+
+    @property
+    def has_timers_at_most(self) -> bool:
+        """True if nothing is open but timers, all of which may be cancelled."""
+        return not (self.attempts or self.pauses or self.requests)
 
 
 def open_work(history: Sequence[HistoryEvent]) -> OpenWork:
@@ -122,9 +127,7 @@ def _attempts(
     return numbers, pauses
 
 
-def _pause(
-    failure: _Failure, timer: TimerCreated, scheduled: Mapping[int, Work], numbers: Mapping[int, int]
-) -> Pause:
+def _pause(failure: _Failure, timer: TimerCreated, scheduled: Mapping[int, Work], numbers: Mapping[int, int]) -> Pause:
     task_id = failure.task_scheduled_id
     return Pause(work=scheduled[task_id], failures=numbers[task_id], error=failure.reason, timer=timer)
 
@@ -146,6 +149,6 @@ def _is_same(work: Work, other: Work) -> bool:
 def _open_requests(history: Sequence[HistoryEvent]) -> Iterator[tuple[EventSent, EntityRequest]]:
     raised = {event.name for event in history if isinstance(event, EventRaised)}
     for event in history:
-        if isinstance(event, EventSent) and (request := sent_request(event.input)):
-            if not request.is_signal and request.id not in raised:
-                yield event, request
+        request = sent_request(event.input) if isinstance(event, EventSent) else None
+        if isinstance(event, EventSent) and request and not request.is_signal and request.id not in raised:
+            yield event, request

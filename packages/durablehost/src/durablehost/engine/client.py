@@ -47,8 +47,8 @@ class OrchestrationClient:
 
     `functions` holds the orchestrators by registered name in lower case; None: any name is accepted. `overridable`: the
     statuses in which an existing instance is replaced by a new start under its id. `entities` is the client for
-    entities, whose functions are `entity_functions`. `awaited` are the external events that orchestrators of this process
-    wait for. `app` are all functions, for explanations; None: they are not known.
+    entities, whose functions are `entity_functions`. For explanations, `awaited` are the external events that
+    orchestrators of this process wait for, and `app` are all functions; None: they are not known.
     """
 
     def __init__(
@@ -114,6 +114,10 @@ class OrchestrationClient:
 
     async def get(self, instance_id: str) -> InstanceRecord | None:
         return await self._hub.get_instance(instance_id)
+
+    async def peek(self, instance_id: str) -> InstanceRecord | None:
+        """The record of an instance without its large payloads, which are only references; None if there is none."""
+        return await self._hub.peek_instance(instance_id)
 
     async def list(
         self, query: InstanceQuery, *, page_size: int, continuation_token: str | None = None, with_input: bool = True

@@ -6,9 +6,11 @@ facts would show lost messages where there are none.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator, Mapping
 from itertools import islice
 
+from durablehost.app.event_names import event_names
 from durablehost.clock import Clock
 from durablehost.core.history import HistoryEvent, SubOrchestrationInstanceCreated
 from durablehost.core.ids import is_entity_id
@@ -39,10 +41,13 @@ class Explainer:
         facts = None
         for _ in range(_MAX_READS):
             record = await self._hub.peek_instance(instance_id)
+            if record is not None and record.runtime_status.is_finished:
+                # With its output, which may be large.
+                record = await self._hub.get_instance(instance_id)
             if record is None:
                 return None
             if record.runtime_status.is_finished:
-                return explain_end(await self._hub.get_instance(instance_id) or record, self._clock.now())
+                return explain_end(record, self._clock.now())
             facts = await self._facts(record)
             if facts.is_settled:
                 break
@@ -51,19 +56,22 @@ class Explainer:
     async def _facts(self, record: InstanceRecord) -> Facts:
         instance_id = record.instance_id
         history, problem = await self._history(record)
-        state = fold(history)
+        state, work = fold(history), open_work(history)
+        awaited = self._awaited.of(instance_id, state.execution_id, len(history))
         surroundings = await self._hub.look_around(instance_id)
-        related = await self._related(open_work(history))
+        related = await self._related(work)
         latest = await self._hub.peek_instance(instance_id)
         return Facts(
             now=self._clock.now(),
             record=record,
             state=state,
+            work=work,
             surroundings=surroundings,
             history=history,
             history_problem=problem,
             is_settled=latest is not None and _version(latest) == _version(record),
-            awaited=self._awaited.of(instance_id, state.execution_id, len(history)),
+            awaited=awaited,
+            names_in_code=await self._names_in_code(record.name) if awaited is None and work.has_timers_at_most else (),
             related=related,
             app=self._app,
         )
@@ -76,6 +84,10 @@ class Explainer:
             return await self._hub.read_history(record.instance_id), None
         except UnreadableState as error:
             return (), str(error)
+
+    async def _names_in_code(self, orchestrator: str) -> tuple[str, ...]:
+        function = self._app.orchestrators.get(orchestrator.lower()) if self._app else None
+        return await asyncio.to_thread(event_names, function.script_file) if function else ()
 
     async def _related(self, work: OpenWork) -> Mapping[str, InstanceRecord | None]:
         wanted = islice(dict.fromkeys(_awaited_instances(work)), _MOST_RELATED)

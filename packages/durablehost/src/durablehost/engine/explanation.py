@@ -1,7 +1,8 @@
 """Why an instance does not go on: facts in, one or two plain sentences out, with a reason for each.
 
 Pure. The order of the reasons: what the user can act on first. What the facts do not show is left out or named as
-unknown, never guessed. `core.open_work` reads the history, `reasons` chooses, `wait_reasons` and `host_reasons` have the sentences.
+unknown, never guessed. `core.open_work` reads the history, `reasons` chooses, `wait_reasons` and `host_reasons`
+have the sentences.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from enum import Enum
 
 from durablehost.app.model import Function, FunctionApp, TriggerKind
 from durablehost.core.history import HistoryEvent
+from durablehost.core.open_work import OpenWork
 from durablehost.core.state import OrchestrationState
 from durablehost.engine.ports import InstanceRecord, Surroundings
 
@@ -86,19 +88,22 @@ class Facts:
 
     `history` is that of the current execution, and `state` its fold; `history_problem` says why it cannot be read.
     `is_settled`: the record did not change while the rest was read, so that the facts agree with each other. `awaited`
-    are the external events that the orchestrator waits for, with the time since when; None: not known. `related` are
-    the records of awaited children and entities, None for those that have none; others were not looked up. `app`
-    None: it is not known which functions there are.
+    are the external events that the orchestrator waits for, with the time since when; None: not known. `names_in_code`
+    are those that its code writes down, as far as they matter. `work` is the open work in the history. `related` are
+    the records of awaited children and entities, None for those that have none; others were not looked up. `app` None:
+    it is not known which functions there are.
     """
 
     now: datetime
     record: InstanceRecord
     state: OrchestrationState
+    work: OpenWork
     surroundings: Surroundings
     history: tuple[HistoryEvent, ...] = ()
     history_problem: str | None = None
     is_settled: bool = True
     awaited: Mapping[str, datetime] | None = None
+    names_in_code: tuple[str, ...] = ()
     related: Mapping[str, InstanceRecord | None] = field(default_factory=dict)
     app: AppFunctions | None = None
 

@@ -83,7 +83,7 @@ _TOO_MANY = "the queue shows only the first of them"
 def _visible_start(facts: Facts, dequeue_count: int) -> str:
     host = listener(facts)
     text = f"Its start message is in {_queue(facts.surroundings.control)}"
-    text += f", to which {host} listens" if host else ", and no host has received it yet"
+    text += f", to which {host} listens" if host else ""
     return f"{text}{_delivered_before(dequeue_count)}."
 
 
@@ -98,7 +98,7 @@ def _why_invisible(facts: Facts) -> str:
         return f": a host has received it, {delayed}. Storage does not show until when"
     host = _host(lease, facts)
     if _is_alive(lease, facts):
-        return f": {host}, which leases its partition {_until(lease, facts)}, has received it, {delayed}"
+        return f": a host has received it, perhaps {host}, which leases its partition {_until(lease, facts)}, {delayed}"
     until = _visible_at_the_latest(lease, facts)
     if until is None or until <= facts.now:
         return f": a host has received it, perhaps {host}, which has ended, {delayed}. Storage does not show until when"
@@ -122,8 +122,8 @@ def message_reasons(facts: Facts) -> Iterator[Reason]:
         yield reason(Kind.MESSAGES, f"This host has received {_described(arrived)}; its next episode begins soon.")
     if waiting := [_label(each.event_type, each.event) for each in queue.visible if each.event_type != _START]:
         host = listener(facts)
-        rest = f"to which {host} listens" if host else "from which no host has received them yet"
-        yield reason(Kind.MESSAGES, f"It has {_described(waiting)} in {_queue(queue)}, {rest}.")
+        rest = f", to which {host} listens" if host else ""
+        yield reason(Kind.MESSAGES, f"It has {_described(waiting)} in {_queue(queue)}{rest}.")
 
 
 def _label(event_type: str, event: HistoryEvent | None) -> tuple[str, str]:

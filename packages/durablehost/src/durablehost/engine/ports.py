@@ -118,8 +118,8 @@ class PeekedMessage:
 class HeldHere:
     """A message that this hub object has received.
 
-    `is_out`: an episode or an activity works on it, since `seconds_out` if that is known. `is_kept`: an episode has left
-    it for a later one.
+    `is_out`: an episode or an activity works on it, for `seconds_out` if that is known. `is_kept`: an episode has
+    left it for a later one.
     """
 
     event: HistoryEvent
@@ -149,9 +149,9 @@ class Surroundings:
     """What the storage shows of the queues and hosts of one instance.
 
     `control` is the queue of its partition, which has the same name as its lease in `leases`. `leases` is empty if the
-    storage has none that this host can read. `ended_owners` are those owners of leases whose processes are known to have
-    ended. `own_id` is the name under which this hub object itself takes leases. The visibility timeouts, in seconds, are
-    those of this hub object; other hosts may have others.
+    storage has none that this host can read. `ended_owners` are the owners of leases whose processes are known to have
+    ended. `own_id` is the name under which this hub object itself takes leases. The visibility timeout of control
+    messages, in seconds, is that of this hub object; other hosts may have others.
     """
 
     control: QueueView
@@ -160,7 +160,6 @@ class Surroundings:
     ended_owners: frozenset[str] = frozenset()
     own_id: str | None = None
     control_visibility_seconds: float
-    work_item_visibility_seconds: float
 
 
 class TaskHub(Protocol):

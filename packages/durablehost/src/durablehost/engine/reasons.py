@@ -9,7 +9,6 @@ from durablehost.core.history import ExecutionSuspended
 from durablehost.core.ids import EntityId, is_entity_id
 from durablehost.core.json_text import parse_or_text
 from durablehost.core.lineage import descends
-from durablehost.core.open_work import open_work
 from durablehost.core.status import RuntimeStatus
 from durablehost.engine.explanation import Explanation, Facts, Kind, Reason, reason
 from durablehost.engine.host_reasons import host_reasons, message_reasons, start_reasons, unknown_hosts
@@ -114,9 +113,8 @@ def _running(facts: Facts) -> Iterator[Reason]:
     if state.is_episode_open and not is_in_episode:
         text = "Its latest episode is not stored to its end: a host is storing it, or ended while it did."
         yield reason(Kind.EPISODE, text)
-    work = open_work(facts.history)
-    yield from wait_reasons(facts, work)
-    if work.is_empty and not facts.awaited and not messages and not state.is_episode_open:
+    yield from wait_reasons(facts)
+    if facts.work.is_empty and not facts.awaited and not messages and not state.is_episode_open:
         yield external_event_of_unknown_name(facts)
 
 

@@ -13,10 +13,8 @@ from datetime import datetime
 
 from durablehost.app.model import Function
 from durablehost.core.actions import HTTP_ACTIVITY
-from durablehost.core.entity_messages import EntityRequest
 from durablehost.core.history import (
     EventRaised,
-    EventSent,
     HistoryEvent,
     OrchestratorStarted,
     SubOrchestrationInstanceCreated,
@@ -27,7 +25,7 @@ from durablehost.core.messages import completed_task_id
 from durablehost.core.open_work import Attempt, OpenWork, Pause
 from durablehost.engine.explanation import Facts, Kind, Reason, reason
 from durablehost.engine.ports import InstanceRecord
-from durablehost.engine.unknown import reason_of_absence
+from durablehost.engine.unknown import why_absent
 from durablehost.engine.wording import (
     counted,
     duration,
@@ -41,7 +39,8 @@ from durablehost.engine.wording import (
 )
 
 
-def wait_reasons(facts: Facts, work: OpenWork) -> Iterator[Reason]:
+def wait_reasons(facts: Facts) -> Iterator[Reason]:
+    work = facts.work
     yield from _unknown_functions(facts, work)
     yield from _activities(facts, work)
     yield from _retries(facts, work)
@@ -56,12 +55,17 @@ def external_event_of_unknown_name(facts: Facts) -> Reason:
     """For an execution that has nothing else open: it can only wait for an event."""
     last = max((event.timestamp for event in facts.history if isinstance(event, OrchestratorStarted)), default=None)
     since = f" since {moment(last, facts.now)}, its last episode" if last else ""
-    text = f"It waits for an external event{since}: nothing else is open. Storage does not show the name of the event."
+    if facts.names_in_code:
+        events = "event" if len(facts.names_in_code) == 1 else "events"
+        names = f"Its code asks for the {events} {listed([quoted(name) for name in facts.names_in_code])}."
+    else:
+        names = "Storage does not show the name of the event."
+    text = f"It waits for an external event{since}: nothing else is open. {names}"
     return reason(Kind.EXTERNAL_EVENT, text)
 
 
 def missing_function(kind: str, name: str, functions: Mapping[str, Function]) -> Reason:
-    text = f"The {kind} {quoted(name)} does not exist in this app.{reason_of_absence(name, functions)}"
+    text = f"The {kind} {quoted(name)} does not exist in this app.{why_absent(name, functions)}"
     return reason(Kind.UNKNOWN_FUNCTION, text)
 
 
@@ -84,22 +88,21 @@ def _unknown_functions(facts: Facts, work: OpenWork) -> Iterator[Reason]:
 
 def _activities(facts: Facts, work: OpenWork) -> Iterator[Reason]:
     attempts = [each for each in work.attempts if isinstance(each.work, TaskScheduled)]
-    paused = sum(isinstance(pause.work, TaskScheduled) for pause in work.pauses)
-    if not attempts:
+    wanted = [*(each.work for each in work.attempts), *(pause.work for pause in work.pauses)]
+    tasks = [each for each in wanted if isinstance(each, TaskScheduled)]
+    if not tasks:
         return
-    open_count = len(attempts) + paused
-    head = "an activity" if work.activity_count == 1 else f"{open_count} of {work.activity_count} activities"
-    since = moment(min(each.work.timestamp for each in attempts), facts.now)
-    text = f"It waits for {head}: {_tasks(each.work for each in attempts)}, since {since}."
+    head = "an activity" if work.activity_count == 1 else f"{len(tasks)} of {work.activity_count} activities"
+    since = moment(min(task.timestamp for task in tasks), facts.now)
+    text = f"It waits for {head}: {_tasks(tasks)}, since {since}."
     yield reason(Kind.ACTIVITIES, text)
     yield from _whereabouts(facts, attempts)
 
 
-def _tasks(work: Iterable[HistoryEvent]) -> str:
+def _tasks(work: Iterable[TaskScheduled]) -> str:
     """`'reserve' (tasks 3 and 4) and 'bill' (task 5)`."""
     by_name: dict[str, list[str]] = {}
     for each in work:
-        assert isinstance(each, TaskScheduled)
         by_name.setdefault(each.name, []).append(str(each.event_id))
     return listed(
         [f"{_activity(name)} ({'task' if len(ids) == 1 else 'tasks'} {listed(ids)})" for name, ids in by_name.items()]
@@ -107,7 +110,7 @@ def _tasks(work: Iterable[HistoryEvent]) -> str:
 
 
 def _activity(name: str) -> str:
-    return "an HTTP request (call_http)" if name == HTTP_ACTIVITY else quoted(name)
+    return "call_http" if name == HTTP_ACTIVITY else quoted(name)
 
 
 def _whereabouts(facts: Facts, attempts: Sequence[Attempt]) -> Iterator[Reason]:
@@ -136,7 +139,9 @@ def _whereabouts(facts: Facts, attempts: Sequence[Attempt]) -> Iterator[Reason]:
     if rest and not queue.is_whole:
         parts.append(f"{rest} may wait in the queue {quoted(queue.name)}, which shows only its first messages")
     elif rest and queue.total == 0 and control.total == 0 and facts.is_settled:
-        text = f"{counted(rest, 'request')} of them {'is' if rest == 1 else 'are'} lost: the queues of the hub are empty."
+        ids = [str(task_id) for task_id in sorted(wanted - ended - runs - queued)]
+        head = f"The request of task {ids[0]} is" if rest == 1 else f"The requests of the tasks {listed(ids)} are"
+        text = f"{head} lost: the queues that could have them are empty."
         yield reason(Kind.MESSAGE_LOST, text)
     elif rest:
         host = "a host" if not running else "another host"
@@ -210,15 +215,17 @@ def _timers(facts: Facts, work: OpenWork) -> Iterator[Reason]:
         return
     first = min(work.timers, key=lambda timer: timer.fire_at)
     at = moment_and_distance(first.fire_at, facts.now)
-    others = f"; {len(work.timers) - 1} more are set" if len(work.timers) > 1 else ""
-    is_only = not (work.attempts or work.pauses or work.requests or facts.awaited)
-    if not is_only:
-        text = f"A timer is set for {at}, if it is not cancelled{others}."
-    elif facts.awaited is None:
-        text = f"It waits for a timer until {at}{others}. It may wait for external events, too: storage shows no such wait."
-    else:
-        text = f"It waits for a timer until {at}{others}."
-    yield reason(Kind.TIMER, text)
+    others = f" ({len(work.timers) - 1} more are set)" if len(work.timers) > 1 else ""
+    if not work.has_timers_at_most or facts.awaited:
+        yield reason(Kind.TIMER, f"A timer is set for {at}, if it is not cancelled{others}.")
+        return
+    text = f"It waits for a timer until {at}{others}"
+    if facts.names_in_code:
+        names = listed([quoted(name) for name in facts.names_in_code])
+        text += f", or for an external event: its code asks for {names}"
+    elif facts.awaited is None and facts.app is None:
+        text += ", or for an external event, which storage does not show"
+    yield reason(Kind.TIMER, f"{text}.")
 
 
 def _entities(facts: Facts, work: OpenWork) -> Iterator[Reason]:

@@ -60,7 +60,6 @@ class Observer:
             ended_owners=frozenset(owner for owner in _owners(leases) if self._has_ended(owner)),
             own_id=self._options.worker_id,
             control_visibility_seconds=self._options.control_queue_visibility_seconds,
-            work_item_visibility_seconds=self._options.work_item_visibility_seconds,
         )
 
     async def _look_into(
@@ -72,9 +71,7 @@ class Observer:
             return QueueView(name=queue.name, held=held(instance_id))
         seen = [peeked for each in stored if (peeked := _peeked(each, instance_id))]
         is_whole = len(stored) < MAX_MESSAGES_PER_GET
-        return QueueView(
-            name=queue.name, visible=tuple(seen), is_whole=is_whole, held=held(instance_id), total=total
-        )
+        return QueueView(name=queue.name, visible=tuple(seen), is_whole=is_whole, held=held(instance_id), total=total)
 
     def _control_messages(self, instance_id: str) -> tuple[HeldHere, ...]:
         return tuple(_held_here(held, None) for held in self._sessions.of_instance(instance_id))

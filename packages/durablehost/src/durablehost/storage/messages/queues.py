@@ -133,7 +133,7 @@ class MessageQueue:
             raise StorageError(f"The answer of the queue '{self.name}' has no count of messages.") from error
 
     def _messages(self, xml: bytes, text: str = "") -> list[StoredMessage]:
-        """Reads the messages in an answer. That to a put has no text and no dequeue count, that to a peek no receipt."""
+        """Reads the messages in an answer. A put returns no text and no dequeue count, a peek no receipt."""
         try:
             return [
                 StoredMessage(
