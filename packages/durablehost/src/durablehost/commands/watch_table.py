@@ -7,7 +7,7 @@ from datetime import datetime, timezone
 from types import TracebackType
 from typing import TextIO
 
-from rich.console import Console, RenderableType
+from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
@@ -16,6 +16,7 @@ from rich.text import Text
 from durablehost.commands.progress import progress_of
 from durablehost.commands.watching import Seen
 from durablehost.core.status import RuntimeStatus
+from durablehost.engine.explanation import Kind, Reason
 from durablehost.printable import printable
 
 _STYLES = {
@@ -57,14 +58,29 @@ def table(instances: Sequence[Seen], now: datetime) -> RenderableType:
     rows = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for heading in ("Status", "Instance", "Progress", "Age", "Why"):
         rows.add_column(heading, header_style="bold", no_wrap=heading in ("Status", "Age"))
+    common = _common_reason(instances)
     for seen in instances:
         record = seen.record
         status = Text(record.runtime_status.value, style=_STYLES.get(record.runtime_status, ""))
         name = Text(printable(record.name), overflow="fold")
         name.append(f"\n{printable(record.instance_id)}", style="dim")
-        why = Text(printable(seen.explanation.text) if seen.explanation else "...", overflow="fold")
+        why = Text(printable(_why(seen, common)), overflow="fold")
         rows.add_row(status, name, _bar(record.custom_status), _age(seen, now), why)
-    return rows
+    return Group(Text(printable(common), style="yellow"), rows) if common else rows
+
+
+def _common_reason(instances: Sequence[Seen]) -> str | None:
+    """The absence of hosts, if it is a reason for several instances: it is shown once."""
+    texts = [reason.text for seen in instances for reason in _reasons(seen) if reason.kind == Kind.NO_HOST.value]
+    return texts[0] if len(texts) > 1 and len(set(texts)) == 1 else None
+
+
+def _reasons(seen: Seen) -> tuple[Reason, ...]:
+    return seen.explanation.reasons if seen.explanation else ()
+
+
+def _why(seen: Seen, common: str | None) -> str:
+    return " ".join(reason.text for reason in _reasons(seen) if reason.text != common) or "..."
 
 
 def _bar(custom_status: str | None) -> RenderableType:

@@ -7,6 +7,7 @@ orchestrator last. That one is awaited at all follows if nothing else is open.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
@@ -15,7 +16,6 @@ from durablehost.app.model import Function
 from durablehost.core.actions import HTTP_ACTIVITY
 from durablehost.core.history import (
     EventRaised,
-    HistoryEvent,
     OrchestratorStarted,
     SubOrchestrationInstanceCreated,
     TaskScheduled,
@@ -25,9 +25,9 @@ from durablehost.core.messages import completed_task_id
 from durablehost.core.open_work import Attempt, OpenWork, Pause
 from durablehost.engine.explanation import Facts, Kind, Reason, reason
 from durablehost.engine.ports import InstanceRecord
+from durablehost.engine.task_names import task_list, task_name
 from durablehost.engine.unknown import why_absent
 from durablehost.engine.wording import (
-    counted,
     duration,
     failure_line,
     listed,
@@ -36,7 +36,11 @@ from durablehost.engine.wording import (
     ordinal,
     quoted,
     sentence,
+    times,
 )
+
+# Whose error it is has been said.
+_LABEL = re.compile(r"^(?:Activity|Orchestrator) function '[^']*' failed: +")
 
 
 def wait_reasons(facts: Facts) -> Iterator[Reason]:
@@ -94,26 +98,11 @@ def _activities(facts: Facts, work: OpenWork) -> Iterator[Reason]:
         return
     head = "an activity" if work.activity_count == 1 else f"{len(tasks)} of {work.activity_count} activities"
     since = moment(min(task.timestamp for task in tasks), facts.now)
-    text = f"It waits for {head}: {_tasks(tasks)}, since {since}."
-    yield reason(Kind.ACTIVITIES, text)
-    yield from _whereabouts(facts, attempts)
+    yield reason(Kind.ACTIVITIES, f"It waits for {head}: {task_list(tasks)}, since {since}.")
+    yield from _whereabouts(facts, attempts, is_only=len(tasks) == 1)
 
 
-def _tasks(work: Iterable[TaskScheduled]) -> str:
-    """`'reserve' (tasks 3 and 4) and 'bill' (task 5)`."""
-    by_name: dict[str, list[str]] = {}
-    for each in work:
-        by_name.setdefault(each.name, []).append(str(each.event_id))
-    return listed(
-        [f"{_activity(name)} ({'task' if len(ids) == 1 else 'tasks'} {listed(ids)})" for name, ids in by_name.items()]
-    )
-
-
-def _activity(name: str) -> str:
-    return "call_http" if name == HTTP_ACTIVITY else quoted(name)
-
-
-def _whereabouts(facts: Facts, attempts: Sequence[Attempt]) -> Iterator[Reason]:
+def _whereabouts(facts: Facts, attempts: Sequence[Attempt], *, is_only: bool) -> Iterator[Reason]:
     """Where the requests of open activities are, as far as that is known."""
     control, queue = facts.surroundings.control, facts.surroundings.work_items
     wanted = {attempt.work.event_id for attempt in attempts}
@@ -124,35 +113,36 @@ def _whereabouts(facts: Facts, attempts: Sequence[Attempt]) -> Iterator[Reason]:
     seen = {each.event.event_id for each in queue.visible if each.event}
     seen |= {each.event.event_id for each in queue.held if not each.is_out}
     queued = (wanted & seen) - ended - runs
-    unseen_count = len(wanted - ended - runs - queued)
+    unseen = sorted(wanted - ended - runs - queued)
     # Requests that are too large to be looked at are in the queue all the same.
-    large_count = min(sum(each.event is None for each in queue.visible), unseen_count)
-    rest = unseen_count - large_count
+    large_count = min(sum(each.event is None for each in queue.visible), len(unseen))
+    waiting_count, rest = len(queued) + large_count, len(unseen) - large_count
+
+    def subject(count: int, verb: str, plural: str) -> str:
+        return f"The activity {verb}" if is_only else f"{count} {verb if count == 1 else plural}"
+
     parts = []
     if runs:
-        longest = duration(max(running[task_id] for task_id in runs))
-        parts.append(f"{_run(len(runs))} in this host{', the longest' if len(runs) > 1 else ''} for {longest}")
-    if waiting := len(queued) + large_count:
-        parts.append(f"{waiting} {'waits' if waiting == 1 else 'wait'} in the queue {quoted(queue.name)}")
+        longest = ", the longest" if len(runs) > 1 else ""
+        seconds = max(running[task_id] for task_id in runs)
+        parts.append(f"{subject(len(runs), 'runs', 'run')} in this host{longest} for {duration(seconds)}")
+    if waiting_count:
+        parts.append(f"{subject(waiting_count, 'waits', 'wait')} in the queue {quoted(queue.name)}")
     if ended:
-        parts.append(f"{counted(len(ended), 'result')} {'has' if len(ended) == 1 else 'have'} arrived")
+        parts.append(f"{subject(len(ended), 'has', 'have')} ended")
     if rest and not queue.is_whole:
-        parts.append(f"{rest} may wait in the queue {quoted(queue.name)}, which shows only its first messages")
+        name = f"the queue {quoted(queue.name)}, which shows only its first messages"
+        parts.append(f"{subject(rest, 'may wait', 'may wait')} in {name}")
     elif rest and queue.total == 0 and control.total == 0 and facts.is_settled:
-        ids = [str(task_id) for task_id in sorted(wanted - ended - runs - queued)]
-        head = f"The request of task {ids[0]} is" if rest == 1 else f"The requests of the tasks {listed(ids)} are"
-        text = f"{head} lost: the queues that could have them are empty."
-        yield reason(Kind.MESSAGE_LOST, text)
+        ids = listed([str(task_id) for task_id in unseen])
+        head = f"The request of task {ids} is" if rest == 1 else f"The requests of the tasks {ids} are"
+        yield reason(Kind.MESSAGE_LOST, f"{head} lost: the queues that could have them are empty.")
     elif rest:
-        host = "a host" if not running else "another host"
-        parts.append(f"{rest} {'has' if rest == 1 else 'have'} been received by {host}, or delayed after a failure")
+        who = "another host" if running else "a host"
+        parts.append(f"{subject(rest, 'was', 'were')} received by {who}, or delayed after a failed delivery")
     if parts:
         yield reason(Kind.ACTIVITIES, sentence("; ".join(parts)))
     yield from _redelivered(facts, queued)
-
-
-def _run(count: int) -> str:
-    return f"{count} {'runs' if count == 1 else 'run'}"
 
 
 def _redelivered(facts: Facts, queued: Iterable[int]) -> Iterator[Reason]:
@@ -160,7 +150,7 @@ def _redelivered(facts: Facts, queued: Iterable[int]) -> Iterator[Reason]:
     visible = [each for each in facts.surroundings.work_items.visible if each.event and each.event.event_id in queued]
     most = max(visible, key=lambda each: each.dequeue_count, default=None)
     if most is not None and most.event is not None and most.dequeue_count > 1:
-        text = f"Task {most.event.event_id} was delivered {most.dequeue_count} times, without a result."
+        text = f"The request of task {most.event.event_id} was delivered {most.dequeue_count} times, without a result."
         yield reason(Kind.ACTIVITIES, text)
 
 
@@ -169,7 +159,7 @@ def _retries(facts: Facts, work: OpenWork) -> Iterator[Reason]:
     if repeated:
         worst = max(repeated, key=lambda attempt: attempt.number)
         others = f", and {len(repeated) - 1} more are repeated" if len(repeated) > 1 else ""
-        text = f"{_task(worst.work)} is in its {ordinal(worst.number)} attempt{others}."
+        text = f"{_capitalized(task_name(worst.work))} is in its {ordinal(worst.number)} attempt{others}."
         yield reason(Kind.RETRY, text)
     if work.pauses:
         first = min(work.pauses, key=lambda pause: pause.timer.fire_at)
@@ -178,18 +168,16 @@ def _retries(facts: Facts, work: OpenWork) -> Iterator[Reason]:
 
 
 def _failed(pause: Pause) -> str:
-    error = f": {failure_line(pause.error)}" if pause.error else ""
-    return sentence(f"{_task(pause.work)} has failed {counted(pause.failures, 'time')}{error}")
+    text = f"{_capitalized(task_name(pause.work))} has failed {times(pause.failures)}"
+    return sentence(f"{text}: {_LABEL.sub('', failure_line(pause.error))}" if pause.error else text)
 
 
 def _next_attempt(pause: Pause, now: datetime) -> str:
     return f"Its next attempt, if one is left, is due at {moment_and_distance(pause.timer.fire_at, now)}."
 
 
-def _task(work: HistoryEvent) -> str:
-    assert isinstance(work, (TaskScheduled, SubOrchestrationInstanceCreated))
-    name = _activity(work.name) if isinstance(work, TaskScheduled) else quoted(work.name)
-    return f"Task {work.event_id} ({name})"
+def _capitalized(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _children(facts: Facts, work: OpenWork) -> Iterator[Reason]:

@@ -236,6 +236,16 @@ def test_a_terminal_gets_a_table_that_shows_all_texts_as_they_are() -> None:
     assert "It waits." in text
 
 
+async def test_the_absence_of_hosts_is_shown_once_for_all_instances(world: World) -> None:
+    await world.start("a", "b")
+    out = RichConsole(file=Terminal(), width=100, record=True)
+    out.print(table(await world.watcher().look(), world.clock.now()))
+    text = out.export_text()
+    assert text.startswith("No host runs on this task hub.\n")
+    assert text.count("No host runs") == 1
+    assert text.count("Its start message is in the queue") == 2
+
+
 def test_the_table_is_drawn_on_a_terminal_alone() -> None:
     terminal = Terminal()
     with open_view(terminal, as_json=False) as view:

@@ -147,9 +147,9 @@ async def test_an_activity_that_runs_is_found_in_this_host(host: Host) -> None:
         instance_id = await host.client.start("Chain")
         await eventually(lambda: "Say" in [each.function_name for each in host.executor.calls])
         text, kinds = await host.explain(instance_id)
-        assert kinds == ["activities", "activities"]
-        assert text.endswith("1 runs in this host for 0 s.")
         gate.set()
+        assert kinds == ["activities", "activities"]
+        assert text.endswith("The activity runs in this host for 0 s.")
         await eventually(lambda: host.hub.storage.records[instance_id].runtime_status is RuntimeStatus.COMPLETED)
         assert (await host.explain(instance_id))[1] == ["completed"]
 

@@ -348,8 +348,8 @@ def test_activities_are_counted_named_and_located() -> None:
     assert explanation.text == (
         "It has 1 result in the queue 'hub-control-02', to which host 'X' listens. "
         "It waits for 4 of 6 activities: 'A' (tasks 2, 3, 4 and 1 more), since 10:00:00 UTC. "
-        "1 runs in this host for 12 s; 1 waits in the queue 'hub-workitems'; 1 result has arrived; "
-        "1 has been received by another host, or delayed after a failure."
+        "1 runs in this host for 12 s; 1 waits in the queue 'hub-workitems'; 1 has ended; "
+        "1 was received by another host, or delayed after a failed delivery."
     )
     assert kinds(explanation) == ["messages", "activities", "activities"]
 
@@ -357,26 +357,28 @@ def test_activities_are_counted_named_and_located() -> None:
 def test_a_single_activity_is_named_with_the_time_since_when() -> None:
     around = surroundings(work_items=work_items(peeked(activity(0))))
     assert explained(*first_episode(activity(0)), around=around).text == (
-        "It waits for an activity: 'A' (task 0), since 10:00:00 UTC. 1 waits in the queue 'hub-workitems'."
+        "It waits for an activity: 'A' (task 0), since 10:00:00 UTC. The activity waits in the queue 'hub-workitems'."
     )
 
 
 def test_a_request_that_is_too_large_to_be_looked_at_is_in_the_queue_all_the_same() -> None:
     large = PeekedMessage(event_type="TaskScheduled", event=None, dequeue_count=0)
     around = surroundings(work_items=work_items(large))
-    assert explained(*first_episode(activity(0)), around=around).text.endswith("1 waits in the queue 'hub-workitems'.")
+    assert explained(*first_episode(activity(0)), around=around).text.endswith(
+        "The activity waits in the queue 'hub-workitems'."
+    )
 
 
 def test_requests_behind_the_first_messages_of_the_queue_may_wait_there() -> None:
     around = surroundings(work_items=work_items(total=90, is_whole=False))
     text = explained(*first_episode(activity(0)), around=around).text
-    assert text.endswith("1 may wait in the queue 'hub-workitems', which shows only its first messages.")
+    assert text.endswith("The activity may wait in the queue 'hub-workitems', which shows only its first messages.")
 
 
 def test_a_request_that_was_delivered_again_and_again_is_named() -> None:
     around = surroundings(work_items=work_items(peeked(activity(0), dequeue_count=4)))
     text = explained(*first_episode(activity(0)), around=around).text
-    assert text.endswith("Task 0 was delivered 4 times, without a result.")
+    assert text.endswith("The request of task 0 was delivered 4 times, without a result.")
 
 
 def test_a_request_that_is_in_no_queue_is_lost() -> None:
@@ -395,7 +397,7 @@ def test_the_next_attempt_is_named_with_its_time_and_the_error() -> None:
     explanation = explained(*first_episode(activity(0), activity(1)), *episode(broken(1), pause))
     (retry,) = (reason for reason in explanation.reasons if reason.kind == "retry")
     assert retry.text == (
-        "Task 1 ('A') has failed 1 time: ValueError: empty. "
+        "Task 1 ('A') has failed once: ValueError: empty. "
         "Its next attempt, if one is left, is due at 10:00:31 UTC (in 4 s)."
     )
     assert "It waits for 2 of 2 activities" in explanation.text
