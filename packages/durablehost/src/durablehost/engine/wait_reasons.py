@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime
 
 from durablehost.app.model import Function
@@ -44,7 +45,7 @@ _LABEL = re.compile(r"^(?:Activity|Orchestrator) function '[^']*' failed: +")
 
 
 def wait_reasons(facts: Facts) -> Iterator[Reason]:
-    work = facts.work
+    work = _with_inputs(facts)
     yield from _unknown_functions(facts, work)
     yield from _activities(facts, work)
     yield from _retries(facts, work)
@@ -53,6 +54,19 @@ def wait_reasons(facts: Facts) -> Iterator[Reason]:
     yield from _external_events(facts)
     yield from _timers(facts, work)
     yield from _kept_events(facts)
+
+
+def _with_inputs(facts: Facts) -> OpenWork:
+    """The open work with the inputs that its requests still have: most histories do not record them."""
+    queue = facts.surroundings.work_items
+    events = [*(each.event for each in queue.visible), *(each.event for each in queue.held)]
+    requests = {each.event_id: each for each in events if isinstance(each, TaskScheduled)}
+
+    def with_input(attempt: Attempt) -> Attempt:
+        request = requests.get(attempt.work.event_id)
+        return attempt if request is None else replace(attempt, work=replace(attempt.work, input=request.input))
+
+    return replace(facts.work, attempts=tuple(map(with_input, facts.work.attempts)))
 
 
 def external_event_of_unknown_name(facts: Facts) -> Reason:
@@ -122,17 +136,18 @@ def _whereabouts(facts: Facts, attempts: Sequence[Attempt], *, is_only: bool) ->
         return f"The activity {verb}" if is_only else f"{count} {verb if count == 1 else plural}"
 
     parts = []
+    if ended:
+        parts.append(f"{subject(len(ended), 'has', 'have')} ended")
     if runs:
         longest = ", the longest" if len(runs) > 1 else ""
         seconds = max(running[task_id] for task_id in runs)
         parts.append(f"{subject(len(runs), 'runs', 'run')} in this host{longest} for {duration(seconds)}")
+    shown = "" if queue.is_whole else ", which shows only its first messages"
     if waiting_count:
-        parts.append(f"{subject(waiting_count, 'waits', 'wait')} in the queue {quoted(queue.name)}")
-    if ended:
-        parts.append(f"{subject(len(ended), 'has', 'have')} ended")
+        parts.append(f"{subject(waiting_count, 'waits', 'wait')} in the queue {quoted(queue.name)}{shown}")
     if rest and not queue.is_whole:
-        name = f"the queue {quoted(queue.name)}, which shows only its first messages"
-        parts.append(f"{subject(rest, 'may wait', 'may wait')} in {name}")
+        where = "there, too" if waiting_count else f"in the queue {quoted(queue.name)}{shown}"
+        parts.append(f"{subject(rest, 'may wait', 'may wait')} {where}")
     elif rest and queue.total == 0 and control.total == 0 and facts.is_settled:
         ids = listed([str(task_id) for task_id in unseen])
         head = f"The request of task {ids} is" if rest == 1 else f"The requests of the tasks {ids} are"

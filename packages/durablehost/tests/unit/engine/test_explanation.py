@@ -348,7 +348,7 @@ def test_activities_are_counted_named_and_located() -> None:
     assert explanation.text == (
         "It has 1 result in the queue 'hub-control-02', to which host 'X' listens. "
         "It waits for 4 of 6 activities: 'A' (tasks 2, 3, 4 and 1 more), since 10:00:00 UTC. "
-        "1 runs in this host for 12 s; 1 waits in the queue 'hub-workitems'; 1 has ended; "
+        "1 has ended; 1 runs in this host for 12 s; 1 waits in the queue 'hub-workitems'; "
         "1 was received by another host, or delayed after a failed delivery."
     )
     assert kinds(explanation) == ["messages", "activities", "activities"]
@@ -373,6 +373,22 @@ def test_requests_behind_the_first_messages_of_the_queue_may_wait_there() -> Non
     around = surroundings(work_items=work_items(total=90, is_whole=False))
     text = explained(*first_episode(activity(0)), around=around).text
     assert text.endswith("The activity may wait in the queue 'hub-workitems', which shows only its first messages.")
+
+
+def test_requests_beside_those_that_the_queue_shows_may_wait_there_too() -> None:
+    around = surroundings(work_items=work_items(peeked(activity(0)), total=90, is_whole=False))
+    text = explained(*first_episode(activity(0), activity(1)), around=around).text
+    assert text.endswith(
+        "1 waits in the queue 'hub-workitems', which shows only its first messages; 1 may wait there, too."
+    )
+
+
+def test_an_activity_is_named_by_the_input_of_its_request_if_the_history_has_none() -> None:
+    recorded = TaskScheduled(timestamp=AT, event_id=0, name="A")
+    request = activity(0, text='["{\\"chunk_id\\":17}"]')
+    for queue in (work_items(peeked(request)), work_items(held=(HeldHere(event=request, is_out=True),), total=1)):
+        text = explained(*first_episode(recorded), around=surroundings(work_items=queue)).text
+        assert text.startswith("It waits for an activity: 'A' (chunk 17), since 10:00:00 UTC.")
 
 
 def test_a_request_that_was_delivered_again_and_again_is_named() -> None:
