@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Set
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
@@ -105,21 +105,19 @@ def _unknown_functions(facts: Facts, work: OpenWork) -> Iterator[Reason]:
 
 
 def _activities(facts: Facts, work: OpenWork) -> Iterator[Reason]:
-    attempts = [each for each in work.attempts if isinstance(each.work, TaskScheduled)]
-    wanted = [*(each.work for each in work.attempts), *(pause.work for pause in work.pauses)]
-    tasks = [each for each in wanted if isinstance(each, TaskScheduled)]
+    """The activities that are requested. Those that have failed are not counted: they may not be tried again."""
+    tasks = [each.work for each in work.attempts if isinstance(each.work, TaskScheduled)]
     if not tasks:
         return
     head = "an activity" if work.activity_count == 1 else f"{len(tasks)} of {work.activity_count} activities"
     since = moment(min(task.timestamp for task in tasks), facts.now)
     yield reason(Kind.ACTIVITIES, f"It waits for {head}: {task_list(tasks)}, since {since}.")
-    yield from _whereabouts(facts, attempts, is_only=len(tasks) == 1)
+    yield from _whereabouts(facts, {task.event_id for task in tasks})
 
 
-def _whereabouts(facts: Facts, attempts: Sequence[Attempt], *, is_only: bool) -> Iterator[Reason]:
-    """Where the requests of open activities are, as far as that is known."""
+def _whereabouts(facts: Facts, wanted: Set[int]) -> Iterator[Reason]:
+    """Where the requests of open activities are, by task id, as far as that is known."""
     control, queue = facts.surroundings.control, facts.surroundings.work_items
-    wanted = {attempt.work.event_id for attempt in attempts}
     arrived = [*(each.event for each in control.visible), *(each.event for each in control.held)]
     ended = wanted & {task_id for event in arrived if event and (task_id := completed_task_id(event)) is not None}
     running = {each.event.event_id: each.seconds_out or 0 for each in queue.held if each.is_out}
@@ -133,7 +131,7 @@ def _whereabouts(facts: Facts, attempts: Sequence[Attempt], *, is_only: bool) ->
     waiting_count, rest = len(queued) + large_count, len(unseen) - large_count
 
     def subject(count: int, verb: str, plural: str) -> str:
-        return f"The activity {verb}" if is_only else f"{count} {verb if count == 1 else plural}"
+        return f"The activity {verb}" if len(wanted) == 1 else f"{count} {verb if count == 1 else plural}"
 
     parts = []
     if ended:
@@ -188,7 +186,7 @@ def _failed(pause: Pause) -> str:
 
 
 def _next_attempt(pause: Pause, now: datetime) -> str:
-    return f"Its next attempt, if one is left, is due at {moment_and_distance(pause.timer.fire_at, now)}."
+    return f"Its next attempt, if there is one, is due at {moment_and_distance(pause.timer.fire_at, now)}."
 
 
 def _capitalized(text: str) -> str:

@@ -228,10 +228,20 @@ def test_an_invisible_start_may_be_in_the_hands_of_a_living_host() -> None:
     )
 
 
-@pytest.mark.parametrize("leases", [(lease(owner=None), lease(3)), (lease(ends_in=-100), lease(3))])
-def test_an_invisible_start_without_a_known_receiver_has_no_time(leases: tuple[Lease, ...]) -> None:
-    text = explained(of=pending(), around=surroundings(*leases, control=control(total=1))).text
-    assert text.endswith("or it is delayed after a failed delivery. Storage does not show until when.")
+@pytest.mark.parametrize(
+    ("own", "ended", "receiver"),
+    [
+        (lease(owner=None), "", "a host has received it"),
+        (lease(ends_in=-100), "", "a host has received it, perhaps host 'X', whose lease has ended"),
+        (lease(ends_in=-100), "X", "a host has received it, perhaps host 'X', which has ended"),
+    ],
+)
+def test_an_invisible_start_without_a_known_receiver_has_no_time(own: Lease, ended: str, receiver: str) -> None:
+    around = surroundings(own, lease(3, owner="Y"), ended=frozenset({ended} - {""}), control=control(total=1))
+    assert explained(of=pending(), around=around).text.endswith(
+        f"Its start message is invisible: {receiver}, or it is delayed after a failed delivery. "
+        "Storage does not show until when."
+    )
 
 
 def test_a_start_that_is_in_no_queue_is_lost() -> None:
@@ -414,9 +424,9 @@ def test_the_next_attempt_is_named_with_its_time_and_the_error() -> None:
     (retry,) = (reason for reason in explanation.reasons if reason.kind == "retry")
     assert retry.text == (
         "Task 1 ('A') has failed once: ValueError: empty. "
-        "Its next attempt, if one is left, is due at 10:00:31 UTC (in 4 s)."
+        "Its next attempt, if there is one, is due at 10:00:31 UTC (in 4 s)."
     )
-    assert "It waits for 2 of 2 activities" in explanation.text
+    assert "It waits for 1 of 2 activities: 'A' (task 0)" in explanation.text
 
 
 def test_a_repeated_attempt_is_counted() -> None:
