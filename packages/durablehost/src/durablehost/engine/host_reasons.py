@@ -13,7 +13,7 @@ from durablehost.core.history import EventRaised, ExecutionStarted, HistoryEvent
 from durablehost.engine.explanation import Facts, Kind, Reason, reason
 from durablehost.engine.partitions import PASS_SECONDS, Lease, is_held_at
 from durablehost.engine.ports import QueueView
-from durablehost.engine.wording import counted, listed, moment, moment_and_distance, quoted
+from durablehost.engine.wording import counted, listed, moment, moment_and_distance, quoted, times
 
 _START = ExecutionStarted.__name__
 _EVENT = EventRaised.__name__
@@ -86,7 +86,7 @@ def _visible_start(facts: Facts, dequeue_count: int) -> str:
 
 
 def _delivered_before(dequeue_count: int) -> str:
-    return f"; it was delivered {counted(dequeue_count, 'time')} before, without effect" if dequeue_count else ""
+    return f"; it was delivered {times(dequeue_count)} before, without effect" if dequeue_count else ""
 
 
 def _why_invisible(facts: Facts) -> str:
