@@ -23,6 +23,7 @@ from durablehost.clock import Clock
 from durablehost.core.rules import DEFAULT_RULES, Rules
 from durablehost.defaults import ENTITY_REORDER_WINDOW_SECONDS, MAX_ENTITY_BATCH_SIZE
 from durablehost.engine.activities import Activities
+from durablehost.engine.awaited import AwaitedEvents
 from durablehost.engine.entities import Entities
 from durablehost.engine.instances import Instances
 from durablehost.engine.last_resort import MAX_ROUNDS, UnforeseenErrors, is_unforeseen
@@ -249,13 +250,19 @@ class Engine:
     """Both dispatchers of one app over one hub: entities count as orchestrations."""
 
     def __init__(
-        self, hub: TaskHub, executor: Executor, app: FunctionApp, clock: Clock, options: EngineOptions
+        self,
+        hub: TaskHub,
+        executor: Executor,
+        app: FunctionApp,
+        clock: Clock,
+        options: EngineOptions,
+        awaited: AwaitedEvents | None = None,
     ) -> None:
         episodes = LongCalls(executor, long_seconds=LONG_EPISODE_SECONDS)
         # The limit of activities bounds the work that runs, so long calls count.
         work = LongCalls(executor, long_seconds=None)
         orchestrators = app.of_kind(TriggerKind.ORCHESTRATION)
-        orchestrations = Orchestrations(hub, episodes, orchestrators, clock, options.rules)
+        orchestrations = Orchestrations(hub, episodes, orchestrators, clock, options.rules, awaited)
         entities = Entities(
             hub,
             episodes,

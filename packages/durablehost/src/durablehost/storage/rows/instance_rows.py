@@ -34,6 +34,7 @@ COLUMNS_WITHOUT_INPUT = (
     "CompletedTime",
     "Generation",
     "ParentInstanceId",
+    "ScheduledStartTime",
 )
 
 _LAST_CHARACTER = chr(0x10FFFF)
@@ -126,6 +127,7 @@ def stored_instance(stored: StoredRow) -> StoredInstance:
         custom_status=_set_or_none(columns.text("CustomStatus")),
         generation=columns.number("Generation") or 0,
         parent_id=columns.text("ParentInstanceId") or None,
+        scheduled_start=columns.time("ScheduledStartTime"),
     )
     input_blob = columns.text("InputBlobName")
     if columns.problems:
