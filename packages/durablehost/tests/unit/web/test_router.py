@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from durablehost.web.router import Router, full_template
+from durablehost.app.model import FunctionError
+from durablehost.web.router import Router, full_template, without_bad_routes
 from durablehost.web.template import TemplateError, compile_template
-from packages.durablehost.tests.unit.web.fakes import make_function
+from packages.durablehost.tests.unit.web.fakes import make_app, make_function
 
 MATCHES: list[tuple[str, str, Mapping[str, str]]] = [
     ("api/hello", "api/hello", {}),
@@ -214,9 +214,13 @@ def test_the_prefix_comes_before_the_route(prefix: str, route: str, full: str) -
     assert full_template(make_function("Fn", route=route), prefix) == full
 
 
-def test_a_function_with_a_bad_template_is_reported_and_stops_no_other(caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.ERROR, "Host.Web"):
-        router = Router([make_function("Bad", route="{id:nope}"), make_function("Good")], prefix="api")
+def test_a_function_with_a_bad_template_is_in_error_and_stops_no_other() -> None:
+    known = FunctionError(name="Known", message="why")
+    functions = (make_function("Bad", route="{id:nope}"), make_function("Good"), make_function("Say", "activityTrigger"))
 
-    assert "The 'Bad' function is in error" in caplog.text
-    assert matched(router, "GET", "/api/Good") == "Good"
+    app = without_bad_routes(make_app(*functions, errors=(known,)), prefix="api")
+
+    problem = "the route parameter 'id' is not valid: the constraint 'nope' is not known with these arguments"
+    assert [function.name for function in app.functions] == ["Good", "Say"]
+    assert app.errors == (FunctionError(name="Bad", message=problem), known)
+    assert matched(Router(app.functions, prefix="api"), "GET", "/api/Good") == "Good"
