@@ -116,9 +116,7 @@ class TestHostJson:
         }
         assert load(host).durable.max_concurrent_activities == 12
 
-    @pytest.mark.parametrize(
-        ("written", "text"), [("2.0", "2.0"), (2, "2"), (2.0, "2"), (2.5, "2.5"), (True, "True")]
-    )
+    @pytest.mark.parametrize(("written", "text"), [("2.0", "2.0"), (2, "2"), (2.0, "2"), (2.5, "2.5"), (True, "True")])
     def test_text_may_be_written_as_a_number_or_a_boolean(self, load: Load, written: JsonValue, text: str) -> None:
         assert load(durable(defaultVersion=written)).durable.rules.default_version == text
 
@@ -370,10 +368,23 @@ class TestDurableTask:
         ):
             load(provider(**{key: value}))
 
-    def test_matching_versions_is_refused_by_name(self, load: Load) -> None:
-        with pytest.raises(ConfigurationError, match=r"versionMatchStrategy = Strict is not supported by durablehost"):
-            load(durable(versionMatchStrategy="Strict"))
-        assert load(durable(versionMatchStrategy="None")).durable.rules == Rules(matches_versions=False)
+    @pytest.mark.parametrize(("key", "value"), [("versionMatchStrategy", "Strict"), ("versionFailureStrategy", "Fail")])
+    def test_matching_versions_is_refused_by_name(self, load: Load, key: str, value: str) -> None:
+        with pytest.raises(ConfigurationError, match=rf"{key} = {value} is not supported by durablehost"):
+            load(durable(**{key: value}))
+
+    @pytest.mark.parametrize(
+        ("strategies", "matches"),
+        [
+            ({}, True),
+            ({"versionMatchStrategy": "CurrentOrOlder", "versionFailureStrategy": "Reject"}, True),
+            ({"versionMatchStrategy": "None"}, False),
+        ],
+    )
+    def test_strategies_of_versions_that_change_nothing_are_accepted(
+        self, load: Load, strategies: dict[str, JsonValue], matches: bool
+    ) -> None:
+        assert load(durable(**strategies)).durable.rules == Rules(matches_versions=matches)
 
 
 class TestStorageConnection:
@@ -523,19 +534,22 @@ class TestHttp:
             load(options={"cors": "*", "cors_credentials": True})
 
     def test_app_settings_change_limits_and_the_home_page(self, load: Load) -> None:
-        before, after = load(), load(
-            local=plain(
-                FUNCTIONS_REQUEST_BODY_SIZE_LIMIT="1000",
-                AzureWebJobsDisableHomepage="True",
-                FUNCTIONS_WORKER_PROCESS_COUNT="10",
-            )
+        before, after = (
+            load(),
+            load(
+                local=plain(
+                    FUNCTIONS_REQUEST_BODY_SIZE_LIMIT="1000",
+                    AzureWebJobsDisableHomepage="True",
+                    FUNCTIONS_WORKER_PROCESS_COUNT="10",
+                )
+            ),
         )
         assert (before.http.body_limit_bytes, after.http.body_limit_bytes) == (104_857_600, 1000)
         assert (before.http.is_homepage_disabled, after.http.is_homepage_disabled) == (False, True)
         assert (before.worker.process_count, after.worker.process_count) == (1, 10)
 
     def test_no_more_than_ten_worker_processes_are_allowed(self, load: Load) -> None:
-        with pytest.raises(ConfigurationError, match="FUNCTIONS_WORKER_PROCESS_COUNT is \"11\""):
+        with pytest.raises(ConfigurationError, match='FUNCTIONS_WORKER_PROCESS_COUNT is "11"'):
             load(environment={"FUNCTIONS_WORKER_PROCESS_COUNT": "11"})
 
     def test_worker_counts_must_be_numbers(self, load: Load) -> None:
