@@ -293,6 +293,17 @@ def test_an_event_that_is_carried_over_is_logged_once_as_lost_in_azure(
     assert messages.count(carried) == 1
 
 
+def test_an_error_after_continue_as_new_fails_the_instance_with_that_error() -> None:
+    """A real host says `Non-Deterministic workflow detected`, which is not the cause."""
+
+    def orchestrate(context: Context) -> Generator[Any, Any, Any]:
+        yield context.call_activity("echo", 1)
+        context.continue_as_new(1)
+        raise ValueError("too late")
+
+    assert run(orchestrate) == (RuntimeStatus.FAILED, "Orchestrator function 'run' failed: too late")
+
+
 def test_events_that_meet_their_waits_are_not_logged(caplog: pytest.LogCaptureFixture) -> None:
     def orchestrate(context: Context) -> Generator[Any, Any, Any]:
         n = context.get_input() or 0

@@ -217,7 +217,11 @@ def test_the_prefix_comes_before_the_route(prefix: str, route: str, full: str) -
 
 def test_a_function_with_a_bad_template_is_in_error_and_stops_no_other() -> None:
     known = FunctionError(name="Known", message="why")
-    functions = (make_function("Bad", route="{id:nope}"), make_function("Good"), make_function("Say", "activityTrigger"))
+    functions = (
+        make_function("Bad", route="{id:nope}"),
+        make_function("Good"),
+        make_function("Say", "activityTrigger"),
+    )
 
     app = without_bad_routes(make_app(*functions, errors=(known,)), prefix="api")
 
