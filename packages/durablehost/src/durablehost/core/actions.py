@@ -261,6 +261,8 @@ def _http_request(call: CallArguments) -> str:
     }
     if isinstance(headers, list):
         raise call.problem("headers", "must be a dict, not a list")
+    if request["method"] is not None and not request["method"].strip():
+        raise call.problem("method", "must not be empty")
     return compact(request)
 
 

@@ -123,6 +123,7 @@ MILLISECONDS, ATTEMPTS = "firstRetryIntervalInMilliseconds", "maxNumberOfAttempt
         ({"actionType": 9, "instanceId": None, "operation": "add"}, "signal_entity: entityId must not be None"),
         ({"actionType": 5, "fireAt": "soon"}, "create_timer: fire_at must be a datetime, not text"),
         ({"actionType": 8, "httpRequest": {"method": ["GET"], "uri": "u"}}, "call_http: method must be text"),
+        ({"actionType": 8, "httpRequest": {"method": " ", "uri": "u"}}, "call_http: method must not be empty"),
         ({"actionType": 8, "httpRequest": {"method": "GET", "uri": {}}}, "call_http: uri must be text"),
         ({"actionType": 8, "httpRequest": {"headers": [1]}}, "call_http: headers must be a dict, not a list"),
         ({**RETRIED, "retryOptions": "soon"}, "call_activity_with_retry: retry_options must be RetryOptions"),
