@@ -8,6 +8,7 @@ from collections.abc import Generator
 from datetime import timedelta
 from typing import Any
 
+import azure.durable_functions as df
 import pytest
 
 pytest.importorskip("hypothesis", reason="hypothesis generates the programs")
@@ -128,6 +129,23 @@ def test_an_orchestrator_can_await_all_events_or_the_first_of_event_and_timer(se
 
     outcome = run(orchestrate, raised("Z", "z"), raised("Y", "y"), raised("X", "x"), seed=seed)
     assert outcome == (RuntimeStatus.COMPLETED, ["x", "y", "z"])
+
+
+def test_a_retried_call_that_wins_against_a_timer_is_followed_by_more_work() -> None:
+    """A real host fails the instance: for it, the cancelled timer wins on each replay."""
+
+    def fail(value: Any) -> Any:
+        raise ValueError(value)
+
+    def orchestrate(context: Context) -> Generator[Any, Any, Any]:
+        call = context.call_activity_with_retry("fail", df.RetryOptions(100, 2), "why")
+        timer = context.create_timer(context.current_utc_datetime + timedelta(hours=1))
+        winner = yield context.task_any([call, timer])
+        timer.cancel()
+        return [winner is call, (yield context.call_activity("echo", "then"))]
+
+    simulation = Simulation({"run": orchestrate}, {"echo": echo, "fail": fail})
+    assert asyncio.run(simulation.run("run")) == (RuntimeStatus.COMPLETED, [True, "then"])
 
 
 @pytest.mark.parametrize("days", [5, 7, 10, 30])
