@@ -106,8 +106,9 @@ async def with_http(executor: Executor, find_rpc_base: Callable[[], str | None])
         connector=connector,
         timeout=timeout,
         headers=_AGENT,
-        # Nor does a real host decompress.
+        # Neither does a real host decompress; and it keeps cookies, those of addresses too.
         auto_decompress=False,
+        cookie_jar=aiohttp.CookieJar(unsafe=True),
     ) as session:
         yield BuiltInHttp(executor, session)
 

@@ -210,6 +210,16 @@ async def test_a_response_of_any_status_is_a_result(server: TestServer, status: 
     assert (await answer_to({"method": "GET", "uri": uri, "content": None, "headers": None}))["statusCode"] == status
 
 
+async def test_cookies_are_kept_for_later_calls(server: TestServer) -> None:
+    async with with_http(Elsewhere(), lambda: None) as executor:
+        for path in ("/echo", "/reflect"):
+            request = json.dumps({"method": "GET", "uri": str(server.make_url(path))})
+            call = Invocation(invocation_id="i", function_name=HTTP_ACTIVITY, inputs={HTTP_INPUT: request})
+            answer = json.loads((await executor.invoke(call)).return_value or "")
+    headers = dict(json.loads(answer["content"])[0])
+    assert headers["Cookie"] == "a=1; b=2"
+
+
 async def test_redirects_are_followed(server: TestServer) -> None:
     answer = await answer_to({"method": "GET", "uri": str(server.make_url("/moved"))})
     assert answer["statusCode"] == 200
