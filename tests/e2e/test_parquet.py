@@ -160,10 +160,9 @@ def test_a_partial_or_failed_run_is_resumed_when_the_file_is_mended(running_host
             output = run.output()
             assert_is_the_sample(output)
             assert output["resume_of"] == earlier.id
-            scheduled = [
-                event for event in run.status(showHistory="true")["historyEvents"] if "Task" in event["EventType"]
-            ]
-            assert len(scheduled) == partial.output()["failed"]
+            events = run.status(showHistory="true")["historyEvents"]
+            processed = [event for event in events if event.get("FunctionName") == "process_chunk_activity"]
+            assert len(processed) == partial.output()["failed"]
         assert "ReadingsChanged" in strict.failure()
         again = call("POST", f"{host.url}/api/starter_function", {"resume_of": runs[0].id})
         assert again.status == 400

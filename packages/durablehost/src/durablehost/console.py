@@ -102,8 +102,8 @@ class LevelRules:
     """The lowest level that is shown of each category.
 
     System records from Warning (verbose: those of the host from Information), those of functions from Information. A
-    rule in `logLevel` of host.json overrides this; the one with the longest prefix counts. Its `default` does not show
-    more of libraries, which log each request at Information.
+    rule in `logLevel` of host.json overrides this: a prefix of the category, in which one `*` stands for any text. The
+    longest rule counts. Its `default` does not show more of libraries, which log each request at Information.
     """
 
     def __init__(self, settings: LogSettings) -> None:
@@ -115,12 +115,14 @@ class LevelRules:
     def lowest_below(self, category: str) -> int:
         """The lowest threshold of this category and those below it."""
         below = f"{category.lower()}."
-        return min([self.threshold(category), *(number for rule, number in self._rules if rule.startswith(below))])
+        numbers = (number for rule, number in self._rules if rule.startswith(below) or "*" in rule)
+        return min([self.threshold(category), *numbers])
 
     def threshold(self, category: str) -> int:
         name = category.lower()
-        for prefix, number in self._rules:
-            if name.startswith(prefix):
+        for rule, number in self._rules:
+            prefix, _, suffix = rule.partition("*")
+            if name.startswith(prefix) and name.endswith(suffix):
                 return number
         is_user, is_host = (f"{name}.".startswith(categories) for categories in (_USER_CATEGORIES, "host."))
         if not is_user and not is_host:

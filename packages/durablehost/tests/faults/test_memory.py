@@ -6,9 +6,8 @@ import json
 import sys
 import threading
 import time
-import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -70,22 +69,21 @@ def is_running(run: Orchestration) -> bool:
 
 
 class Zeros(BaseHTTPRequestHandler):
-    """Answers with 300 MB of zeros in 300 KB."""
+    """Answers with 300 MB of zeros."""
 
     def do_GET(self) -> None:
-        compressor = zlib.compressobj(wbits=31)
-        body = b"".join(compressor.compress(bytes(1_000_000)) for _ in range(300)) + compressor.flush()
         self.send_response(200)
-        self.send_header("Content-Encoding", "gzip")
-        self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        self.wfile.write(body)
+        # The host ends the connection at its limit.
+        with suppress(OSError):
+            for _ in range(300):
+                self.wfile.write(bytes(1_000_000))
 
     def log_message(self, format: str, *args: object) -> None:
         pass
 
 
-def test_a_compression_bomb_fails_its_call_and_the_host_goes_on(running_host: RunningHost) -> None:
+def test_a_response_without_an_end_fails_its_call_and_the_host_goes_on(running_host: RunningHost) -> None:
     server = ThreadingHTTPServer(("127.0.0.1", 0), Zeros)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:

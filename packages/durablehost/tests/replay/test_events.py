@@ -8,6 +8,7 @@ from collections.abc import Generator
 from datetime import timedelta
 from typing import Any
 
+import azure.durable_functions as df
 import pytest
 
 pytest.importorskip("hypothesis", reason="hypothesis generates the programs")
@@ -128,6 +129,23 @@ def test_an_orchestrator_can_await_all_events_or_the_first_of_event_and_timer(se
 
     outcome = run(orchestrate, raised("Z", "z"), raised("Y", "y"), raised("X", "x"), seed=seed)
     assert outcome == (RuntimeStatus.COMPLETED, ["x", "y", "z"])
+
+
+def test_a_retried_call_that_wins_against_a_timer_is_followed_by_more_work() -> None:
+    """A real host fails the instance: for it, the cancelled timer wins on each replay."""
+
+    def fail(value: Any) -> Any:
+        raise ValueError(value)
+
+    def orchestrate(context: Context) -> Generator[Any, Any, Any]:
+        call = context.call_activity_with_retry("fail", df.RetryOptions(100, 2), "why")
+        timer = context.create_timer(context.current_utc_datetime + timedelta(hours=1))
+        winner = yield context.task_any([call, timer])
+        timer.cancel()
+        return [winner is call, (yield context.call_activity("echo", "then"))]
+
+    simulation = Simulation({"run": orchestrate}, {"echo": echo, "fail": fail})
+    assert asyncio.run(simulation.run("run")) == (RuntimeStatus.COMPLETED, [True, "then"])
 
 
 @pytest.mark.parametrize("days", [5, 7, 10, 30])
@@ -291,6 +309,17 @@ def test_an_event_that_is_carried_over_is_logged_once_as_lost_in_azure(
         "for the next execution; Azure drops it."
     )
     assert messages.count(carried) == 1
+
+
+def test_an_error_after_continue_as_new_fails_the_instance_with_that_error() -> None:
+    """A real host says `Non-Deterministic workflow detected`, which is not the cause."""
+
+    def orchestrate(context: Context) -> Generator[Any, Any, Any]:
+        yield context.call_activity("echo", 1)
+        context.continue_as_new(1)
+        raise ValueError("too late")
+
+    assert run(orchestrate) == (RuntimeStatus.FAILED, "Orchestrator function 'run' failed: too late")
 
 
 def test_events_that_meet_their_waits_are_not_logged(caplog: pytest.LogCaptureFixture) -> None:

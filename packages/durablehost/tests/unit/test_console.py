@@ -125,6 +125,23 @@ class TestLevels:
         assert threshold("Function.Hello.User", rules) == logging.DEBUG
         assert threshold("Function.Other", rules) == logging.ERROR
 
+    @pytest.mark.parametrize(
+        ("category", "shown_from"),
+        [
+            ("Function.Hello.User", logging.WARNING),
+            ("Function.Hello", logging.ERROR),
+            ("Function.Loud.User", logging.DEBUG),
+            ("Host.Startup", logging.WARNING),
+        ],
+    )
+    def test_a_star_in_a_rule_of_host_json_stands_for_any_text(self, category: str, shown_from: int) -> None:
+        rules = {
+            "function": LogLevel.ERROR,
+            "function.*.user": LogLevel.WARNING,
+            "function.loud.user": LogLevel.DEBUG,
+        }
+        assert threshold(category, rules) == shown_from
+
     def test_level_none_hides_everything(self) -> None:
         assert threshold("Function.Hello", {"function": LogLevel.NONE}) > logging.CRITICAL
 
@@ -210,6 +227,15 @@ class TestLines:
         assert logging.getLogger("Function.Hello").isEnabledFor(logging.INFO)
         assert not logging.getLogger("Host.Web").isEnabledFor(logging.INFO)
         assert not logging.getLogger("azure").isEnabledFor(logging.INFO)
+
+    @pytest.mark.usefixtures("restored_logging")
+    def test_that_only_a_rule_with_a_star_shows_reach_the_handler(self) -> None:
+        out = io.StringIO()
+        levels = {"default": LogLevel.ERROR, "*.user": LogLevel.DEBUG}
+        configure_logging(Console(out, out), LogSettings(levels=levels, is_verbose=False))
+        logging.getLogger("Function.Hello.User").debug("in detail")
+        logging.getLogger("Function.Hello").info("hidden")
+        assert [line.partition("] ")[2] for line in out.getvalue().splitlines()] == ["in detail"]
 
 
 class TestColor:

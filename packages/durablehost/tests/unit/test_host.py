@@ -18,6 +18,7 @@ import pytest
 
 from durablehost.console import Console
 from durablehost.errors import ConfigurationError
+from durablehost.host import host
 from durablehost.host.host import Host, hand_back
 from durablehost.host.shutdown import ShutdownSignal
 from durablehost.settings import LogLevel, Settings, StartOptions, load_settings
@@ -139,6 +140,28 @@ class TestStart:
         assert "see the errors above" in await self.refusal(settings)
         assert "The 'Broken' function is in error: " in caplog.text
 
+    async def test_counts_a_function_whose_route_is_no_template_as_in_error(
+        self, settings: Settings, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        write_function(settings.script_root, '{"name": "req", "type": "httpTrigger", "route": "{id:nope}"}')
+        assert "see the errors above" in await self.refusal(settings)
+        assert "The 'Hello' function is in error: the route parameter 'id' is not valid" in caplog.text
+
+    async def test_sets_the_version_of_python_as_core_tools_does(
+        self, settings: Settings, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        write_activity(settings.script_root)
+        seen: list[Settings] = []
+
+        def refuse(given: Settings, *_: object, **__: object) -> None:
+            seen.append(given)
+            raise ConfigurationError("enough")
+
+        monkeypatch.setattr(host, "usable_storage", refuse)
+        assert await self.refusal(settings) == "enough"
+        major, minor = sys.version_info[:2]
+        assert seen[0].environment["FUNCTIONS_WORKER_RUNTIME_VERSION"] == f"{major}.{minor}"
+
     @pytest.mark.parametrize(
         ("address", "checks_keys", "danger"),
         [
@@ -206,8 +229,11 @@ class TestStart:
 
 
 def write_activity(script_root: Path, *others: str) -> None:
+    write_function(script_root, '{"name": "name", "type": "activityTrigger", "direction": "in"}', *others)
+
+
+def write_function(script_root: Path, *bindings: str) -> None:
     folder = script_root / "Hello"
     folder.mkdir()
     (folder / "__init__.py").write_text("def main(name): return name\n")
-    binding = '{"name": "name", "type": "activityTrigger", "direction": "in"}'
-    (folder / "function.json").write_text(f'{{"bindings": [{", ".join((binding, *others))}]}}')
+    (folder / "function.json").write_text(f'{{"bindings": [{", ".join(bindings)}]}}')

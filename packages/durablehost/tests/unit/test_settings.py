@@ -116,6 +116,10 @@ class TestHostJson:
         }
         assert load(host).durable.max_concurrent_activities == 12
 
+    @pytest.mark.parametrize(("written", "text"), [("2.0", "2.0"), (2, "2"), (2.0, "2"), (2.5, "2.5"), (True, "True")])
+    def test_text_may_be_written_as_a_number_or_a_boolean(self, load: Load, written: JsonValue, text: str) -> None:
+        assert load(durable(defaultVersion=written)).durable.rules.default_version == text
+
     def test_may_contain_comments_trailing_commas_and_a_byte_order_mark(self, load: Load) -> None:
         text = '\ufeff{ // the schema\n "version": "2.0", /* not\n this: */ "functions": ["a//b", "c,]",], }'
         assert load(text).functions == ("a//b", "c,]")
@@ -195,6 +199,10 @@ class TestHostJson:
     def test_unknown_log_level_is_refused(self, load: Load) -> None:
         with pytest.raises(ConfigurationError, match=r'logging\.logLevel\.default is "Loud"; it must be one of Trace,'):
             load({"version": "2.0", "logging": {"logLevel": {"default": "Loud"}}})
+
+    def test_category_with_two_stars_is_refused(self, load: Load) -> None:
+        with pytest.raises(ConfigurationError, match=r"logging\.logLevel\.\*\.\* has more than one \*"):
+            load({"version": "2.0", "logging": {"logLevel": {"*.*": "Debug"}}})
 
     def test_functions_of_the_command_line_replace_those_of_the_file(self, load: Load) -> None:
         host: JsonValue = {"version": "2.0", "functions": ["A", "B"]}
@@ -360,10 +368,23 @@ class TestDurableTask:
         ):
             load(provider(**{key: value}))
 
-    def test_matching_versions_is_refused_by_name(self, load: Load) -> None:
-        with pytest.raises(ConfigurationError, match=r"versionMatchStrategy = Strict is not supported by durablehost"):
-            load(durable(versionMatchStrategy="Strict"))
-        assert load(durable(versionMatchStrategy="None")).durable.rules == Rules(matches_versions=False)
+    @pytest.mark.parametrize(("key", "value"), [("versionMatchStrategy", "Strict"), ("versionFailureStrategy", "Fail")])
+    def test_matching_versions_is_refused_by_name(self, load: Load, key: str, value: str) -> None:
+        with pytest.raises(ConfigurationError, match=rf"{key} = {value} is not supported by durablehost"):
+            load(durable(**{key: value}))
+
+    @pytest.mark.parametrize(
+        ("strategies", "matches"),
+        [
+            ({}, True),
+            ({"versionMatchStrategy": "CurrentOrOlder", "versionFailureStrategy": "Reject"}, True),
+            ({"versionMatchStrategy": "None"}, False),
+        ],
+    )
+    def test_strategies_of_versions_that_change_nothing_are_accepted(
+        self, load: Load, strategies: dict[str, JsonValue], matches: bool
+    ) -> None:
+        assert load(durable(**strategies)).durable.rules == Rules(matches_versions=matches)
 
 
 class TestStorageConnection:
@@ -475,6 +496,8 @@ class TestLocalSettings:
         assert environment["WEBSITE_HOSTNAME"] == "localhost:8080"
         assert environment["AzureWebJobsScriptRoot"] == str(tmp_path.resolve())
         assert environment["AZURE_FUNCTIONS_ENVIRONMENT"] == "Development"
+        assert environment["FUNCTIONS_CORETOOLS_ENVIRONMENT"] == "true"
+        assert environment["FUNCTIONS_WORKER_RUNTIME"] == "python"
 
 
 class TestSecrets:
@@ -534,6 +557,25 @@ class TestHttp:
     def test_credentials_for_every_origin_are_refused(self, load: Load) -> None:
         with pytest.raises(ConfigurationError, match="--cors-credentials"):
             load(options={"cors": "*", "cors_credentials": True})
+
+    def test_app_settings_change_limits_and_the_home_page(self, load: Load) -> None:
+        before, after = (
+            load(),
+            load(
+                local=plain(
+                    FUNCTIONS_REQUEST_BODY_SIZE_LIMIT="1000",
+                    AzureWebJobsDisableHomepage="True",
+                    FUNCTIONS_WORKER_PROCESS_COUNT="10",
+                )
+            ),
+        )
+        assert (before.http.body_limit_bytes, after.http.body_limit_bytes) == (104_857_600, 1000)
+        assert (before.http.is_homepage_disabled, after.http.is_homepage_disabled) == (False, True)
+        assert (before.worker.process_count, after.worker.process_count) == (1, 10)
+
+    def test_no_more_than_ten_worker_processes_are_allowed(self, load: Load) -> None:
+        with pytest.raises(ConfigurationError, match='FUNCTIONS_WORKER_PROCESS_COUNT is "11"'):
+            load(environment={"FUNCTIONS_WORKER_PROCESS_COUNT": "11"})
 
     def test_worker_counts_must_be_numbers(self, load: Load) -> None:
         with pytest.raises(ConfigurationError, match='FUNCTIONS_WORKER_PROCESS_COUNT is "many"'):

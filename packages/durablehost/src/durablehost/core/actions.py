@@ -25,6 +25,7 @@ HTTP_INPUT = "request"
 
 _MAX_RETRY_INTERVAL_MILLISECONDS = 6 * 24 * 3600 * 1000
 _COMPOUND = (11, 12)
+_WITH_RETRY = (1, 3)
 _UNSUPPORTED = {8: "call_http with a token source", 10: "scheduled signals to entities"}
 # The methods of the SDK's context that make the actions, by action type.
 _CALLS = {
@@ -208,14 +209,16 @@ def _action(entry: Mapping[str, Any]) -> Action:
     kind = entry["actionType"]
     call = CallArguments(_CALLS.get(kind, ""), entry)
     if kind in (0, 1):
-        return CallActivity(name=call.text("functionName", "name"), input=call.json_text("input"), retry=_retry(call))
+        return CallActivity(
+            name=call.text("functionName", "name"), input=call.json_text("input"), retry=_retry(call, kind)
+        )
     if kind in (2, 3):
         return CallSubOrchestrator(
             name=call.text("functionName", "name"),
             input=call.json_text("input"),
             instance_id=_id_or_none(call.text_or_none("instanceId", "instance_id")),
             version=call.text_or_none("version", "version"),
-            retry=_retry(call),
+            retry=_retry(call, kind),
         )
     if kind == 5:
         return CreateTimer(fire_at=call.time("fireAt", "fire_at"), is_canceled=bool(entry.get("isCanceled")))
@@ -258,13 +261,15 @@ def _http_request(call: CallArguments) -> str:
     }
     if isinstance(headers, list):
         raise call.problem("headers", "must be a dict, not a list")
+    if request["method"] is not None and not request["method"].strip():
+        raise call.problem("method", "must not be empty")
     return compact(request)
 
 
-def _retry(call: CallArguments) -> RetryOptions | None:
-    members = call.members.get("retryOptions")
-    if members is None:
+def _retry(call: CallArguments, kind: int) -> RetryOptions | None:
+    if kind not in _WITH_RETRY:
         return None
+    members = call.members.get("retryOptions")
     if not isinstance(members, dict):
         raise call.problem("retry_options", "must be RetryOptions")
     options = CallArguments(call.call, members)

@@ -306,7 +306,7 @@ class Episode:
         if size > MAX_CUSTOM_STATUS_BYTES:
             return (
                 "The UTF-16 size of the JSON-serialized payload must not exceed 16 KB. "
-                f"The current payload size is {size / 1024:.1f} KB."
+                f"The current payload size is {size // 1024} KB."
             )
         if len(result.actions) > self.rules.max_actions:
             return f"Maximum amount of orchestration actions ({self.rules.max_actions}) has been reached."

@@ -25,10 +25,11 @@ from durablehost.console import Console, configure_logging
 from durablehost.emulator.local_storage import usable_storage
 from durablehost.engine.awaited import AwaitedEvents
 from durablehost.engine.client import OrchestrationClient
-from durablehost.engine.dispatcher import Engine, EngineOptions
+from durablehost.engine.dispatcher import Engine
 from durablehost.engine.explanation import AppFunctions
 from durablehost.errors import ConfigurationError, DurableHostError
 from durablehost.host.app_environment import check_app_python
+from durablehost.host.engine_options import engine_options
 from durablehost.host.exposure import exposure_warnings
 from durablehost.host.hub_options import hub_options
 from durablehost.host.loading import report_loading
@@ -51,7 +52,7 @@ from durablehost.web.admin import HostStatus
 from durablehost.web.connections import most_connections
 from durablehost.web.links import Links
 from durablehost.web.listener import HttpListener
-from durablehost.web.router import full_template
+from durablehost.web.router import full_template, without_bad_routes
 from durablehost.web.server import WebServer, public_listener
 from durablehost.worker.builtin_http import with_http
 from durablehost.worker.pool import WorkerPool
@@ -163,6 +164,7 @@ class Host:
             allow_list=settings.functions,
             has_bundle=settings.has_bundle,
         )
+        app = without_bad_routes(app, prefix=settings.http.route_prefix)
         # Whatever levels are shown: what the app sends to an output that is not served is lost.
         for warning in app.warnings:
             self._console.warning(warning)
@@ -211,21 +213,7 @@ class Host:
         )
         await web.start()
         resources.push_async_callback(web.stop)
-        engine = Engine(
-            hub,
-            running,
-            app,
-            clock,
-            EngineOptions(
-                max_orchestrations=settings.durable.max_concurrent_orchestrators,
-                max_activities=settings.durable.max_concurrent_activities,
-                renew_seconds=settings.storage.shortest_visibility_seconds / 3,
-                max_entity_batch_size=settings.durable.max_entity_batch_size,
-                entity_reorder_window_seconds=settings.durable.entity_reorder_window_seconds,
-                rules=settings.durable.rules,
-            ),
-            awaited,
-        )
+        engine = Engine(hub, running, app, clock, engine_options(settings), awaited)
         await hub.start()
         self._report_ready(app)
         return _Parts(web=web, engine=engine, running=running)
@@ -337,7 +325,8 @@ def _short(connection_name: str) -> str:
 
 def _describe_route(function: Function, prefix: str) -> str:
     methods = function.http.methods if function.http else None
-    return f"'{full_template(function, prefix)}' [{','.join(methods or ('all',)).lower()}] to '{function.name}'"
+    shown = "all" if methods is None else ",".join(methods).lower()
+    return f"'{full_template(function, prefix)}' [{shown}] to '{function.name}'"
 
 
 def _nothing_found(app: FunctionApp, allow_list: tuple[str, ...]) -> str:

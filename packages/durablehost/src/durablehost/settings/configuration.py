@@ -51,12 +51,9 @@ class Configuration:
         return {name[len(prefix) :]: entry for name, entry in self._entries.items() if name.startswith(prefix)}
 
     def text(self, *keys: str) -> str | None:
+        """A string; a number or a boolean is taken for the text that .NET makes of it."""
         entry = self.entry(*keys)
-        if entry is None:
-            return None
-        if not isinstance(entry.value, str):
-            raise entry.wrong("a string")
-        return entry.value
+        return None if entry is None else _as_text(entry.value)
 
     def texts(self, key: str) -> tuple[str, ...]:
         """The members of an array of strings."""
@@ -137,6 +134,10 @@ def _whole_number(value: JsonValue) -> int | None:
         return int(value) if isinstance(value, (int, str)) and not isinstance(value, bool) else None
     except ValueError:
         return None
+
+
+def _as_text(value: JsonValue) -> str:
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
 def _shown(value: JsonValue) -> str:

@@ -32,21 +32,25 @@ _HUB_NAME = re.compile(r"[A-Za-z][A-Za-z0-9]{2,44}")
 _HUB_NAME_RULE = "3 to 45 letters and digits, a letter first"
 _LONGEST_HUB_NAME = 45
 
+# The value of versionMatchStrategy that applies if there is none.
+_DEFAULT_MATCH = "currentorolder"
+
 _STATES_BY_CHOICE = {
     "nonrunningstates": FINISHED,
     "anystate": frozenset(RuntimeStatus),
 }
 
-# Keys that would change the stored layout or the app's behaviour, and the one value (in lower case) that is served.
-_ONLY_VALUES: Mapping[str, str | None] = {
-    f"{_PROVIDER}.type": "azurestorage",
-    f"{_PROVIDER}.trackingStoreConnectionName": None,
-    f"{_PROVIDER}.trackingStoreConnectionStringName": None,
-    f"{_PROVIDER}.useLegacyPartitionManagement": "false",
-    f"{_PROVIDER}.useTablePartitionManagement": "true",
-    f"{_PROVIDER}.fetchLargeMessagesAutomatically": "true",
-    f"{_PROVIDER}.queueClientMessageEncoding": "utf8",
-    f"{_ROOT}.versionMatchStrategy": "none",
+# Keys that would change the stored layout or the app's behaviour, and the values (in lower case) that are served.
+_ONLY_VALUES: Mapping[str, tuple[str, ...]] = {
+    f"{_PROVIDER}.type": ("azurestorage",),
+    f"{_PROVIDER}.trackingStoreConnectionName": (),
+    f"{_PROVIDER}.trackingStoreConnectionStringName": (),
+    f"{_PROVIDER}.useLegacyPartitionManagement": ("false",),
+    f"{_PROVIDER}.useTablePartitionManagement": ("true",),
+    f"{_PROVIDER}.fetchLargeMessagesAutomatically": ("true",),
+    f"{_PROVIDER}.queueClientMessageEncoding": ("utf8",),
+    f"{_ROOT}.versionMatchStrategy": ("none", _DEFAULT_MATCH),
+    f"{_ROOT}.versionFailureStrategy": ("reject",),
 }
 
 # Keys that change nothing here, and why.
@@ -80,7 +84,7 @@ def read_durable(
             max_actions=_count(configuration, "maxOrchestrationActions", defaults.MAX_ORCHESTRATION_ACTIONS),
             stores_inputs=configuration.flag(f"{_ROOT}.storeInputsInOrchestrationHistory", default=False),
             default_version=configuration.text(f"{_ROOT}.defaultVersion") or None,
-            matches_versions=configuration.text(f"{_ROOT}.versionMatchStrategy") is None,
+            matches_versions=_matches_versions(configuration),
         ),
     )
 
@@ -138,9 +142,9 @@ def without_effect(configuration: Configuration) -> Iterator[str]:
 def _refuse_unsupported(configuration: Configuration) -> None:
     for key, only in _ONLY_VALUES.items():
         entry = configuration.entry(key)
-        if entry is None or str(entry.value).lower() == only:
+        if entry is None or str(entry.value).lower() in only:
             continue
-        remedy = f"remove the key or set it to {only}" if only else "remove the key"
+        remedy = f"remove the key or set it to {' or '.join(only)}" if only else "remove the key"
         raise ConfigurationError(
             f"{entry.source}: {entry.key} = {entry.value} is not supported by durablehost: {remedy}."
         )
@@ -168,6 +172,10 @@ def _sanitised(site_name: str) -> str:
     name = f"t{name}" if name[0].isdigit() else name
     name = name[:_LONGEST_HUB_NAME]
     return name if len(name) >= 3 else f"{name}Hub"
+
+
+def _matches_versions(configuration: Configuration) -> bool:
+    return (configuration.text(f"{_ROOT}.versionMatchStrategy") or _DEFAULT_MATCH).lower() == _DEFAULT_MATCH
 
 
 def _overridable_states(configuration: Configuration) -> frozenset[RuntimeStatus]:

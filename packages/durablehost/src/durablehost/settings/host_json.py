@@ -73,6 +73,8 @@ def log_levels(configuration: Configuration) -> Mapping[str, LogLevel]:
         level = by_name.get(str(entry.value).lower())
         if level is None:
             raise entry.wrong(f"one of {', '.join(each.value for each in LogLevel)}")
+        if category.count("*") > 1:
+            raise ConfigurationError(f"{entry.source}: {entry.key} has more than one *, and a category may have one.")
         levels[category] = level
     return levels
 

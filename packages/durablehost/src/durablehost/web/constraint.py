@@ -26,7 +26,16 @@ _ISO_TIME = re.compile(
     r"(?:\s*(?:Z|[+-]\d\d:?\d\d))?",
     re.ASCII | re.IGNORECASE,
 )
-_OTHER_TIMES = ("%m/%d/%Y", "%m/%d/%Y %H:%M", "%m/%d/%Y %H:%M:%S", "%m/%d/%Y %I:%M %p", "%m/%d/%Y %I:%M:%S %p")
+_OTHER_TIMES = (
+    "%m/%d/%Y",
+    "%m/%d/%Y %H:%M",
+    "%m/%d/%Y %H:%M:%S",
+    "%m/%d/%Y %I:%M %p",
+    "%m/%d/%Y %I:%M:%S %p",
+    "%a, %d %b %Y %H:%M:%S GMT",
+    "%d %B %Y",
+    "%B %d, %Y",
+)
 _INT32 = 2**31
 _INT64 = 2**63
 _LONGEST_INTEGER = 40  # a longer text is no 64-bit integer, and Python refuses to convert very long ones

@@ -68,7 +68,7 @@ def _overview(app: FunctionApp, origin: str, prefix: str) -> str:
 
 def _row(function: Function, origin: str, prefix: str) -> str:
     if function.kind is TriggerKind.HTTP and function.http is not None:
-        methods = ", ".join(method.upper() for method in function.http.methods or ()) or "any method"
+        methods = _methods(function.http.methods)
         shown = f"<code>{escape(f'{origin}/{full_template(function, prefix)}')}</code>"
         return (
             f'<tr><th>{escape(function.name)}</th><td>{shown}<br><span class="soft">{escape(methods)}</span></td></tr>'
@@ -76,6 +76,10 @@ def _row(function: Function, origin: str, prefix: str) -> str:
     note = "" if function.kind is not None else " (not triggered by durablehost)"
     kind = escape(function.trigger.type + note)
     return f'<tr><th>{escape(function.name)}</th><td class="soft">{kind}</td></tr>'
+
+
+def _methods(methods: tuple[str, ...] | None) -> str:
+    return "any method" if methods is None else ", ".join(method.upper() for method in methods) or "no method"
 
 
 def _next_steps(origin: str) -> str:

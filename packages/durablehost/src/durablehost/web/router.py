@@ -6,14 +6,11 @@ as any other method.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from durablehost.app.model import Function, TriggerKind
+from durablehost.app.model import Function, FunctionApp, FunctionError, TriggerKind
 from durablehost.web.template import RouteTemplate, TemplateError, compile_template
-
-logger = logging.getLogger("Host.Web")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +31,10 @@ class RouteMatch:
 
 
 class Router:
-    """The routes of an app. `functions` come in the order that decides which of several matches wins."""
+    """The routes of an app. `functions` come in the order that decides which of several matches wins.
+
+    Raises `TemplateError` for a route that is no template: `without_bad_routes` leaves such functions out.
+    """
 
     def __init__(self, functions: Iterable[Function], *, prefix: str) -> None:
         self._routes = tuple(route for function in functions if (route := _route(function, prefix)))
@@ -50,23 +50,39 @@ class Router:
         return None
 
 
+def without_bad_routes(app: FunctionApp, *, prefix: str) -> FunctionApp:
+    """The app with every function whose route is no template among the functions in error."""
+    problems = {function.name: problem for function in app.functions if (problem := _route_problem(function, prefix))}
+    errors = [*app.errors, *(FunctionError(name=name, message=problem) for name, problem in problems.items())]
+    return replace(
+        app,
+        functions=tuple(function for function in app.functions if function.name not in problems),
+        errors=tuple(sorted(errors, key=lambda error: error.name.upper())),
+    )
+
+
 def full_template(function: Function, prefix: str) -> str:
     """The route template with the prefix; the function's name stands in for a route that is empty."""
     route = (function.http.route if function.http else "").strip("/") or function.name
     return f"{prefix.strip('/')}/{route}".lstrip("/")
 
 
-def _route(function: Function, prefix: str) -> Route | None:
-    if function.http is None or function.kind is not TriggerKind.HTTP or function.is_disabled:
+def _route_problem(function: Function, prefix: str) -> str | None:
+    if function.http is None:
         return None
     try:
-        template = compile_template(full_template(function, prefix))
+        compile_template(full_template(function, prefix))
     except TemplateError as error:
-        logger.error("The '%s' function is in error: %s", function.name, error)
+        return str(error)
+    return None
+
+
+def _route(function: Function, prefix: str) -> Route | None:
+    if function.http is None or function.kind is not TriggerKind.HTTP or function.is_disabled:
         return None
     methods = function.http.methods
     return Route(
         function=function,
-        template=template,
+        template=compile_template(full_template(function, prefix)),
         methods=None if methods is None else frozenset(method.upper() for method in methods),
     )

@@ -12,9 +12,8 @@ import asyncio
 import ipaddress
 import json
 import socket
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Any
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -25,29 +24,23 @@ from durablehost.app.invocation import Failure, Invocation, InvocationResult
 from durablehost.core.actions import HTTP_ACTIVITY, HTTP_INPUT
 from durablehost.core.json_text import compact
 from durablehost.engine.ports import Executor
+from durablehost.worker.http_message import (
+    CONTENT_HEADERS,
+    CONTENT_TYPE,
+    absolute_url,
+    becomes_get,
+    decoded,
+    redirection,
+    request_headers,
+    sent_content_type,
+)
 
 TIMEOUT_SECONDS = 240.0
-# Limits the decompressed content; the default limit of a request to the host is the same.
+# The default limit of a request to the host is the same.
 MAX_CONTENT_BYTES = 100 * 1024 * 1024
+# After so many, the redirection itself is the result, as of .NET.
+MAX_REDIRECTS = 50
 
-# The headers that belong to the content in .NET: a request must not set them, and a result lacks them.
-_CONTENT_HEADERS = frozenset(
-    {
-        "allow",
-        "content-disposition",
-        "content-encoding",
-        "content-language",
-        "content-length",
-        "content-location",
-        "content-md5",
-        "content-range",
-        "content-type",
-        "expires",
-        "last-modified",
-    }
-)
-_CONTENT_TYPE = "content-type"
-_FORM = "application/x-www-form-urlencoded"
 # aiohttp adds them to a request that lacks them, .NET does not.
 _AGENT = {"User-Agent": f"durablehost/{__version__}"}
 _NOT_ADDED = ("Accept", "Accept-Encoding", "Content-Type")
@@ -72,16 +65,29 @@ class BuiltInHttp:
 
     async def _send(self, text: str) -> str:
         request = json.loads(text)
-        content = request.get("content")
-        async with self._session.request(
-            request.get("method") or "GET",
-            _absolute(request.get("uri")),
-            headers=_request_headers(request.get("headers") or {}, has_content=content is not None),
-            data=None if content is None else content.encode(),
-            skip_auto_headers=_NOT_ADDED,
-        ) as answer:
-            content = await _read(answer)
-            return compact({"statusCode": answer.status, "headers": _answer_headers(answer), "content": content})
+        method, url = request.get("method") or "GET", absolute_url(request.get("uri"))
+        headers, content_type = request_headers(request.get("headers") or {})
+        content = None if request.get("content") is None else request["content"].encode()
+        content_headers = {} if content is None else {CONTENT_TYPE: sent_content_type(content_type)}
+        for attempt in range(MAX_REDIRECTS + 1):
+            async with self._session.request(
+                method,
+                url,
+                headers={**headers, **content_headers},
+                data=content,
+                skip_auto_headers=_NOT_ADDED,
+                allow_redirects=False,
+            ) as answer:
+                target = redirection(url, answer.status, answer.headers.get("Location"))
+                if target is None or attempt == MAX_REDIRECTS:
+                    shown = decoded(await _read(answer), answer.charset)
+                    return compact({"statusCode": answer.status, "headers": _answer_headers(answer), "content": shown})
+                url = target
+                # A credential for one address is none for another.
+                headers = {name: value for name, value in headers.items() if name.lower() != "authorization"}
+                if becomes_get(method, answer.status):
+                    method, content, content_headers = "GET", None, {}
+        raise AssertionError("the last attempt returns")
 
 
 @asynccontextmanager
@@ -96,7 +102,14 @@ async def with_http(executor: Executor, find_rpc_base: Callable[[], str | None])
 
     connector = aiohttp.TCPConnector(socket_factory=open_socket)
     timeout = aiohttp.ClientTimeout(total=TIMEOUT_SECONDS)
-    async with aiohttp.ClientSession(connector=connector, timeout=timeout, headers=_AGENT) as session:
+    async with aiohttp.ClientSession(
+        connector=connector,
+        timeout=timeout,
+        headers=_AGENT,
+        # Neither does a real host decompress; and it keeps cookies, those of addresses too.
+        auto_decompress=False,
+        cookie_jar=aiohttp.CookieJar(unsafe=True),
+    ) as session:
         yield BuiltInHttp(executor, session)
 
 
@@ -114,12 +127,8 @@ def _refuse_rpc_base(address: AddrInfoType, rpc_base: str | None) -> None:
         )
 
 
-async def _read(answer: aiohttp.ClientResponse) -> str:
-    """The content as text. aiohttp decompresses it in small pieces, so a compression bomb is stopped at the limit.
-
-    Raises:
-        ValueError: the content is larger than the limit.
-    """
+async def _read(answer: aiohttp.ClientResponse) -> bytes:
+    """Raises `ValueError` if the content is larger than the limit."""
     content = bytearray()
     async for piece in answer.content.iter_any():
         content += piece
@@ -129,10 +138,7 @@ async def _read(answer: aiohttp.ClientResponse) -> str:
                 f"The answer of {answer.method} {answer.url} is larger than {MAX_CONTENT_BYTES} bytes, "
                 "the limit of call_http."
             )
-    try:
-        return content.decode(answer.charset or "utf-8", "replace")
-    except LookupError:  # the answer names a charset that does not exist
-        return content.decode("utf-8", "replace")
+    return bytes(content)
 
 
 def _message_for(error: Exception) -> str:
@@ -140,54 +146,8 @@ def _message_for(error: Exception) -> str:
     return f"no answer within {TIMEOUT_SECONDS:g} seconds" if is_late else type(error).__name__
 
 
-def _absolute(uri: Any) -> str:
-    """The address, which has to be absolute.
-
-    Raises:
-        ValueError: it is empty, relative, or of another scheme.
-    """
-    if not uri:
-        raise ValueError("call_http: uri must not be empty")
-    parts = urlsplit(str(uri))
-    if parts.scheme.lower() not in ("http", "https") or not parts.hostname:
-        raise ValueError(f'call_http: uri is "{uri}"; it must begin with http:// or https:// and a host')
-    return str(uri)
-
-
-def _request_headers(headers: Mapping[str, Any], *, has_content: bool) -> list[tuple[str, str]]:
-    """One pair for each value. Without content there is no content type either.
-
-    Raises:
-        ValueError: a header cannot be sent.
-    """
-    pairs = []
-    content_type = ""
-    for name, values in headers.items():
-        texts = [_header_text(name, value) for value in (values if isinstance(values, list) else [values])]
-        sent = [text for text in texts if text is not None]
-        if name.lower() == _CONTENT_TYPE:
-            content_type = sent[-1] if sent else content_type
-        elif name.lower() in _CONTENT_HEADERS:
-            raise ValueError(f"call_http: the header {name} describes the content and is set by the host: leave it out")
-        else:
-            pairs += [(name, text) for text in sent]
-    if "multipart" in content_type.lower():
-        raise ValueError("Multipart content is not supported with CallHttpAsync.")
-    if has_content:
-        is_form = content_type.lower() == _FORM
-        pairs.append(("Content-Type", f"{content_type}; charset=utf-8" if is_form else content_type or "text/plain"))
-    return pairs
-
-
-def _header_text(name: str, value: Any) -> str | None:
-    """The text of a header's value; None is left out."""
-    if isinstance(value, (dict, list)):
-        raise ValueError(f"call_http: the header {name} must be text or a list of texts, not {compact(value)}")
-    return None if value is None else str(value)
-
-
 def _answer_headers(answer: aiohttp.ClientResponse) -> dict[str, str | list[str]]:
     """Without the headers of the content, as upstream; repeated ones as a list."""
-    names = [name for name in dict.fromkeys(answer.headers) if name.lower() not in _CONTENT_HEADERS]
+    names = [name for name in dict.fromkeys(answer.headers) if name.lower() not in CONTENT_HEADERS]
     values = {name: answer.headers.getall(name) for name in names}
     return {name: found[0] if len(found) == 1 else found for name, found in values.items()}

@@ -445,7 +445,9 @@ def test_an_app_of_the_v2_model_is_refused(tmp_path: Path, file: str, settings: 
         read(tmp_path, settings)
 
 
-@pytest.mark.parametrize("kind", ["timerTrigger", "queueTrigger", "BLOBTRIGGER", "sqlTrigger", "signalRTrigger"])
+@pytest.mark.parametrize(
+    "kind", ["timerTrigger", "queueTrigger", "BLOBTRIGGER", "sqlTrigger", "signalRTrigger", "warmupTrigger"]
+)
 def test_a_trigger_that_durablehost_does_not_serve_is_accepted_and_has_no_kind(tmp_path: Path, kind: str) -> None:
     client = {"type": "durableClient", "name": "starter"}
     write_function(tmp_path, "A", {"type": kind, "name": "event", "queueName": "%UNSET%"}, client)

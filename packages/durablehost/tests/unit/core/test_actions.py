@@ -123,9 +123,12 @@ MILLISECONDS, ATTEMPTS = "firstRetryIntervalInMilliseconds", "maxNumberOfAttempt
         ({"actionType": 9, "instanceId": None, "operation": "add"}, "signal_entity: entityId must not be None"),
         ({"actionType": 5, "fireAt": "soon"}, "create_timer: fire_at must be a datetime, not text"),
         ({"actionType": 8, "httpRequest": {"method": ["GET"], "uri": "u"}}, "call_http: method must be text"),
+        ({"actionType": 8, "httpRequest": {"method": " ", "uri": "u"}}, "call_http: method must not be empty"),
         ({"actionType": 8, "httpRequest": {"method": "GET", "uri": {}}}, "call_http: uri must be text"),
         ({"actionType": 8, "httpRequest": {"headers": [1]}}, "call_http: headers must be a dict, not a list"),
         ({**RETRIED, "retryOptions": "soon"}, "call_activity_with_retry: retry_options must be RetryOptions"),
+        ({**RETRIED, "retryOptions": None}, "call_activity_with_retry: retry_options must be RetryOptions"),
+        ({**CHILD, "actionType": 3}, "call_sub_orchestrator_with_retry: retry_options must be RetryOptions"),
     ],
 )
 def test_a_wrong_argument_is_named_as_in_the_callers_code(action: dict[str, Any], problem: str) -> None:
@@ -179,6 +182,11 @@ def test_the_output_and_the_custom_status_are_json_text() -> None:
     result = parse_result(state(isDone=True, output=["Hello Åland"], customStatus={"phase": "done"}))
     assert result.output == '["Hello Åland"]'
     assert result.custom_status == '{"phase":"done"}'
+
+
+def test_an_output_may_be_nested_deeper_than_a_real_host_reads_it() -> None:
+    output = "[" * 100 + "]" * 100
+    assert parse_result(f'{{"isDone": true, "actions": [[]], "output": {output}}}').output == output
 
 
 def test_an_output_that_utf_8_cannot_encode_is_escaped() -> None:

@@ -281,7 +281,7 @@ def test_a_custom_status_over_16_kb_fails_the_execution() -> None:
     result = replace(DONE, custom_status='"' + "x" * 8191 + '"')
     checkpoint = episode(started()).complete(result).checkpoint
     assert checkpoint.update is not None
-    assert "must not exceed 16 KB. The current payload size is 16.0 KB" in (checkpoint.update.output or "")
+    assert "must not exceed 16 KB. The current payload size is 16 KB." in (checkpoint.update.output or "")
 
 
 def test_too_many_actions_fail_the_execution() -> None:

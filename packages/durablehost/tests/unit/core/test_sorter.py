@@ -10,7 +10,7 @@ import pytest
 from durablehost.core.entity_messages import EntityRequest
 from durablehost.core.lineage import continued_execution_id
 from durablehost.core.sorter import Sorter, Stamps
-from durablehost.core.ticks import ticks_from_text, ticks_of, ticks_of_seconds, ticks_to_text
+from durablehost.core.ticks import NO_TIME, ticks_from_text, ticks_of, ticks_of_seconds, ticks_to_text
 
 NOW = ticks_of(datetime(2026, 1, 5, 10, tzinfo=timezone.utc))
 WINDOW = ticks_of_seconds(1800)
@@ -149,3 +149,9 @@ def test_a_late_request_of_an_earlier_execution_does_not_disturb_the_order_of_th
     assert received(sorter, old, first, old) == [old.id, first.id, old.id]
     sorter = again(sorter)
     assert received(sorter, first, second) == [second.id]
+
+
+def test_requests_to_entities_whose_keys_differ_in_case_alone_do_not_wait_for_each_other() -> None:
+    """A real host numbers them together, so the second entity waits for what the first has got."""
+    stamps = Stamps(NOW)
+    assert [stamps.next(entity) for entity in ("@log@one", "@log@ONE")] == [(NOW, NO_TIME)] * 2

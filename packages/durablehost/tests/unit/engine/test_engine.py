@@ -18,6 +18,7 @@ from durablehost.core.history import EventRaised, ExecutionStarted, Orchestratio
 from durablehost.core.lineage import continued_execution_id
 from durablehost.core.messages import TaskMessage
 from durablehost.core.status import RuntimeStatus
+from durablehost.engine import dispatcher
 from durablehost.engine.client import OrchestrationClient
 from durablehost.engine.dispatcher import Engine, EngineOptions
 from durablehost.engine.ports import ActivityWorkItem, InstanceRecord
@@ -49,13 +50,13 @@ class Host:
         self.stopping = asyncio.Event()
 
     @asynccontextmanager
-    async def running(self, *, max_activities: int = 10) -> AsyncIterator[Host]:
+    async def running(self, *, max_orchestrations: int = 10, max_activities: int = 10) -> AsyncIterator[Host]:
         engine = Engine(
             self.hub,
             self.executor,
             APP,
             self.clock,
-            EngineOptions(max_orchestrations=10, max_activities=max_activities),
+            EngineOptions(max_orchestrations=max_orchestrations, max_activities=max_activities),
         )
         await self.hub.start()
         loop = asyncio.create_task(engine.run(self.stopping), name="engine")
@@ -275,6 +276,27 @@ async def test_orchestrators_that_block_do_not_hold_up_others(host: Host, execut
         gate.set()
         for instance_id in blocked:
             await host.end_of(instance_id)
+
+
+async def test_no_more_orchestrators_run_at_once_than_the_limit_allows(
+    host: Host, executor: ScriptedExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Those that take longer do not count.
+    monkeypatch.setattr(dispatcher, "LONG_EPISODE_SECONDS", 3600.0)
+    gate = asyncio.Event()
+
+    async def wait_for_gate(_: Invocation) -> InvocationResult:
+        await gate.wait()
+        return orchestrator_state(isDone=True)
+
+    executor.scripts["Other"] = wait_for_gate
+    async with host.running(max_orchestrations=3):
+        started = [await host.client.start("Other") for _ in range(8)]
+        await eventually(lambda: executor.running == 3)
+        gate.set()
+        for instance_id in started:
+            await host.end_of(instance_id)
+    assert executor.most_at_once == 3
 
 
 async def test_activities_that_wait_for_their_trial_do_not_hold_up_others(

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from durablehost.web.router import Router, full_template
+from durablehost.app.model import FunctionError
+from durablehost.web.router import Router, full_template, without_bad_routes
 from durablehost.web.template import TemplateError, compile_template
-from packages.durablehost.tests.unit.web.fakes import make_function
+from packages.durablehost.tests.unit.web.fakes import make_app, make_function
 
 MATCHES: list[tuple[str, str, Mapping[str, str]]] = [
     ("api/hello", "api/hello", {}),
@@ -83,7 +83,8 @@ CONSTRAINTS: list[tuple[str, list[str], list[str]]] = [
     ("long", ["9223372036854775807"], ["9223372036854775808", "1.0"]),
     ("bool", ["true", "FALSE", " True "], ["1", "yes"]),
     ("datetime", ["2026-01-05", "2026-01-05T10:00", "2026-01-05T10:00:00.1234567Z", "2026/1/5", "01/31/2026",
-                  "01/31/2026 05:30 PM"], ["2026-13-05", "2026-02-30", "soon", "5"]),
+                  "01/31/2026 05:30 PM", "Mon, 05 Jan 2026 10:00:00 GMT", "5 January 2026", "January 5, 2026"],
+     ["2026-13-05", "2026-02-30", "soon", "5"]),
     ("decimal", ["1", "-1.5", "1,000.5", ".5", "1-"], ["1e5", "x", ""]),
     ("double", ["1.5", "1e5", "-1E-5", "NaN", "Infinity", "1,000"], ["x", "1.2.3", "e5"]),
     ("float", ["1.5"], ["one"]),
@@ -214,9 +215,17 @@ def test_the_prefix_comes_before_the_route(prefix: str, route: str, full: str) -
     assert full_template(make_function("Fn", route=route), prefix) == full
 
 
-def test_a_function_with_a_bad_template_is_reported_and_stops_no_other(caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.ERROR, "Host.Web"):
-        router = Router([make_function("Bad", route="{id:nope}"), make_function("Good")], prefix="api")
+def test_a_function_with_a_bad_template_is_in_error_and_stops_no_other() -> None:
+    known = FunctionError(name="Known", message="why")
+    functions = (
+        make_function("Bad", route="{id:nope}"),
+        make_function("Good"),
+        make_function("Say", "activityTrigger"),
+    )
 
-    assert "The 'Bad' function is in error" in caplog.text
-    assert matched(router, "GET", "/api/Good") == "Good"
+    app = without_bad_routes(make_app(*functions, errors=(known,)), prefix="api")
+
+    problem = "the route parameter 'id' is not valid: the constraint 'nope' is not known with these arguments"
+    assert [function.name for function in app.functions] == ["Good", "Say"]
+    assert app.errors == (FunctionError(name="Bad", message=problem), known)
+    assert matched(Router(app.functions, prefix="api"), "GET", "/api/Good") == "Good"

@@ -81,11 +81,16 @@ async def test_stop_can_be_called_twice(edge: Edge) -> None:
     await edge.server.stop()
 
 
+METHODS = [("greet/{name}", "GET"), ("every", "any method"), ("never", "no method")]
+
+
 async def test_the_home_page_lists_the_functions_and_loads_nothing(serve: EdgeFactory) -> None:
     app = make_app(
         make_function("Hello", route="greet/{name}", methods=("get",)),
         make_function("<b>Orch", "orchestrationTrigger"),
         make_function("Nightly", "timerTrigger"),
+        make_function("Every", route="every"),
+        make_function("Never", route="never", methods=()),
         make_function("Off", is_disabled=True),
         errors=(FunctionError(name="Broken", message="<script>"),),
     )
@@ -96,6 +101,8 @@ async def test_the_home_page_lists_the_functions_and_loads_nothing(serve: EdgeFa
         assert (answer.status, answer.content_type) == (200, "text/html")
     assert "<title>Your Azure Function App is up and running.</title>" in page
     assert f"{edge.url}/api/greet/{{name}}" in page
+    shown = [f'{edge.url}/api/{route}</code><br><span class="soft">{methods}<' for route, methods in METHODS]
+    assert [text for text in shown if text not in page] == []
     assert "&lt;b&gt;Orch" in page
     assert "timerTrigger (not triggered by durablehost)" in page
     assert "&lt;script&gt;" in page

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import socket
-import tracemalloc
 import zlib
 from collections.abc import AsyncIterator
 from typing import Any
@@ -44,6 +43,14 @@ async def moved_to(request: web.Request) -> web.Response:
     raise web.HTTPTemporaryRedirect(request.query["place"])
 
 
+async def found(request: web.Request) -> web.Response:
+    raise web.HTTPFound(request.query["place"])
+
+
+async def round_and_round(request: web.Request) -> web.Response:
+    raise web.HTTPFound("/round")
+
+
 async def moved(request: web.Request) -> web.Response:
     raise web.HTTPFound("/echo")
 
@@ -70,6 +77,8 @@ async def server() -> AsyncIterator[TestServer]:
     app = web.Application()
     app.router.add_route("*", "/echo", echo)
     app.router.add_route("*", "/moved", moved)
+    app.router.add_route("*", "/found", found)
+    app.router.add_route("*", "/round", round_and_round)
     app.router.add_route("*", "/reflect", reflect)
     app.router.add_route("*", "/moved-to", moved_to)
     app.router.add_route("GET", "/zeros", zeros)
@@ -138,8 +147,7 @@ async def test_values_of_headers_are_sent_as_text_and_none_is_left_out(server: T
     assert await sent_by(server, method="GET", headers=headers) == [
         ["X-A", "3"],
         ["X-B", "True"],
-        ["X-C", "d"],
-        ["X-C", "5"],
+        ["X-C", "d, 5"],
         ["X-E", "0.5"],
     ]
 
@@ -152,6 +160,8 @@ async def test_values_of_headers_are_sent_as_text_and_none_is_left_out(server: T
         ({"uri": "/api/x"}, 'call_http: uri is "/api/x"; it must begin with http:// or https:// and a host'),
         ({"uri": "localhost:7071/api"}, 'call_http: uri is "localhost:7071/api"; it must begin with'),
         ({"uri": "http:///x"}, 'call_http: uri is "http:///x"; it must begin with'),
+        ({"uri": "http://x:80*"}, 'call_http: uri is "http://x:80*", which is no URL'),
+        ({"uri": "http://[::1"}, 'call_http: uri is "http://[::1", which is no URL'),
         ({"headers": {"X-A": {"b": 1}}}, 'call_http: the header X-A must be text or a list of texts, not {"b":1}'),
         ({"headers": {"Content-Length": "5"}}, "call_http: the header Content-Length describes the content"),
     ],
@@ -182,8 +192,8 @@ async def test_a_wrong_request_is_a_failure_that_names_the_argument(odd: dict[st
         {"content": "\ud800"},
     ],
 )
-async def test_a_request_that_cannot_be_sent_fails_its_task(odd: dict[str, Any]) -> None:
-    request = {"method": "POST", "uri": "http://127.0.0.1:9/", "content": None, "headers": None, **odd}
+async def test_a_request_that_cannot_be_sent_fails_its_task(server: TestServer, odd: dict[str, Any]) -> None:
+    request = {"method": "POST", "uri": str(server.make_url("/echo")), "content": None, "headers": None, **odd}
     result = await result_of(request)
     assert result.failure is not None
     assert result.failure.message
@@ -200,9 +210,37 @@ async def test_a_response_of_any_status_is_a_result(server: TestServer, status: 
     assert (await answer_to({"method": "GET", "uri": uri, "content": None, "headers": None}))["statusCode"] == status
 
 
+async def test_cookies_are_kept_for_later_calls(server: TestServer) -> None:
+    async with with_http(Elsewhere(), lambda: None) as executor:
+        for path in ("/echo", "/reflect"):
+            request = json.dumps({"method": "GET", "uri": str(server.make_url(path))})
+            call = Invocation(invocation_id="i", function_name=HTTP_ACTIVITY, inputs={HTTP_INPUT: request})
+            answer = json.loads((await executor.invoke(call)).return_value or "")
+    headers = dict(json.loads(answer["content"])[0])
+    assert headers["Cookie"] == "a=1; b=2"
+
+
 async def test_redirects_are_followed(server: TestServer) -> None:
     answer = await answer_to({"method": "GET", "uri": str(server.make_url("/moved"))})
     assert answer["statusCode"] == 200
+
+
+async def test_a_redirected_request_loses_its_content_and_its_credential(server: TestServer) -> None:
+    place = str(server.make_url("/reflect"))
+    request = {
+        "method": "POST",
+        "uri": str(server.make_url("/found").with_query(place=place)),
+        "content": "x",
+        "headers": {"Authorization": "Bearer x", "X-A": "1"},
+    }
+    headers, content = json.loads((await answer_to(request))["content"])
+    assert [pair for pair in headers if pair[0] in ("Authorization", "Content-Type", "X-A")] == [["X-A", "1"]]
+    assert content == ""
+
+
+async def test_a_redirection_without_an_end_is_the_result_itself(server: TestServer) -> None:
+    uri = str(server.make_url("/round"))
+    assert (await answer_to({"method": "GET", "uri": uri}))["statusCode"] == 302
 
 
 @pytest.mark.parametrize(
@@ -271,39 +309,30 @@ async def test_a_request_that_cannot_be_sent_is_a_failure(request_: dict[str, An
     assert text in result.failure.message
 
 
-@pytest.mark.parametrize("encoding", ["gzip", "deflate", ""])
 async def test_a_response_above_the_limit_is_a_failure_that_names_the_limit(
-    server: TestServer, encoding: str, monkeypatch: pytest.MonkeyPatch
+    server: TestServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(builtin_http, "MAX_CONTENT_BYTES", 3_000_000)
-    uri = str(server.make_url("/zeros").with_query(size=3_000_001, encoding=encoding))
+    uri = str(server.make_url("/zeros").with_query(size=3_000_001, encoding=""))
     result = await result_of({"method": "GET", "uri": uri})
     assert result.failure is not None
     assert f"The answer of GET {uri} is larger than 3000000 bytes, the limit of call_http." in result.failure.message
-    uri = str(server.make_url("/zeros").with_query(size=3_000_000, encoding=encoding))
+    uri = str(server.make_url("/zeros").with_query(size=3_000_000, encoding=""))
     assert len((await answer_to({"method": "GET", "uri": uri}))["content"]) == 3_000_000
 
 
-async def test_no_more_of_a_compression_bomb_is_read_than_the_limit(
-    server: TestServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(builtin_http, "MAX_CONTENT_BYTES", 1_000_000)
-    uri = str(server.make_url("/zeros").with_query(size=300_000_000, encoding="gzip"))
-    tracemalloc.start()
-    try:
-        result = await result_of({"method": "GET", "uri": uri})
-        # The server of this test compresses its response piece by piece, in this process too.
-        assert tracemalloc.get_traced_memory()[1] < 50_000_000
-    finally:
-        tracemalloc.stop()
+async def test_compressed_content_arrives_as_it_was_sent(server: TestServer) -> None:
+    """A real host does not decompress it either: an orchestrator must not ask for it."""
+    uri = str(server.make_url("/zeros").with_query(size=1_000_000, encoding="gzip"))
+    assert (await answer_to({"method": "GET", "uri": uri}))["content"].startswith("\x1f\ufffd")
+
+
+async def test_the_charset_of_a_response_is_respected(server: TestServer) -> None:
+    uri = str(server.make_url("/latin").with_query(charset="iso-8859-1"))
+    assert (await answer_to({"method": "GET", "uri": uri}))["content"] == "Zo\xeb"
+    result = await result_of({"method": "GET", "uri": str(server.make_url("/latin").with_query(charset="nope"))})
     assert result.failure is not None
-    assert "larger than 1000000 bytes" in result.failure.message
-
-
-@pytest.mark.parametrize(("charset", "text"), [("iso-8859-1", "Zo\xeb"), ("no-such-charset", "Zo\ufffd")])
-async def test_the_charset_of_a_response_is_respected(server: TestServer, charset: str, text: str) -> None:
-    uri = str(server.make_url("/latin").with_query(charset=charset))
-    assert (await answer_to({"method": "GET", "uri": uri}))["content"] == text
+    assert "the charset 'nope', which does not exist" in result.failure.message
 
 
 async def test_every_other_call_is_passed_on() -> None:
