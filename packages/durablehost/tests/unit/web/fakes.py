@@ -158,7 +158,13 @@ class FakeHub:
         return await self.get_instance(instance_id)
 
     async def list_instances(
-        self, query: InstanceQuery, *, page_size: int, continuation_token: str | None = None, with_input: bool = True
+        self,
+        query: InstanceQuery,
+        *,
+        page_size: int,
+        continuation_token: str | None = None,
+        with_input: bool = True,
+        with_payloads: bool = True,
     ) -> InstancePage:
         self._fail()
         keys = sorted(self.records)
@@ -194,6 +200,8 @@ def _matches(record: InstanceRecord, query: InstanceQuery) -> bool:
     return (
         (query.created_from is None or record.created_at >= query.created_from)
         and (query.created_to is None or record.created_at <= query.created_to)
+        and (query.updated_from is None or record.last_updated_at >= query.updated_from)
+        and (not query.name or record.name == query.name)
         and (not query.statuses or record.runtime_status in query.statuses)
         and record.instance_id.startswith(query.id_prefix or "")
     )
