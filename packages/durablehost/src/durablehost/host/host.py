@@ -23,6 +23,7 @@ from durablehost.app.model import Function, FunctionApp, TriggerKind
 from durablehost.clock import SystemClock
 from durablehost.console import Console, configure_logging
 from durablehost.emulator.local_storage import usable_storage
+from durablehost.engine.activity_starts import ActivityStarts
 from durablehost.engine.client import OrchestrationClient
 from durablehost.engine.dispatcher import Engine, EngineOptions
 from durablehost.errors import ConfigurationError, DurableHostError
@@ -47,6 +48,7 @@ from durablehost.system.memory import return_large_blocks
 from durablehost.system.open_files import raise_limit
 from durablehost.web.admin import HostStatus
 from durablehost.web.connections import most_connections
+from durablehost.web.console.site import CONSOLE_PATH
 from durablehost.web.links import Links
 from durablehost.web.listener import HttpListener
 from durablehost.web.router import full_template
@@ -185,7 +187,7 @@ class Host:
         )
         pool = await self._start_workers(app, links, resources)
         running = RunningInvocations(await resources.enter_async_context(with_http(pool, lambda: links.rpc_base_url)))
-        orchestrators = app.of_kind(TriggerKind.ORCHESTRATION)
+        orchestrators, starts = app.of_kind(TriggerKind.ORCHESTRATION), ActivityStarts()
         client = OrchestrationClient(
             hub,
             orchestrators,
@@ -201,6 +203,8 @@ class Host:
             links,
             settings.http,
             self._status,
+            clock=clock,
+            starts=starts,
             keys=keys,
             public=public,
             connections=connections,
@@ -220,6 +224,7 @@ class Host:
                 entity_reorder_window_seconds=settings.durable.entity_reorder_window_seconds,
                 rules=settings.durable.rules,
             ),
+            starts=starts,
         )
         await hub.start()
         self._report_ready(app)
@@ -292,6 +297,7 @@ class Host:
         for function in app.functions:
             if function.http is not None and not function.is_disabled:
                 _log.info("Mapped function route %s", _describe_route(function, http.route_prefix))
+        self._console.line(f"\nConsole: http://localhost:{http.port}{CONSOLE_PATH}")
         self._console.function_list(app, port=http.port, route_prefix=http.route_prefix, is_verbose=is_verbose)
         _log.info("Host started (%dms)", self._uptime_seconds() * 1000)
 
