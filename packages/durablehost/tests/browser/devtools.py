@@ -121,6 +121,7 @@ async def open_page(browser: Chromium) -> AsyncIterator[Page]:
             for domain in ("Runtime", "Log", "Network", "Page"):
                 await page.call(f"{domain}.enable")
             yield page
+            await page.call("Page.close")
         finally:
             reading.cancel()
 

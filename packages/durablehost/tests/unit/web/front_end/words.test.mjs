@@ -72,3 +72,14 @@ test("a failure is shown by its message and its traceback", () => {
   assert.equal(words.failureText(text(details)), ' ValueError: no\nFile "x"\nline 2');
   assert.equal(words.failureText(null), "");
 });
+
+test("JSON inside a text is shown as JSON, because the SDK encodes inputs twice", () => {
+  const text = (value) => ({ text: value, length: value.length });
+  assert.equal(words.readable(text('"{\\"a\\": 1}"'), 0), '{"a":1}');
+  assert.equal(words.readable(text('["{\\"a\\": 1}"]'), 0), '{"a":1}');
+  assert.equal(words.readable(text('["one", "two"]'), 0), '["one","two"]');
+  assert.equal(words.readable(text('"plain"')), '"plain"');
+  assert.equal(words.readable(text("no JSON")), "no JSON");
+  assert.equal(words.readable({ text: '"{\\"a', length: 900 }), '"{\\"a');
+  assert.equal(words.readable(null), "");
+});

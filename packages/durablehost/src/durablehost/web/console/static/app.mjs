@@ -28,10 +28,11 @@ function App() {
   const [needsKey, setNeedsKey] = useState(null);
   const [opened, setOpened] = useState(0);
   const [start, setStart] = useState(null);
+  const isVisible = useVisibility();
   const onProblem = (error) => (error.needsKey ? setNeedsKey(error.status) : setFailure(error.message));
 
   useEffect(() => {
-    if (needsKey !== null) return undefined;
+    if (needsKey !== null || !isVisible) return undefined;
     const stop = follow(store, {
       onOpen: ({ now }) => {
         clock.set(now);
@@ -42,7 +43,7 @@ function App() {
       onKeyNeeded: () => setNeedsKey(401),
     });
     return stop;
-  }, [needsKey]);
+  }, [needsKey, isVisible]);
   useEffect(() => setFailure(null), [route, opened]);
   useEffect(() => {
     if (route.id === null) document.title = hub ? `${hub.hub}: console` : "Console";
@@ -54,7 +55,7 @@ function App() {
     <header class="top">
       <a class="brand" href="#/">Console</a>
       <span class="soft hub">${hub && html`Task hub <b>${hub.hub}</b>`}</span>
-      <span class=${problem ? "state lost" : "state live"} role="status">${problem ? "Not connected" : opened ? "Live" : "Connecting …"}</span>
+      <span class=${`state ${problem ? "lost" : opened ? "live" : ""}`} role="status">${problem ? "Not connected" : opened ? "Live" : "Connecting …"}</span>
       <button type="button" class="main" disabled=${!hub} onClick=${() => setStart({})}>Start …</button>
     </header>
     ${(problem ?? failure) && html`<p class="problem bar" role="alert">${problem ?? failure}</p>`}
@@ -85,6 +86,17 @@ function useRoute() {
     return () => window.removeEventListener("hashchange", change);
   }, []);
   return route;
+}
+
+/** Whether somebody can see this page. A hidden one follows nothing: browsers allow six connections to a host for all tabs. */
+function useVisibility() {
+  const [isVisible, setIsVisible] = useState(!document.hidden);
+  useEffect(() => {
+    const change = () => setIsVisible(!document.hidden);
+    document.addEventListener("visibilitychange", change);
+    return () => document.removeEventListener("visibilitychange", change);
+  }, []);
+  return isVisible;
 }
 
 function decoded(text) {

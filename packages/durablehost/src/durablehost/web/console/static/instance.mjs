@@ -5,7 +5,7 @@ import { Actions } from "./actions.mjs";
 import { get } from "./api.mjs";
 import { Timeline } from "./timeline.mjs";
 import { Badge, LongTable, Progress, Text, useNow } from "./ui.mjs";
-import { count, countTasks, cutNote, duration, failureText, headline, isFinished, moment, pretty, timeOf } from "./words.mjs";
+import { count, countTasks, cutNote, duration, failureText, headline, isFinished, moment, pretty, readable, timeOf } from "./words.mjs";
 
 // After a load, the page waits so long, and five times as long as the load took: large histories are costly.
 const LEAST_PAUSE_MS = 1000;
@@ -103,6 +103,7 @@ const COLUMNS = [
   { title: "Waited", class: "time", hint: "Until this host began to run it. Unknown if another host ran it, or before the last start" },
   { title: "Ran", class: "time", hint: "Until its result. With ≤, the wait is part of it" },
 ];
+const LEGEND = [["waited", "waiting"], ["done", "completed"], ["open", "not ended yet"], ["failed", "failed"], ["mark", "event"]];
 const SHOWN = { all: () => true, failed: (entry) => entry.failed, open: isOpen };
 
 function isOpen(entry) {
@@ -129,13 +130,13 @@ function History({ id, row, entries, end, now, onProblem }) {
     setUnfolded(new Set([...unfolded, position]));
     setReveal({ row: position });
   };
+  const hasBars = entries.some((entry) => entry.kind !== "started" && entry.kind !== "ended");
   const amount = (name) => count(entries.filter(SHOWN[name]).length);
   return html`
     <section><h2>Timeline</h2>
-      ${entries.length ? html`<${Timeline} entries=${entries} began=${timeOf(row.created)} end=${end} onOpen=${show} />
-        <p class="legend soft"><span class="sample waited"></span> waiting <span class="sample done"></span> completed
-          <span class="sample open"></span> not ended yet <span class="sample failed"></span> failed <span class="sample mark"></span> event</p>`
-      : html`<p class="soft">Nothing has happened yet.</p>`}
+      ${hasBars ? html`<${Timeline} entries=${entries} began=${timeOf(row.created)} end=${end} onOpen=${show} />
+        <p class="legend soft">${LEGEND.map(([name, text]) => html`<span key=${name}><span class=${`sample ${name}`}></span> ${text}</span>`)}</p>`
+      : html`<p class="soft">No activity, sub-orchestration, timer or event.</p>`}
     </section>
     <section><h2>History</h2>
       ${entries.length > 0 && html`
@@ -161,7 +162,7 @@ function cells(entry, isUnfolded, toggle, now) {
   const title = entry.name ?? (entry.kind === "timer" ? `until ${moment(timeOf(entry.fireAt), now)}` : "");
   return html`
     <td class="what"><button type="button" class="fold" aria-expanded=${isUnfolded} onClick=${toggle}>
-      <span class="soft">${entry.kind}</span> ${title}</button>${entry.instanceId && html` <a href=${link(entry.instanceId)}>${entry.instanceId}</a>`}</td>
+      <span class="soft">${entry.kind}</span> ${title}</button>${entry.instanceId ? html` <a href=${link(entry.instanceId)}>${entry.instanceId}</a>` : html` <span class="soft gist">${readable(entry.input, 0)}</span>`}</td>
     <td class="status">${outcome(entry)}</td>
     <td class="time">${moment(at, now, true)}</td>
     <td class="time">${began === null ? "" : duration(began - at)}</td>
@@ -191,7 +192,7 @@ function Details({ id, position, entry, onProblem }) {
     return () => control.abort();
   }, [id, position, isCut, entry.ended]);
   const shown = whole ?? entry;
-  const texts = [["Error", shown.error, failureText], ["Details", shown.details, failureText], ["Input", shown.input, pretty], ["Result", shown.result, pretty]];
+  const texts = [["Error", shown.error, failureText], ["Details", shown.details, failureText], ["Input", shown.input, readable], ["Result", shown.result, readable]];
   const present = texts.filter(([, text]) => text);
   return present.length
     ? present.map(([title, text, words]) => html`<div key=${title}><h3>${title}</h3>${cutNote(text) && html`<p class="soft">${cutNote(text)}</p>`}<pre>${words(text)}</pre></div>`)

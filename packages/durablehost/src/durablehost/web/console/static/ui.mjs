@@ -2,7 +2,7 @@
 
 import { html, useEffect, useLayoutEffect, useRef, useState } from "./vendor/htm-preact.mjs";
 import { visibleRows } from "./layout.mjs";
-import { cutNote, pretty, progressText } from "./words.mjs";
+import { cutNote, progressText, readable } from "./words.mjs";
 
 /** The time of the host, new every second while `isRunning`. */
 export function useNow(clock, isRunning = true) {
@@ -46,11 +46,11 @@ export function Progress({ progress, withText = true }) {
   </span>`;
 }
 
-/** A stored text: JSON with indents, or as it is. */
+/** A stored text: as JSON with indents, or as it is. */
 export function Text({ text, empty = "None" }) {
   if (!text) return html`<p class="soft">${empty}</p>`;
   const note = cutNote(text);
-  return html`<div>${note && html`<p class="soft">${note}</p>`}<pre tabindex="0">${pretty(text)}</pre></div>`;
+  return html`<div>${note && html`<p class="soft">${note}</p>`}<pre tabindex="0">${readable(text)}</pre></div>`;
 }
 
 const ROW_REM = 2.25;

@@ -132,6 +132,25 @@ export function pretty(text) {
   }
 }
 
+/**
+ * `pretty` for reading: a text that contains JSON is shown as that JSON, because the durable SDK encodes inputs twice, and
+ * a list of one argument as that argument.
+ */
+export function readable(text, indent = 2) {
+  if (!text) return "";
+  if (text.text.length < text.length) return text.text;
+  let value = text.text;
+  for (let level = 0; level < 3 && typeof value === "string"; level += 1) {
+    try {
+      const inner = JSON.parse(value);
+      value = Array.isArray(inner) && inner.length === 1 && level === 0 && typeof inner[0] === "string" ? inner[0] : inner;
+    } catch {
+      break;
+    }
+  }
+  return typeof value === "string" ? pretty(text) : JSON.stringify(value, null, indent);
+}
+
 /** Says that a text was cut; empty if it was not. */
 export function cutNote(text) {
   return text && text.text.length < text.length
