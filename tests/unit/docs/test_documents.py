@@ -19,6 +19,7 @@ import pytest
 import dev
 from durablehost.cli import main as durablehost
 from durablehost.commands.arguments import add_durable_parser
+from durablehost.engine.explanation import Kind
 
 ROOT = Path(__file__).parents[3]
 PACKAGE = Path("packages", "durablehost")
@@ -182,7 +183,7 @@ def test_the_verbs_for_a_task_hub_and_their_options_are_those_of_the_command_lin
     add_durable_parser(parser.add_subparsers(dest="command"))
     documented = section(read(REFERENCE), "## A task hub without a host")
     rows = [line.split("|") for line in documented.splitlines() if line.startswith("| `")]
-    assert len(rows) == 9
+    assert len(rows) == 11
     of_all = set(re.findall(r"--[a-z-]+", documented.rpartition("Every verb has")[2]))
     for row in rows:
         (verb,) = re.findall(r"`([a-z-]+)`", row[1])
@@ -205,3 +206,11 @@ def test_damaged_text_is_recognised(damaged: str) -> None:
 
 def test_text_of_other_languages_is_not_taken_for_damaged() -> None:
     assert not MOJIBAKE.search("Ångström, Âge, château, Ünïcode, 10 µs, …")
+
+
+def test_the_kinds_of_reasons_are_those_of_the_reference() -> None:
+    documented = section(read(REFERENCE), "### Why an instance waits")
+    rows = [line.split("|")[1] for line in documented.splitlines() if line.startswith("| `")]
+    assert sorted(kind for row in rows for kind in re.findall(r"`([a-z-]+)`", row)) == sorted(
+        kind.value for kind in Kind
+    )

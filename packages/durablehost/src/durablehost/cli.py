@@ -126,8 +126,13 @@ def _act_on_hub(command: DurableCommand, notes: Console) -> int:
     settings = load_settings(options, os.environ)
     from durablehost.commands.verbs import run_verb
 
-    run_verb(command, settings, notes)
-    return ExitCode.OK
+    try:
+        return ExitCode.OK if run_verb(command, settings, notes) else ExitCode.FAILED
+    except KeyboardInterrupt:
+        # The way to end `watch`, unless it waits for the end of one instance.
+        if command.verb == "watch" and command.id is None:
+            return ExitCode.OK
+        raise
 
 
 def _run_host() -> Run:

@@ -27,7 +27,7 @@ class MemoryWorld:
     stack: AsyncExitStack
 
     async def open(self, *, worker_id: str = "host-a") -> TaskHub:
-        hub = MemoryTaskHub(SystemClock(), self.storage)
+        hub = MemoryTaskHub(SystemClock(), self.storage, worker_id=worker_id)
         await hub.start()
         self.stack.push_async_callback(hub.stop)
         return hub

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,9 +42,8 @@ class Verbs:
         self._environment = environment_of(storage, hub_name, {})
 
     def __call__(self, verb: str, *options: str, app_root: Path = FEATURES_APP) -> Ended:
-        command = [sys.executable, "-m", "durablehost", "durable", verb, *options, "--no-azurite"]
         done = subprocess.run(
-            command,
+            _command(verb, options),
             env=self._environment,
             cwd=app_root,
             stdin=subprocess.DEVNULL,
@@ -51,8 +53,30 @@ class Verbs:
         )
         return Ended(code=done.returncode, out=done.stdout, err=done.stderr)
 
+    @contextmanager
+    def running(self, verb: str, *options: str) -> Iterator[subprocess.Popen[str]]:
+        """The command while it runs; it is ended with the block."""
+        process = subprocess.Popen(
+            _command(verb, options),
+            env=self._environment,
+            cwd=FEATURES_APP,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            encoding="utf-8",
+        )
+        with process:
+            try:
+                yield process
+            finally:
+                process.kill()
+
     def status(self, instance_id: str) -> Any:
         return self("get-runtime-status", "--id", instance_id, "--show-input", "--show-output").document
+
+
+def _command(verb: str, options: Sequence[str]) -> list[str]:
+    return [sys.executable, "-m", "durablehost", "durable", verb, *options, "--no-azurite"]
 
 
 @pytest.fixture
@@ -123,6 +147,70 @@ def test_commands_sent_without_a_host_are_carried_out_by_the_next_host(
     assert durable("purge-history", "--id", failed.id).document == {"instancesDeleted": 1}
     left = durable("get-instances").document
     assert sorted(each["instanceId"] for each in left) == sorted([waiting.id, awaited.id])
+
+
+def test_a_wait_is_explained_with_and_without_a_host(durable: Verbs, running_host: RunningHost, tmp_path: Path) -> None:
+    durable("start-new", "--function-name", "awaited", "--id", "one", "--input", '["go"]')
+    text = durable("explain", "--id", "one")
+    assert text.code == 0, text.err
+    assert text.out.startswith("No host runs on this task hub. Its start message is in the queue ")
+    unknown = durable("explain", "--id", "two")
+    assert (unknown.code, unknown.out, unknown.err) == (1, "", "No instance with ID 'two' was found.\n")
+
+    gate = Gate(tmp_path)
+    with running_host(FEATURES_APP) as host:
+        waiting = App(host.url).start("gated_fan", [gate.value("a")])
+        gate.wait_until_reached()
+        eventually_blocking(lambda: kinds(durable, "one") == ["external-event"])
+        running = durable("explain", "--id", waiting.id, "--json").document
+        assert running["instanceId"] == waiting.id
+        assert running["reasons"][0]["kind"] == "activities"
+        assert running["explanation"].startswith("It waits for an activity: 'gated' (task 0), since ")
+        gate.open()
+        waiting.output()
+        assert kinds(durable, waiting.id) == ["completed"]
+    assert kinds(durable, "one") == ["no-host", "external-event"]
+
+
+def kinds(durable: Verbs, instance_id: str) -> list[str]:
+    reasons = durable("explain", "--id", instance_id, "--json").document["reasons"]
+    return [reason["kind"] for reason in reasons]
+
+
+def test_watching_an_instance_beside_a_host_ends_with_it(
+    durable: Verbs, running_host: RunningHost, tmp_path: Path
+) -> None:
+    gate = Gate(tmp_path)
+    with running_host(FEATURES_APP) as host:
+        app = App(host.url)
+        watched = app.start("reporting", gate.value("a"))
+        gate.wait_until_reached()
+        with durable.running("watch", "--id", watched.id, "--json") as process:
+            assert process.stdout is not None
+            first = json.loads(process.stdout.readline())
+            assert (first["instanceId"], first["runtimeStatus"]) == (watched.id, "Running")
+            gate.open()
+            lines = [json.loads(line) for line in process.stdout]
+            assert process.wait(60) == 0
+        assert (lines[-1]["runtimeStatus"], lines[-1]["customStatus"]) == ("Completed", "done")
+        failing = app.start("delivered", [str(tmp_path / "a"), str(tmp_path / "b")])
+        failing.failure()
+        ended = durable("watch", "--id", failing.id)
+        assert (ended.code, ended.out.count("\n")) == (1, 1)
+        assert f"Failed  delivered {failing.id}: Failed at " in ended.out
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT for another process")
+def test_ctrl_c_ends_watching_without_a_traceback(durable: Verbs) -> None:
+    durable("start-new", "--function-name", "idle", "--id", "one")
+    for options, code in ([], 0), (["--id", "one"], 130):
+        with durable.running("watch", *options) as process:
+            assert process.stdout is not None
+            assert process.stderr is not None
+            assert "Pending  idle one: No host runs on this task hub." in process.stdout.readline()
+            process.send_signal(signal.SIGINT)
+            assert process.wait(60) == code
+            assert process.stderr.read() == ""
 
 
 def test_a_listing_continues_at_its_token(durable: Verbs) -> None:

@@ -18,13 +18,18 @@ from durablehost.core.history import ExecutionStarted, GenericEvent, HistoryEven
 from durablehost.core.lineage import is_overtaken
 from durablehost.core.messages import TaskMessage
 from durablehost.core.status import RuntimeStatus
+from durablehost.engine.partitions import Lease
 from durablehost.engine.ports import (
     ActivityWorkItem,
+    HeldHere,
     InstancePage,
     InstanceQuery,
     InstanceRecord,
     OrchestrationWorkItem,
+    PeekedMessage,
+    QueueView,
     ReceivedMessage,
+    Surroundings,
 )
 from durablehost.errors import InstanceExists, RequestError, StaleCheckpoint
 from packages.durablehost.tests.hubs.rewind import rewind_histories
@@ -75,7 +80,7 @@ class MemoryStorage:
     """All that is durable.
 
     `before_write` is called with `send`, `history`, `record`, `delete` or `hide` before each write; raising an error
-    simulates a crash, or a failure of storage, at that point.
+    simulates a crash, or a failure of storage, at that point. `owner` is the host that receives: it has the only lease.
     """
 
     control: list[Stored] = field(default_factory=list)
@@ -83,6 +88,7 @@ class MemoryStorage:
     histories: dict[str, StoredHistory] = field(default_factory=dict)
     records: dict[str, InstanceRecord] = field(default_factory=dict)
     before_write: Callable[[str], None] = _allow
+    owner: str | None = None
     message_ids: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
 
     def put(self, message: TaskMessage, now: datetime) -> None:
@@ -105,8 +111,9 @@ class MemoryStorage:
 class MemoryTaskHub:
     """One host's view of a `MemoryStorage`."""
 
-    def __init__(self, clock: Clock, storage: MemoryStorage | None = None) -> None:
+    def __init__(self, clock: Clock, storage: MemoryStorage | None = None, *, worker_id: str = "host-a") -> None:
         self.storage = storage or MemoryStorage()
+        self._worker_id = worker_id
         self._clock = clock
         self._out: dict[str, tuple[int, list[Stored]]] = {}
         self._kept: dict[str, list[Stored]] = {}
@@ -118,9 +125,12 @@ class MemoryTaskHub:
 
     async def start(self) -> None:
         self._is_started = True
+        self.storage.owner = self.storage.owner or self._worker_id
 
     async def stop(self) -> None:
         self._is_started = False
+        if self.storage.owner == self._worker_id:
+            self.storage.owner = None
         for stored in itertools.chain(*self._kept.values()):
             stored.visible_at = self._clock.now()
         self._kept.clear()
@@ -280,7 +290,7 @@ class MemoryTaskHub:
         self.storage.delete(self._activities.pop(item.received.message_id))
 
     async def abandon_activity(self, item: ActivityWorkItem) -> None:
-        self._back_off(self._activities[item.received.message_id])
+        self._back_off(self._activities.pop(item.received.message_id))
 
     async def renew_activity(self, item: ActivityWorkItem) -> None:
         if stored := self._activities.get(item.received.message_id):
@@ -304,6 +314,7 @@ class MemoryTaskHub:
             name=event.name,
             version=event.version,
             runtime_status=RuntimeStatus.PENDING,
+            scheduled_start=event.scheduled_start_time,
             created_at=event.timestamp,
             last_updated_at=now,
             input=event.input,
@@ -344,6 +355,32 @@ class MemoryTaskHub:
 
     async def read_history(self, instance_id: str) -> tuple[HistoryEvent, ...]:
         return self._events(instance_id)
+
+    async def look_around(self, instance_id: str) -> Surroundings:
+        out = self._out.get(instance_id, (0, []))[1]
+        here = [HeldHere(event=each.message.event, is_out=True) for each in out]
+        here += [HeldHere(event=each.message.event, is_kept=True) for each in self._kept.get(instance_id, [])]
+        requests = [each for each in self._activities.values() if each.message.target.instance_id == instance_id]
+        running = [HeldHere(event=each.message.event, is_out=True, seconds_out=0) for each in requests]
+        expires_at = self._later(VISIBILITY_SECONDS) if self.storage.owner else None
+        lease = Lease(partition="control", version="1", current_owner=self.storage.owner, expires_at=expires_at)
+        return Surroundings(
+            control=self._view("control", self.storage.control, instance_id, here),
+            work_items=self._view("work-items", self.storage.work_items, instance_id, running),
+            leases=(lease,),
+            own_id=self._worker_id,
+            control_visibility_seconds=VISIBILITY_SECONDS,
+        )
+
+    def _view(self, name: str, queue: list[Stored], instance_id: str, held: list[HeldHere]) -> QueueView:
+        visible = [each for each in self._visible(queue) if each.message.target.instance_id == instance_id]
+        peeked = [
+            PeekedMessage(
+                event_type=each.message.event.type_name, event=each.message.event, dequeue_count=each.dequeue_count
+            )
+            for each in visible
+        ]
+        return QueueView(name=name, visible=tuple(peeked), held=tuple(held), total=len(queue))
 
     async def rewind_instance(self, instance_id: str, reason: str) -> None:
         for each in rewind_histories(instance_id, self._events, self._rewrite):
@@ -394,6 +431,7 @@ def _started(
         output=record.output if record else None,
         generation=start.generation if start.generation is not None else record.generation if record else 0,
         parent_id=start.parent_instance.orchestration_instance.instance_id if start.parent_instance else None,
+        scheduled_start=start.scheduled_start_time,
     )
 
 

@@ -45,15 +45,16 @@ class DurableCommand:
     runtime_status: tuple[RuntimeStatus, ...] = ()
     top: int = 10
     continuation_token: str = ""
+    as_json: bool = False
 
 
 def add_durable_parser(commands: Any) -> None:
     """Adds `durable` and its verbs to the subparsers of the command line."""
     durable = commands.add_parser(
         "durable",
-        help="read or change a task hub while no host runs",
-        description="Reads or changes the task hub of the function app in this folder, while no host runs. "
-        "Results are JSON on stdout.",
+        help="read or change a task hub, with or without a running host",
+        description="Reads or changes the task hub of the function app in this folder, with or without a running host. "
+        "Results are JSON on stdout; those of explain and watch are text, or JSON with --json.",
         epilog="Exit codes: 0 done, 1 refused or failed, 2 invalid configuration or environment, 3 wrong arguments.",
     )
     verbs = durable.add_subparsers(dest="verb", metavar="verb", required=True)
@@ -77,6 +78,13 @@ def _add_reading_verbs(verbs: Any) -> None:
         option, text = f"--show-{shown}", f"show its {shown}"
         status.add_argument(option, type=_boolean, nargs="?", const=True, default=False, metavar="true", help=text)
     _verb(verbs, "get-history", "show the history of an instance", with_id=True)
+    explanation = _verb(verbs, "explain", "say why an instance does not go on", with_id=True)
+    _add_json(explanation, "print the sentences and their kinds as JSON")
+    watch = _verb(verbs, "watch", "show instances while they run, until Ctrl+C, or one until its end")
+    watch.add_argument("--id", help="show this instance only, until it ends; exit code 0: completed, 1: not completed")
+    _add_filter(watch)
+    watch.add_argument("--top", type=_positive, default=20, metavar="N", help="at most N instances (default: 20)")
+    _add_json(watch, "print one line of JSON for each change")
 
 
 def _add_acting_verbs(verbs: Any) -> None:
@@ -122,6 +130,10 @@ def _add_filter(verb: argparse.ArgumentParser) -> None:
     for option in _CREATED:
         verb.add_argument(option, type=_moment, metavar="TIME", help="ISO 8601 time; UTC if it has no offset")
     verb.add_argument("--runtime-status", type=_statuses, default=(), metavar="STATUS", help="one, or several: 'a b'")
+
+
+def _add_json(verb: argparse.ArgumentParser, summary: str) -> None:
+    verb.add_argument("--json", dest="as_json", action="store_true", help=summary)
 
 
 def _positive(text: str) -> int:

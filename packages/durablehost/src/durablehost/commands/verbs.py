@@ -1,30 +1,38 @@
-"""Runs the verbs: each is one operation of the client on the task hub, with its result as JSON.
+"""Runs the verbs: each is one operation of the client on the task hub, with its result on stdout.
 
-Mirrors DurableManager of Core Tools; but every result is JSON on stdout, and notes are on stderr.
+Mirrors DurableManager of Core Tools; but results are JSON on stdout, unless they are made for people, and notes are on
+stderr.
 """
 
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import sys
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from durablehost.app.discovery import discover
 from durablehost.clock import SystemClock
 from durablehost.commands.arguments import DurableCommand
+from durablehost.commands.watch import open_view, watch
+from durablehost.commands.watching import Watcher
 from durablehost.console import Console, configure_logging
 from durablehost.core.history_json import event_to_json
 from durablehost.core.json_text import compact
 from durablehost.core.payload import wrap_child_input
 from durablehost.emulator.local_storage import usable_storage
 from durablehost.engine.client import OrchestrationClient
+from durablehost.engine.explanation import AppFunctions
 from durablehost.engine.ports import InstanceQuery, InstanceRecord
 from durablehost.errors import ConfigurationError, DurableHostError, RequestError
 from durablehost.host.hub_options import hub_options
+from durablehost.host.worker_id import is_abandoned
 from durablehost.printable import printable
 from durablehost.settings import Settings
+from durablehost.settings.environment import Environment
 from durablehost.storage.account.options import StorageOptions
 from durablehost.storage.hub.deletion import delete_task_hub
 from durablehost.storage.hub.task_hub import AzureStorageTaskHub, open_task_hub
@@ -33,29 +41,79 @@ from durablehost.web.paging import read_page, token_from_header, token_to_header
 from durablehost.web.status_view import status_json
 
 
-def run_verb(command: DurableCommand, settings: Settings, console: Console) -> None:
-    """Runs a verb and prints its result; notes go to `console`.
+def run_verb(command: DurableCommand, settings: Settings, console: Console) -> bool:
+    """Runs a verb and prints its result; notes go to `console`. Returns whether it has succeeded.
 
     Raises:
         DurableHostError: it was refused, the storage cannot be used, or the result cannot be written.
     """
     configure_logging(console, settings.log)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # No result must be lost over a letter that the terminal lacks.
+        sys.stdout.reconfigure(errors="backslashreplace")
+    if command.verb == "watch":
+        return asyncio.run(_watch(command, settings, console))
     result = asyncio.run(_run(command, settings, console))
+    text = result if isinstance(result, str) else json.dumps(result, indent=2, ensure_ascii=False)
     try:
-        sys.stdout.write(printable(json.dumps(result, indent=2, ensure_ascii=False)) + "\n")
+        sys.stdout.write(printable(text) + "\n")
         sys.stdout.flush()
     except OSError as error:
         raise DurableHostError(f"The result could not be written to stdout: {error.strerror}.") from error
+    return True
 
 
 async def _run(command: DurableCommand, settings: Settings, console: Console) -> JsonValue:
     async with usable_storage(settings, console) as usable:
-        options = hub_options(usable)
+        options = _options(usable)
         if command.verb == "delete-task-hub":
             return await _delete(options)
         async with open_task_hub(options, SystemClock()) as hub:
-            client = OrchestrationClient(hub, None, SystemClock(), overridable=settings.durable.overridable_states)
-            return await Verbs(command, hub, client, console)()
+            return await Verbs(command, hub, _client(command, hub, usable), console)()
+
+
+async def _watch(command: DurableCommand, settings: Settings, console: Console) -> bool:
+    async with usable_storage(settings, console) as usable, open_task_hub(_options(usable), SystemClock()) as hub:
+        watcher = Watcher(
+            _client(command, hub, usable), instance_id=command.id, query=_query(command), most=command.top
+        )
+        with open_view(sys.stdout, as_json=command.as_json) as view:
+            return await watch(watcher, view, console, until_end=command.id is not None)
+
+
+def _options(settings: Settings) -> StorageOptions:
+    """The options of a hub that receives nothing. Hosts of this machine that have ended are known."""
+    return replace(hub_options(settings), is_abandoned_owner=is_abandoned)
+
+
+def _client(command: DurableCommand, hub: AzureStorageTaskHub, settings: Settings) -> OrchestrationClient:
+    is_own_hub = command.task_hub_name is None and command.connection_string_setting is None
+    needs_functions = is_own_hub and command.verb in ("explain", "watch")
+    return OrchestrationClient(
+        hub,
+        None,
+        SystemClock(),
+        overridable=settings.durable.overridable_states,
+        app=_functions(settings) if needs_functions else None,
+    )
+
+
+def _functions(settings: Settings) -> AppFunctions | None:
+    """The functions of the app, for explanations; None if it has none that durablehost can serve."""
+    try:
+        find_setting = Environment(settings.environment).find
+        app = discover(settings.script_root, find_setting=find_setting, has_bundle=settings.has_bundle)
+    except ConfigurationError:
+        return None
+    return AppFunctions.of(app) if app.functions else None
+
+
+def _query(command: DurableCommand) -> InstanceQuery:
+    return InstanceQuery(
+        created_from=command.created_after,
+        created_to=command.created_before,
+        statuses=frozenset(command.runtime_status),
+    )
 
 
 async def _delete(options: StorageOptions) -> JsonValue:
@@ -79,6 +137,7 @@ class Verbs:
             "get-instances": self._get_instances,
             "get-runtime-status": self._get_runtime_status,
             "get-history": self._get_history,
+            "explain": self._explain,
             "start-new": self._start_new,
             "raise-event": self._raise_event,
             "terminate": self._terminate,
@@ -91,18 +150,9 @@ class Verbs:
     def _id(self) -> str:
         return self._command.id or ""
 
-    @property
-    def _query(self) -> InstanceQuery:
-        command = self._command
-        return InstanceQuery(
-            created_from=command.created_after,
-            created_to=command.created_before,
-            statuses=frozenset(command.runtime_status),
-        )
-
     async def _get_instances(self) -> JsonValue:
         records, token = await read_page(
-            lambda size, token: self._client.list(self._query, page_size=size, continuation_token=token),
+            lambda size, token: self._client.list(_query(self._command), page_size=size, continuation_token=token),
             self._command.top,
             token_from_header(self._command.continuation_token),
         )
@@ -117,6 +167,16 @@ class Verbs:
     async def _get_history(self) -> JsonValue:
         await self._known()
         return [{**event_to_json(each), "EventType": each.type_name} for each in await self._client.history(self._id)]
+
+    async def _explain(self) -> JsonValue:
+        """The sentences, or JSON with the kinds of the reasons."""
+        explanation = await self._client.explain(self._id)
+        if explanation is None:
+            raise _unknown(self._id)
+        if not self._command.as_json:
+            return explanation.text
+        reasons: JsonValue = [{"kind": each.kind, "text": each.text} for each in explanation.reasons]
+        return {"instanceId": self._id, "explanation": explanation.text, "reasons": reasons}
 
     async def _start_new(self) -> JsonValue:
         await self._hub.create()
@@ -144,19 +204,23 @@ class Verbs:
 
     async def _purge_history(self) -> JsonValue:
         if self._command.id is None:
-            return {"instancesDeleted": await self._client.purge_matching(self._query)}
+            return {"instancesDeleted": await self._client.purge_matching(_query(self._command))}
         await self._known()
         return {"instancesDeleted": int(await self._client.purge(self._id))}
 
     async def _known(self) -> InstanceRecord:
         record = await self._client.get(self._id)
         if record is None:
-            raise RequestError(404, f"No instance with ID '{self._id}' was found.")
+            raise _unknown(self._id)
         return record
 
     async def _status(self, instance_id: str) -> JsonValue:
         record = await self._client.get(instance_id)
         return {"instanceId": instance_id, "runtimeStatus": record.runtime_status.value if record else None}
+
+
+def _unknown(instance_id: str) -> RequestError:
+    return RequestError(404, f"No instance with ID '{instance_id}' was found.")
 
 
 async def _shown(record: InstanceRecord, *, with_input: bool = True) -> JsonValue:

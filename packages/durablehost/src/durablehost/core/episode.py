@@ -176,7 +176,7 @@ class Episode:
         """True if external events or results of entity calls are still to come."""
         calls = sum(isinstance(action, CallEntity) for action in result.actions)
         received = sum(request_id in self._raised for request_id in fold(self.events).request_ids)
-        return bool(self._awaited_names(result)) or calls > received
+        return bool(self.awaited_names(result)) or calls > received
 
     def end(self, end: End) -> EpisodeResult:
         """Ends the execution at once, whatever is still open."""
@@ -202,11 +202,11 @@ class Episode:
         The SDK gives an event that comes before its wait to every later wait of that name, so such events are kept out
         of the history until there are more waits than events of the name.
         """
-        return event.name in self._awaited_names(result)
+        return event.name in self.awaited_names(result)
 
     def awaited_in_other_case(self, name: str, result: OrchestratorResult) -> str | None:
         """An awaited name that differs from this one in case alone: the SDK takes it for another event."""
-        awaited = (each for each in self._awaited_names(result) if each.lower() == name.lower())
+        awaited = (each for each in self.awaited_names(result) if each.lower() == name.lower())
         return next((each for each in awaited if each != name), None)
 
     def count_awaited(self, name: str, result: OrchestratorResult) -> int:
@@ -214,7 +214,7 @@ class Episode:
         waits = sum(isinstance(action, WaitForExternalEvent) and action.name == name for action in result.actions)
         return waits - self._raised[name]
 
-    def _awaited_names(self, result: OrchestratorResult) -> list[str]:
+    def awaited_names(self, result: OrchestratorResult) -> list[str]:
         """The names of the waits that no event has completed yet, in order."""
         raised = self._raised.copy()
         awaited = []

@@ -27,7 +27,10 @@ from durablehost.core.ids import instance_id_problem, is_entity_id
 from durablehost.core.messages import TaskMessage
 from durablehost.core.payload import input_problem
 from durablehost.core.status import FINISHED, RuntimeStatus
+from durablehost.engine.awaited import AwaitedEvents
 from durablehost.engine.entity_client import EntityClient
+from durablehost.engine.explaining import Explainer
+from durablehost.engine.explanation import AppFunctions, Explanation
 from durablehost.engine.ports import InstancePage, InstanceQuery, InstanceRecord, TaskHub
 from durablehost.engine.shared_reads import SharedReads
 from durablehost.engine.unknown import unknown_orchestrator
@@ -44,7 +47,8 @@ class OrchestrationClient:
 
     `functions` holds the orchestrators by registered name in lower case; None: any name is accepted. `overridable`: the
     statuses in which an existing instance is replaced by a new start under its id. `entities` is the client for
-    entities, whose functions are `entity_functions`.
+    entities, whose functions are `entity_functions`. For explanations, `awaited` are the external events that
+    orchestrators of this process wait for, and `app` are all functions; None: they are not known.
     """
 
     def __init__(
@@ -56,6 +60,8 @@ class OrchestrationClient:
         entity_functions: Mapping[str, Function] = MappingProxyType({}),
         overridable: frozenset[RuntimeStatus] = FINISHED,
         default_version: str | None = None,
+        awaited: AwaitedEvents | None = None,
+        app: AppFunctions | None = None,
     ) -> None:
         self.entities = EntityClient(hub, entity_functions, clock)
         self._hub = hub
@@ -64,6 +70,7 @@ class OrchestrationClient:
         self._overridable = overridable
         self._default_version = default_version
         self._records = SharedReads(hub.peek_instance)
+        self._explainer = Explainer(hub, clock, awaited=awaited or AwaitedEvents(), app=app)
 
     async def start(
         self,
@@ -109,7 +116,7 @@ class OrchestrationClient:
         return await self._hub.get_instance(instance_id)
 
     async def peek(self, instance_id: str) -> InstanceRecord | None:
-        """The record of an instance, with references in place of its large payloads."""
+        """The record of an instance without its large payloads, which are only references; None if there is none."""
         return await self._hub.peek_instance(instance_id)
 
     async def list(
@@ -131,6 +138,13 @@ class OrchestrationClient:
 
     async def history(self, instance_id: str) -> tuple[HistoryEvent, ...]:
         return await self._hub.read_history(instance_id)
+
+    async def explain(self, instance_id: str) -> Explanation | None:
+        """Why an instance does not go on, or how it has ended; None if there is no such instance.
+
+        Only reads and peeks. Costs a read of the history.
+        """
+        return await self._explainer.explain(instance_id)
 
     async def terminate(self, instance_id: str, reason: str | None) -> None:
         """Asks for the end of an instance; it ends at its next episode.

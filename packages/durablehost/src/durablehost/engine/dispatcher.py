@@ -24,6 +24,7 @@ from durablehost.core.rules import DEFAULT_RULES, Rules
 from durablehost.defaults import ENTITY_REORDER_WINDOW_SECONDS, MAX_ENTITY_BATCH_SIZE
 from durablehost.engine.activities import Activities
 from durablehost.engine.activity_starts import ActivityStarts
+from durablehost.engine.awaited import AwaitedEvents
 from durablehost.engine.entities import Entities
 from durablehost.engine.instances import Instances
 from durablehost.engine.last_resort import MAX_ROUNDS, UnforeseenErrors, is_unforeseen
@@ -259,6 +260,7 @@ class Engine:
         app: FunctionApp,
         clock: Clock,
         options: EngineOptions,
+        awaited: AwaitedEvents | None = None,
         *,
         starts: ActivityStarts | None = None,
     ) -> None:
@@ -266,7 +268,7 @@ class Engine:
         # The limit of activities bounds the work that runs, so long calls count.
         work = LongCalls(executor, long_seconds=None)
         orchestrators = app.of_kind(TriggerKind.ORCHESTRATION)
-        orchestrations = Orchestrations(hub, episodes, orchestrators, clock, options.rules)
+        orchestrations = Orchestrations(hub, episodes, orchestrators, clock, options.rules, awaited)
         entities = Entities(
             hub,
             episodes,

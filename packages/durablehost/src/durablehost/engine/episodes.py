@@ -93,6 +93,23 @@ class Episodes:
                 kept = await self._deliver_awaited(step.raised)
         return () if self._has_ended else kept
 
+    @property
+    def awaited(self) -> list[str] | None:
+        """The names of the external events that are awaited after these episodes; None if that is not known."""
+        if self._has_ended:
+            return []
+        return None if self._result is None else self._episode.awaited_names(self._result)
+
+    @property
+    def event_count(self) -> int:
+        """The length of the history that these episodes lead to."""
+        return len(self._episode.history)
+
+    @property
+    def execution_id(self) -> str | None:
+        """The execution that is the current one after these episodes."""
+        return self._episode.started.orchestration_instance.execution_id
+
     async def _deliver_awaited(self, raised: Mapping[int, EventRaised]) -> tuple[int, ...]:
         """Delivers external events while any of them is awaited; returns the positions of the others.
 

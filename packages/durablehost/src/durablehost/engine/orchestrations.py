@@ -24,6 +24,7 @@ from durablehost.core.lineage import descends
 from durablehost.core.rules import DEFAULT_RULES, Rules
 from durablehost.core.state import MAX_DELIVERIES_TO_NOTHING, Admission, OrchestrationState, admit, fold, restated
 from durablehost.core.status import RuntimeStatus
+from durablehost.engine.awaited import AwaitedEvents
 from durablehost.engine.azure_warnings import AzureWarnings
 from durablehost.engine.episodes import Appetites, Episodes
 from durablehost.engine.occupied import refusal_of_start
@@ -33,7 +34,10 @@ from durablehost.errors import StaleCheckpoint, StorageUnavailable
 
 
 class Orchestrations:
-    """Processes the work items of orchestrations. `functions` holds the orchestrators by name in lower case."""
+    """Processes the work items of orchestrations. `functions` holds the orchestrators by name in lower case.
+
+    `awaited` is told which external events they wait for.
+    """
 
     def __init__(
         self,
@@ -42,6 +46,7 @@ class Orchestrations:
         functions: Mapping[str, Function],
         clock: Clock,
         rules: Rules = DEFAULT_RULES,
+        awaited: AwaitedEvents | None = None,
     ) -> None:
         self._hub = hub
         self._trials = Trials(executor)
@@ -50,6 +55,7 @@ class Orchestrations:
         self._rules = rules
         self._warnings = AzureWarnings()
         self._appetites = Appetites()
+        self._awaited = awaited or AwaitedEvents()
 
     async def process(self, item: OrchestrationWorkItem) -> None:
         """Stores the checkpoint that the item's messages lead to. Raises what the two seams raise."""
@@ -60,6 +66,7 @@ class Orchestrations:
         state = fold(item.history)
         admission = admit(state, [(received.message, received.dequeue_count) for received in item.messages])
         self._trials.begin(item.instance_id, item.messages)
+        episodes = None
         if admission.is_empty and not state.is_episode_open:
             outcome = await self._without_episode(item, state, admission)
         else:
@@ -76,7 +83,16 @@ class Orchestrations:
             deferred=[item.messages[position] for position in outcome.deferred],
             kept=[item.messages[position] for position in outcome.kept],
         )
+        if episodes is not None:
+            self._note_awaited(item, episodes)
         self._trials.done(item.instance_id)
+
+    def _note_awaited(self, item: OrchestrationWorkItem, episodes: Episodes) -> None:
+        execution_id, count = episodes.execution_id, episodes.event_count
+        if episodes.awaited is None:
+            self._awaited.carry_over(item.instance_id, execution_id, len(item.history), count)
+        else:
+            self._awaited.note(item.instance_id, execution_id, count, episodes.awaited, self._clock.now())
 
     async def give_up(self, item: OrchestrationWorkItem, problem: str) -> None:
         """Fails an instance whose episode cannot be processed; `problem` is a sentence about it.

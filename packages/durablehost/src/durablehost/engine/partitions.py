@@ -184,13 +184,13 @@ def _must_go(lease: Lease, situation: Situation, is_abandoned_owner: Callable[[s
 def _is_claimable(lease: Lease, situation: Situation, is_abandoned_owner: Callable[[str], bool]) -> bool:
     if lease.current_owner is None and lease.next_owner in (None, situation.worker_id):
         return True
-    if not _is_held_at(lease, situation.now):
+    if not is_held_at(lease, situation.now):
         return True
     awaited = lease.current_owner or lease.next_owner
     return awaited is not None and is_abandoned_owner(awaited)
 
 
-def _is_held_at(lease: Lease, now: datetime) -> bool:
+def is_held_at(lease: Lease, now: datetime) -> bool:
     """True if a lease that has an owner or a next owner is valid. No host writes one without an expiry."""
     if lease.expires_at is None:
         return lease.current_owner is None

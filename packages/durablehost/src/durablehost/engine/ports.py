@@ -16,6 +16,7 @@ from durablehost.core.checkpoint import Checkpoint
 from durablehost.core.history import HistoryEvent
 from durablehost.core.messages import TaskMessage
 from durablehost.core.status import RuntimeStatus
+from durablehost.engine.partitions import Lease
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,8 +62,8 @@ class ActivityWorkItem:
 class InstanceRecord:
     """The stored facts about an instance, without its history. Payloads are stored text: JSON, or raw text for reasons.
 
-    `parent_id` is the instance that has called this one. `problem` describes the part of the stored record that cannot
-    be read; the members concerned have empty values.
+    `parent_id` is the instance that has called this one. `scheduled_start` is the time before which it must not begin.
+    `problem` describes the part of the stored record that cannot be read; the members concerned have empty values.
     """
 
     instance_id: str
@@ -78,6 +79,7 @@ class InstanceRecord:
     custom_status: str | None = None
     generation: int = 0
     parent_id: str | None = None
+    scheduled_start: datetime | None = None
     problem: str | None = None
 
 
@@ -99,6 +101,67 @@ class InstancePage:
 
     records: tuple[InstanceRecord, ...]
     continuation_token: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class PeekedMessage:
+    """A message that was looked at where it is, not received.
+
+    `event` is None if it is too large to be looked at; `event_type` is the name of its type. `dequeue_count` counts its
+    deliveries so far.
+    """
+
+    event_type: str
+    event: HistoryEvent | None
+    dequeue_count: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeldHere:
+    """A message that this hub object has received.
+
+    `is_out`: an episode or an activity works on it, for `seconds_out` if that is known. `is_kept`: an episode has
+    left it for a later one.
+    """
+
+    event: HistoryEvent
+    is_out: bool = False
+    is_kept: bool = False
+    seconds_out: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class QueueView:
+    """The messages of one instance in one queue.
+
+    `visible` are those that any host could receive now, oldest first; `is_whole` is False if the queue has more visible
+    messages than can be looked at, so that some may be missing. `held` are those that this hub object has received.
+    `total`: at most so many messages of all instances are in the queue, invisible ones included; None: not known.
+    """
+
+    name: str
+    visible: tuple[PeekedMessage, ...] = ()
+    is_whole: bool = True
+    held: tuple[HeldHere, ...] = ()
+    total: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Surroundings:
+    """What the storage shows of the queues and hosts of one instance.
+
+    `control` is the queue of its partition, which has the same name as its lease in `leases`. `leases` is empty if the
+    storage has none that this host can read. `ended_owners` are the owners of leases whose processes are known to have
+    ended. `own_id` is the name under which this hub object itself takes leases. The visibility timeout of control
+    messages, in seconds, is that of this hub object; other hosts may have others.
+    """
+
+    control: QueueView
+    work_items: QueueView
+    leases: tuple[Lease, ...] = ()
+    ended_owners: frozenset[str] = frozenset()
+    own_id: str | None = None
+    control_visibility_seconds: float
 
 
 class TaskHub(Protocol):
@@ -222,6 +285,12 @@ class TaskHub(Protocol):
 
         Raises:
             UnreadableState: the history is damaged.
+        """
+
+    async def look_around(self, instance_id: str) -> Surroundings:
+        """What the queues and leases show of an instance. Only looks: nothing is received, written or delayed by it.
+
+        Missing queues and leases are no error. Messages that cannot be read are left out.
         """
 
     async def rewind_instance(self, instance_id: str, reason: str) -> None:

@@ -9,7 +9,7 @@ from durablehost.app.model import Function, FunctionsOfKind
 
 def unknown_activity(name: str, functions: Mapping[str, Function]) -> str:
     """The extension has no error for it: there, the orchestration hangs."""
-    return f"Activity function '{name}' does not exist.{_reason(name, functions)} {_known('activity', functions)}"
+    return f"Activity function '{name}' does not exist.{why_absent(name, functions)} {_known('activity', functions)}"
 
 
 def unknown_orchestrator(name: str, functions: Mapping[str, Function]) -> str:
@@ -25,7 +25,7 @@ def unknown_entity(name: str, functions: Mapping[str, Function]) -> str:
 def _unknown(name: str, kind: str, functions: Mapping[str, Function]) -> str:
     return (
         f"The function '{name}' doesn't exist, is disabled, or is not {kind} function. Additional info: "
-        f"{_known(kind.split()[1], functions)}{_reason(name, functions)}"
+        f"{_known(kind.split()[1], functions)}{why_absent(name, functions)}"
     )
 
 
@@ -38,6 +38,7 @@ def _known(kind: str, functions: Mapping[str, Function]) -> str:
     )
 
 
-def _reason(name: str, functions: Mapping[str, Function]) -> str:
+def why_absent(name: str, functions: Mapping[str, Function]) -> str:
+    """Why a function is not among these, as a sentence after a blank; empty if nothing is known about it."""
     reason = functions.absences.get(name.lower()) if isinstance(functions, FunctionsOfKind) else None
     return f" '{name}' {reason}" if reason else ""

@@ -19,13 +19,15 @@ import anyio
 
 from durablehost import __version__
 from durablehost.app.discovery import discover
-from durablehost.app.model import Function, FunctionApp, TriggerKind
+from durablehost.app.model import Function, FunctionApp
 from durablehost.clock import SystemClock
 from durablehost.console import Console, configure_logging
 from durablehost.emulator.local_storage import usable_storage
 from durablehost.engine.activity_starts import ActivityStarts
+from durablehost.engine.awaited import AwaitedEvents
 from durablehost.engine.client import OrchestrationClient
 from durablehost.engine.dispatcher import Engine, EngineOptions
+from durablehost.engine.explanation import AppFunctions
 from durablehost.errors import ConfigurationError, DurableHostError
 from durablehost.host.app_environment import check_app_python
 from durablehost.host.exposure import exposure_warnings
@@ -187,14 +189,16 @@ class Host:
         )
         pool = await self._start_workers(app, links, resources)
         running = RunningInvocations(await resources.enter_async_context(with_http(pool, lambda: links.rpc_base_url)))
-        orchestrators, starts = app.of_kind(TriggerKind.ORCHESTRATION), ActivityStarts()
+        functions, awaited, starts = AppFunctions.of(app), AwaitedEvents(), ActivityStarts()
         client = OrchestrationClient(
             hub,
-            orchestrators,
+            functions.orchestrators,
             clock,
-            entity_functions=app.of_kind(TriggerKind.ENTITY),
+            entity_functions=functions.entities,
             overridable=settings.durable.overridable_states,
             default_version=settings.durable.rules.default_version,
+            awaited=awaited,
+            app=functions,
         )
         web = WebServer(
             app,
@@ -224,6 +228,7 @@ class Host:
                 entity_reorder_window_seconds=settings.durable.entity_reorder_window_seconds,
                 rules=settings.durable.rules,
             ),
+            awaited,
             starts=starts,
         )
         await hub.start()

@@ -41,6 +41,14 @@ def test_status_options_are_those_of_func() -> None:
     assert not command("get-runtime-status", "--id", "x").show_output
 
 
+def test_watching_accepts_an_instance_or_filters() -> None:
+    watching = command("watch", "--runtime-status", "running", "--created-after", "2026-01-05", "--json")
+    assert (watching.id, watching.runtime_status, watching.top) == (None, (RuntimeStatus.RUNNING,), 20)
+    assert watching.as_json
+    assert command("watch", "--id", "x").id == "x"
+    assert not command("explain", "--id", "x").as_json
+
+
 def test_reasons_and_names_have_the_defaults_of_func() -> None:
     assert command("terminate", "--id", "x").reason == "Instance termination."
     assert command("rewind", "--id", "x").reason == "Instance rewind."
@@ -54,6 +62,8 @@ def test_reasons_and_names_have_the_defaults_of_func() -> None:
         ["durable", "restart"],
         ["durable", "terminate"],
         ["durable", "start-new"],
+        ["durable", "explain"],
+        ["durable", "watch", "--top", "0"],
         ["durable", "get-instances", "--top", "0"],
         ["durable", "get-instances", "--created-after", "yesterday"],
         ["durable", "purge-history", "--runtime-status", "done"],

@@ -26,6 +26,7 @@ from durablehost.engine.ports import (
     InstanceRecord,
     OrchestrationWorkItem,
     ReceivedMessage,
+    Surroundings,
 )
 from durablehost.errors import StorageUnavailable
 from durablehost.storage.account.names import HubNames, blob_folder, escape_key
@@ -37,6 +38,7 @@ from durablehost.storage.hub.rebuilding import Rebuilder
 from durablehost.storage.hub.resources import create_resources
 from durablehost.storage.hub.rewinding import Rewinder
 from durablehost.storage.hub.start_writer import StartWriter
+from durablehost.storage.hub.surroundings import Observer
 from durablehost.storage.hub.unreadable import UnreadableHistories
 from durablehost.storage.messages.due_batches import DueBatches
 from durablehost.storage.messages.hub_queues import HubQueues
@@ -139,12 +141,24 @@ class AzureStorageTaskHub:
             tasks=self._tasks,
             cache=self._cache,
         )
+
+        def has_ended(owner: str) -> bool:
+            return options.is_abandoned_owner(owner) or journals.is_dead(owner)
+
         self._keeper = PartitionKeeper(
             self._leases,
             self._receiver,
             clock,
             worker_id=options.worker_id,
-            is_abandoned_owner=lambda owner: options.is_abandoned_owner(owner) or journals.is_dead(owner),
+            is_abandoned_owner=has_ended,
+        )
+        self._observer = Observer(
+            options=options,
+            queues=self._queues,
+            leases=self._leases,
+            sessions=self._sessions,
+            work_items=self._work_items,
+            has_ended=has_ended,
         )
         self._take_over = TakeOver(journals, self._queues, self._keeper.hurry)
         self._look_task: asyncio.Task[None] | None = None
@@ -475,6 +489,9 @@ class AzureStorageTaskHub:
 
     async def read_history(self, instance_id: str) -> tuple[HistoryEvent, ...]:
         return (await self._histories.load(instance_id)).events
+
+    async def look_around(self, instance_id: str) -> Surroundings:
+        return await self._observer.look_around(instance_id)
 
     async def rewind_instance(self, instance_id: str, reason: str) -> None:
         await self._rewinder.rewind(instance_id, reason)

@@ -48,7 +48,10 @@ class HubQueues:
     def queue_for(self, message: TaskMessage) -> MessageQueue:
         if message.is_activity_request:
             return self.work_items
-        partition = partition_of(message.target.instance_id, self._partition_count)
+        return self.control_queue_of(message.target.instance_id)
+
+    def control_queue_of(self, instance_id: str) -> MessageQueue:
+        partition = partition_of(instance_id, self._partition_count)
         return self.queue(self._names.control_queue(partition))
 
     def connect(self, listener: QueueListener) -> None:

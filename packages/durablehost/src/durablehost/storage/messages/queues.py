@@ -113,8 +113,27 @@ class MessageQueue:
         )
         return self._hold(self._messages(answer.body))
 
+    async def peek(self) -> list[StoredMessage]:
+        """The first visible messages, at most 32: not received, so without receipts."""
+        answer = await self._service.send(
+            Request(
+                method="GET",
+                path=f"{self.name}/messages",
+                query={"numofmessages": str(MAX_MESSAGES_PER_GET), "peekonly": "true"},
+            )
+        )
+        return self._messages(answer.body)
+
+    async def count(self) -> int:
+        """How many messages the queue has, invisible ones included. The service may count too many, never too few."""
+        answer = await self._service.send(Request(method="GET", path=self.name, query={"comp": "metadata"}))
+        try:
+            return int(answer.headers["x-ms-approximate-messages-count"])
+        except (KeyError, ValueError) as error:
+            raise StorageError(f"The answer of the queue '{self.name}' has no count of messages.") from error
+
     def _messages(self, xml: bytes, text: str = "") -> list[StoredMessage]:
-        """Reads the messages in an answer. The answer to a put has no text and no dequeue count."""
+        """Reads the messages in an answer. A put returns no text and no dequeue count, a peek no receipt."""
         try:
             return [
                 StoredMessage(

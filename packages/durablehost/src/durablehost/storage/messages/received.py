@@ -193,6 +193,10 @@ class Ledger:
         held.restore_payload(message)
         self._totals[held.state].add(held, 1)
 
+    def of_instance(self, instance_id: str) -> list[HeldMessage]:
+        """The messages for one instance. Looks through all messages."""
+        return [held for held in self._messages.values() if held.message.target.instance_id == instance_id]
+
     def total(self, *states: MessageState) -> Total:
         """The sum over the messages in any of these states."""
         totals = [self._totals[state] for state in states]

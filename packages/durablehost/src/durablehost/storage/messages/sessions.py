@@ -207,6 +207,10 @@ class Sessions:
         """Restores the payload of a message of a batch that is out, dropped while the message was kept."""
         self._ledger.restore_payload(held, message)
 
+    def of_instance(self, instance_id: str) -> list[HeldMessage]:
+        """The messages of an instance that this host holds, quick results included."""
+        return self._ledger.of_instance(instance_id)
+
     def is_idle(self, queue_name: str) -> bool:
         """Whether no batch of this queue is out."""
         return not any(batch.queue_name == queue_name for batch in self._out.values())

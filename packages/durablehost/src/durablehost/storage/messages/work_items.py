@@ -160,9 +160,14 @@ class WorkItemInbox:
         """The request with this id, which was taken and is not finished."""
         return self._requests[message_id]
 
+    def of_instance(self, instance_id: str) -> list[HeldMessage]:
+        """The requests of an instance that this host holds."""
+        return self._ledger.of_instance(instance_id)
+
     def seconds_out(self, message_id: str) -> float:
-        """How long ago the request was taken."""
-        return time.monotonic() - self._taken_at[message_id]
+        """How long ago the request was taken; 0 if it is just being handed out."""
+        now = time.monotonic()
+        return now - self._taken_at.get(message_id, now)
 
     def finish(self, message_id: str) -> None:
         """Forgets a request, if it is held."""

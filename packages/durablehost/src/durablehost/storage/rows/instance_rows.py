@@ -34,6 +34,7 @@ _COLUMNS_WITHOUT_INPUT = (
     "CompletedTime",
     "Generation",
     "ParentInstanceId",
+    "ScheduledStartTime",
 )
 _COLUMNS_WITHOUT_PAYLOADS = tuple(name for name in _COLUMNS_WITHOUT_INPUT if name != "Output")
 
@@ -127,6 +128,7 @@ def stored_instance(stored: StoredRow) -> StoredInstance:
         custom_status=_set_or_none(columns.text("CustomStatus")),
         generation=columns.number("Generation") or 0,
         parent_id=columns.text("ParentInstanceId") or None,
+        scheduled_start=columns.time("ScheduledStartTime"),
     )
     input_blob = columns.text("InputBlobName")
     if columns.problems:

@@ -1,0 +1,54 @@
+"""The external events that orchestrators of this process wait for: no history records these waits.
+
+Known from the latest run of each orchestrator, and only as long as no other host has advanced the instance.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+# The oldest ones are forgotten.
+_MOST_REMEMBERED = 10_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Waits:
+    """`event_count` is the length of the history that the orchestrator was run over, with the events it led to."""
+
+    execution_id: str | None
+    event_count: int
+    since: Mapping[str, datetime]
+
+
+class AwaitedEvents:
+    """The names of the awaited events by instance, with the time since when each is known to be awaited."""
+
+    def __init__(self) -> None:
+        self._waits: OrderedDict[str, _Waits] = OrderedDict()
+
+    def note(
+        self, instance_id: str, execution_id: str | None, event_count: int, names: Sequence[str], at: datetime
+    ) -> None:
+        """Remembers the names that an orchestrator waits for after an episode at this time."""
+        known = self._waits.pop(instance_id, None)
+        before = known.since if known and known.execution_id == execution_id else {}
+        since = {name: before.get(name, at) for name in names}
+        self._waits[instance_id] = _Waits(execution_id=execution_id, event_count=event_count, since=since)
+        if len(self._waits) > _MOST_REMEMBERED:
+            self._waits.popitem(last=False)
+
+    def carry_over(self, instance_id: str, execution_id: str | None, event_count: int, later_count: int) -> None:
+        """Keeps the names after an episode in which the orchestrator was not run, such as a suspension."""
+        known = self._waits.get(instance_id)
+        if known and (known.execution_id, known.event_count) == (execution_id, event_count):
+            self._waits[instance_id] = replace(known, event_count=later_count)
+
+    def of(self, instance_id: str, execution_id: str | None, event_count: int) -> Mapping[str, datetime] | None:
+        """The awaited names and their times; None if they are not known for a history of this length."""
+        known = self._waits.get(instance_id)
+        if known is None or (known.execution_id, known.event_count) != (execution_id, event_count):
+            return None
+        return known.since
