@@ -111,6 +111,7 @@ async def test_an_instance_is_opened_with_its_history_and_moves(edge: Edge, page
     await page.go(console(edge))
     await page.click("run")
     await page.shows("Running for", "63 of 100 chunks, 2 failed", "Load", "Check", "approve", '"chunks": 100')
+    await page.shows("Why is it waiting?", "run:3")
     assert await page.run("document.querySelectorAll('.timeline svg .bar').length") == 5
     assert (
         await page.run("[...document.querySelectorAll('a')].map(a => a.hash).filter(h => h.includes('root')).length")
@@ -130,6 +131,7 @@ async def test_an_instance_is_opened_with_its_history_and_moves(edge: Edge, page
         completed_at=BEGIN + timedelta(seconds=9),
     )
     await page.shows("Completed after 9 s", '"all done"')
+    assert "Why is it waiting?" not in await page.text()
 
 
 async def test_a_failed_activity_is_found_and_unfolded(edge: Edge, page: Page) -> None:

@@ -68,6 +68,7 @@ CONSOLE = (
     Route(verb="GET", path="/console/api/instances", query=(*_FILTER, "name", "continuation")),
     Route(verb="GET", path="/console/api/counts", query=(*_FILTER, "name")),
     Route(verb="GET", path="/console/api/instances/{id}"),
+    Route(verb="GET", path="/console/api/instances/{id}/explanation"),
     Route(verb="GET", path="/console/api/instances/{id}/history"),
     Route(verb="GET", path="/console/api/instances/{id}/history/{rest}"),
 )

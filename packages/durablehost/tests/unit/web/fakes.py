@@ -13,7 +13,15 @@ from durablehost.app.model import Binding, Direction, Function, FunctionApp, Fun
 from durablehost.core.history import ExecutionStarted, ExecutionTerminated, HistoryEvent
 from durablehost.core.messages import TaskMessage
 from durablehost.core.status import RuntimeStatus
-from durablehost.engine.ports import Executor, InstancePage, InstanceQuery, InstanceRecord, TaskHub
+from durablehost.engine.ports import (
+    Executor,
+    InstancePage,
+    InstanceQuery,
+    InstanceRecord,
+    QueueView,
+    Surroundings,
+    TaskHub,
+)
 from durablehost.errors import InstanceExists, RequestError
 from durablehost.settings.model import HttpSettings
 from durablehost.web.admin import HostStatus
@@ -183,6 +191,13 @@ class FakeHub:
         if self.history_failure is not None:
             raise self.history_failure
         return self.histories.get(instance_id, ())
+
+    async def look_around(self, instance_id: str) -> Surroundings:
+        return Surroundings(
+            control=QueueView(name="control"),
+            work_items=QueueView(name="workitems"),
+            control_visibility_seconds=30,
+        )
 
     async def rewind_instance(self, instance_id: str, reason: str) -> None:
         self._fail()

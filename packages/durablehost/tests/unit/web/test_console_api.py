@@ -28,7 +28,7 @@ RING = KeyRing(
 )
 ROUTES = (
     f"{API}/hub", f"{API}/instances", f"{API}/counts", f"{API}/changes", f"{API}/instances/a",
-    f"{API}/instances/a/history", f"{API}/instances/a/history/0", f"{API}/nothing",
+    f"{API}/instances/a/history", f"{API}/instances/a/history/0", f"{API}/instances/a/explanation", f"{API}/nothing",
 )  # fmt: skip
 FILES = ("/console", "/console/", "/console/app.mjs", "/console/style.css", "/console/vendor/htm-preact.mjs")
 
@@ -144,6 +144,15 @@ class TestInstance:
         edge.hub.history_failure = UnreadableState("row 3 is damaged")
         expected = {"entries": [], "problem": "row 3 is damaged"}
         assert await got(edge, f"{API}/instances/a/history") == (200, expected)
+
+
+class TestExplanation:
+    async def test_says_why_an_instance_waits(self, edge: Edge) -> None:
+        edge.hub.add("a")
+        status, answer = await got(edge, f"{API}/instances/a/explanation")
+        assert (status, len(answer["reasons"]) > 0) == (200, True)
+        assert answer["text"] == " ".join(reason["text"] for reason in answer["reasons"])
+        assert (await got(edge, f"{API}/instances/none/explanation"))[0] == 404
 
 
 class TestStream:

@@ -82,6 +82,8 @@ class ConsoleApi:
             case ["instances", instance_id]:
                 record = await self._client.get(instance_id)
                 return empty(404) if record is None else json_answer(show_instance(record))
+            case ["instances", instance_id, "explanation"]:
+                return await self._explanation(instance_id)
             case ["instances", instance_id, "history"]:
                 return await self._history(instance_id)
             case ["instances", instance_id, "history", position]:
@@ -139,6 +141,13 @@ class ConsoleApi:
         entry = entries[int(position)]
         began = self._starts.of(instance_id).get(entry.event.event_id)
         return json_answer(show_entry(entry, began, most=LONG))
+
+    async def _explanation(self, instance_id: str) -> web.Response:
+        explanation = await self._client.explain(instance_id)
+        if explanation is None:
+            return empty(404)
+        reasons: list[JsonValue] = [{"kind": reason.kind, "text": reason.text} for reason in explanation.reasons]
+        return json_answer({"text": explanation.text, "reasons": reasons})
 
     async def _entries(self, record: InstanceRecord) -> list[Entry]:
         # What is stored is then the history of the execution before.

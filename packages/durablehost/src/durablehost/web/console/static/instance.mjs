@@ -3,6 +3,7 @@
 import { html, useEffect, useRef, useState } from "./vendor/htm-preact.mjs";
 import { Actions } from "./actions.mjs";
 import { get } from "./api.mjs";
+import { Explanation } from "./explanation.mjs";
 import { Timeline } from "./timeline.mjs";
 import { Badge, LongTable, Progress, Text, useNow } from "./ui.mjs";
 import { count, countTasks, cutNote, duration, failureText, headline, isFinished, moment, pretty, readable, timeOf } from "./words.mjs";
@@ -32,6 +33,7 @@ export function Instance({ id, store, clock, opened, onProblem, onStart }) {
     </div>
     ${row.problem && html`<p class="problem" role="alert">${row.problem}</p>`}
     ${problem && html`<p class="problem" role="alert">The history cannot be read: ${problem}</p>`}
+    ${!isFinished(row.status) && html`<${Explanation} id=${id} version=${row.updated} />`}
     ${row.status === "Failed" && row.output && html`<section><h2>Failure</h2><pre class="failure" tabindex="0">${failureText(row.output)}</pre></section>`}
     <${History} id=${id} row=${row} entries=${entries} end=${end} now=${now} onProblem=${onProblem} />
     <div class="payloads">
