@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import json
 import urllib.request
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from itertools import count
-from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -66,8 +64,8 @@ class Page:
         """Clicks on the last element with exactly this text, once there is one."""
         matching = f"e => !e.disabled && e.innerText.trim() === {json.dumps(text)}"
         find = f"[...document.querySelectorAll({selector!r})].filter({matching}).pop()"
-        await eventually(lambda: self.run(f"!!{find}"))
-        await self.run(f"{find}.click()")
+        # In one script: the page may draw anew between two.
+        await eventually(lambda: self.run(f"(e => !!e && (e.click(), true))({find})"))
 
     async def type(self, selector: str, text: str) -> None:
         """Puts a text into a field, as a person does."""
@@ -81,11 +79,6 @@ class Page:
 
     async def go(self, url: str) -> None:
         await self.call("Page.navigate", url=url)
-
-    async def picture(self, file: Path) -> None:
-        """Writes a PNG of what is in sight."""
-        answer = await self.call("Page.captureScreenshot", format="png")
-        await asyncio.to_thread(file.write_bytes, base64.b64decode(answer["data"]))
 
     async def read(self) -> None:
         """Receives answers and events until the page is closed."""

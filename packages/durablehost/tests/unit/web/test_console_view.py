@@ -59,6 +59,7 @@ def test_a_request_and_its_result_are_one_line() -> None:
         "kind": "activity",
         "name": "Work",
         "at": "2026-03-01T10:00:01.123456Z",
+        "task": 0,
         "began": "2026-03-01T10:00:03.123456Z",
         "ended": "2026-03-01T10:00:04.123456Z",
         "failed": False,
@@ -69,7 +70,7 @@ def test_a_request_and_its_result_are_one_line() -> None:
 
 def test_a_request_without_a_result_has_no_end() -> None:
     (line,) = shown(TaskScheduled(timestamp=at(1), event_id=0, name="Work"))
-    assert line == {"kind": "activity", "name": "Work", "at": "2026-03-01T10:00:01.123456Z"}
+    assert line == {"kind": "activity", "name": "Work", "at": "2026-03-01T10:00:01.123456Z", "task": 0}
 
 
 @pytest.mark.parametrize("seconds", [0, 9])

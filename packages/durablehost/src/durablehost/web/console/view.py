@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from durablehost.core.history import (
+    UNNUMBERED,
     ContinueAsNew,
     EventRaised,
     EventSent,
@@ -104,6 +105,8 @@ def show_entry(entry: Entry, began: datetime | None, *, most: int) -> JsonValue:
         "name": getattr(event, "name", None),
         "at": format_time(event.timestamp),
     }
+    if event.event_id != UNNUMBERED:
+        shown["task"] = event.event_id
     if isinstance(event, TaskScheduled) and began is not None and _is_between(event, began, end):
         shown["began"] = format_time(began)
     if isinstance(event, TimerCreated):

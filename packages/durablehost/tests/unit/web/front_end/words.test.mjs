@@ -50,6 +50,7 @@ test("tasks are counted without timers and events", () => {
   assert.deepEqual(words.countTasks(entries), { done: 1, total: 2, failed: 1, unit: "activities" });
   assert.equal(words.countTasks([...entries, { kind: "sub-orchestration", ended: "x" }]).unit, "tasks");
   assert.equal(words.countTasks([{ kind: "timer" }]), null);
+  assert.equal(words.countTasks([{ kind: "activity" }]).unit, "activity");
 });
 
 test("large numbers have separators", () => {
@@ -70,6 +71,8 @@ test("a failure is shown by its message and its traceback", () => {
   assert.equal(words.failureText(text("it broke\nline 2")), "it broke\nline 2");
   const details = JSON.stringify({ Message: " ValueError: no", InnerException: { StackTraceString: 'File "x"\nline 2' } });
   assert.equal(words.failureText(text(details)), ' ValueError: no\nFile "x"\nline 2');
+  const stored = `the activity failed: no\n ${details.replace("{", '{"$type":"System.Exception",')}`;
+  assert.equal(words.failureText(text(stored)), 'the activity failed: no\nFile "x"\nline 2');
   assert.equal(words.failureText(null), "");
 });
 

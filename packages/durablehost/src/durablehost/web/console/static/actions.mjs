@@ -122,7 +122,7 @@ export function Dialog({ title, explain, subject, fields, confirm, isDestructive
         onInput=${(event) => setValues({ ...values, [field.name]: event.target.value })} />`)}
       ${problem && html`<p class="problem" role="alert">${problem}</p>`}
       <div class="buttons">
-        <button type="button" onClick=${() => dialog.current.close()}>Cancel</button>
+        <button type="button" onClick=${onClose}>Cancel</button>
         <button type="submit" class=${isDestructive ? "destructive main" : "main"} disabled=${isBusy}>${confirm}</button>
       </div>
     </form>

@@ -38,7 +38,7 @@ export function Instance({ id, store, clock, opened, onProblem, onStart }) {
     <${History} id=${id} row=${row} entries=${entries} end=${end} now=${now} onProblem=${onProblem} />
     <div class="payloads">
       <section><h2>Input</h2><${Text} text=${row.input} /></section>
-      <section><h2>Output</h2><${Text} text=${row.output} empty=${isFinished(row.status) ? "None" : "None yet"} /></section>
+      ${row.status !== "Failed" && html`<section><h2>Output</h2><${Text} text=${row.output} empty=${isFinished(row.status) ? "None" : "None yet"} /></section>`}
       <section><h2>Custom status</h2><${Text} text=${row.customStatus} /></section>
     </div>
   </main>`;
@@ -116,10 +116,6 @@ function History({ id, row, entries, end, now, onProblem }) {
   const [shown, setShown] = useState("all");
   const [unfolded, setUnfolded] = useState(new Set());
   const [reveal, setReveal] = useState(null);
-  useEffect(() => {
-    setUnfolded(new Set());
-    setShown("all");
-  }, [id]);
   const positions = entries.map((_, index) => index).filter((index) => SHOWN[shown](entries[index]));
   const openedRows = positions.map((_, number) => number).filter((number) => unfolded.has(positions[number]));
   const toggle = (position) => {
@@ -164,7 +160,7 @@ function cells(entry, isUnfolded, toggle, now) {
   const title = entry.name ?? (entry.kind === "timer" ? `until ${moment(timeOf(entry.fireAt), now)}` : "");
   return html`
     <td class="what"><button type="button" class="fold" aria-expanded=${isUnfolded} onClick=${toggle}>
-      <span class="soft">${entry.kind}</span> ${title}</button>${entry.instanceId ? html` <a href=${link(entry.instanceId)}>${entry.instanceId}</a>` : html` <span class="soft gist">${readable(entry.input, 0)}</span>`}</td>
+      <span class="soft">${entry.kind}</span> ${title}${entry.task === undefined ? "" : html` <span class="soft">(task ${entry.task})</span>`}</button>${entry.instanceId ? html` <a href=${link(entry.instanceId)}>${entry.instanceId}</a>` : html` <span class="soft gist">${readable(entry.error ?? entry.input ?? entry.result, 0)}</span>`}</td>
     <td class="status">${outcome(entry)}</td>
     <td class="time">${moment(at, now, true)}</td>
     <td class="time">${began === null ? "" : duration(began - at)}</td>

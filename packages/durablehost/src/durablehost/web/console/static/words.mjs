@@ -112,12 +112,13 @@ export function countTasks(entries) {
   const tasks = entries.filter((entry) => entry.kind === "activity" || entry.kind === "sub-orchestration");
   if (!tasks.length) return null;
   const kinds = new Set(tasks.map((entry) => entry.kind));
-  const plural = kinds.has("activity") ? "activities" : "sub-orchestrations";
+  const one = kinds.has("activity") ? "activity" : "sub-orchestration";
+  const many = kinds.has("activity") ? "activities" : "sub-orchestrations";
   return {
     done: tasks.filter((entry) => entry.ended).length,
     total: tasks.length,
     failed: tasks.filter((entry) => entry.failed).length,
-    unit: kinds.size > 1 ? "tasks" : plural,
+    unit: kinds.size > 1 ? "tasks" : tasks.length > 1 ? many : one,
   };
 }
 
@@ -158,15 +159,19 @@ export function cutNote(text) {
     : "";
 }
 
-/** A text of a failure for people: the message inside JSON, if it is such a JSON, with its line breaks. */
+// A failure as the hosts store it: a message, and often the JSON of an exception after it.
+const MESSAGE_AND_JSON = /^([\s\S]*?)\s*(\{"\$type":[\s\S]*\})\s*$/;
+
+/** A text of a failure for people: its message, and the traceback inside its JSON. */
 export function failureText(text) {
   if (!text) return "";
+  const [, message, json] = MESSAGE_AND_JSON.exec(text.text) ?? [null, "", text.text];
   try {
-    const value = JSON.parse(text.text);
+    const value = JSON.parse(json);
     if (typeof value === "string") return value;
     const inner = value?.InnerException;
-    const parts = [value?.Message, inner?.StackTraceString ?? inner?.Message].filter((part) => typeof part === "string");
-    return parts.length ? parts.join("\n") : JSON.stringify(value, null, 2);
+    const parts = [message || value?.Message, inner?.StackTraceString ?? inner?.Message];
+    return parts.filter((part) => typeof part === "string" && part).join("\n") || JSON.stringify(value, null, 2);
   } catch {
     return text.text;
   }
