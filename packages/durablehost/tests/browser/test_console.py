@@ -86,7 +86,8 @@ async def test_the_list_shows_instances_and_follows_their_changes(edge: Edge, pa
     change(edge, "run-1", custom_status=STATUS % 63)
     await page.shows("63 of 100 chunks, 2 failed")
     edge.hub.add("run-3", last_updated_at=BEGIN + timedelta(seconds=3))
-    await page.shows("run-3", "3 instances")
+    await page.shows("run-3", "3 instances", "2 Running", "1 Failed")
+    assert not any("/counts" in url for url in page.urls)
 
     assert {url.split("/")[2] for url in page.urls} == {f"localhost:{edge.server.port}"}
 
@@ -277,3 +278,17 @@ async def test_the_page_says_that_the_host_has_ended(edge: Edge, page: Page) -> 
     await edge.server.stop()
     await page.shows("Not connected", "Trying again.")
     page.errors = [error for error in page.errors if "ERR_" not in error and "503" not in error]
+
+
+async def test_more_instances_than_one_answer_has_are_counted_by_the_host_and_loaded_on_request(
+    edge: Edge, page: Page, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("durablehost.web.console.api.LISTED", 2)
+    for number in range(5):
+        edge.hub.add(f"run-{number}", last_updated_at=BEGIN - timedelta(days=1))
+    await page.go(console(edge))
+    await page.shows("2 instances", "the newest may be missing", "5 Running")
+    await page.click("load more")
+    await page.shows("4 instances")
+    await page.click("load more")
+    await page.shows("5 instances")

@@ -9,7 +9,7 @@ test("an entry that has ended is a bar, one that has not goes on, an event is a 
   const found = layout.bars(
     [
       { kind: "started", at: time(0) },
-      { kind: "activity", name: "Work", at: time(1), began: time(2), ended: time(3), failed: true },
+      { kind: "activity", name: "Work", task: 7, at: time(1), began: time(2), ended: time(3), failed: true },
       { kind: "timer", at: time(1) },
       { kind: "event", name: "approve", at: time(4) },
       { kind: "ended", at: time(5) },
@@ -17,7 +17,7 @@ test("an entry that has ended is a bar, one that has not goes on, an event is a 
     AT + 9000,
   );
   assert.deepEqual(found, [
-    { index: 1, kind: "activity", name: "Work", from: AT + 1000, to: AT + 3000, began: AT + 2000, state: "failed" },
+    { index: 1, kind: "activity", name: "Work (task 7)", from: AT + 1000, to: AT + 3000, began: AT + 2000, state: "failed" },
     { index: 2, kind: "timer", name: "timer", from: AT + 1000, to: AT + 9000, began: null, state: "open" },
     { index: 3, kind: "event", name: "approve", from: AT + 4000, to: AT + 4000, began: null, state: "done" },
   ]);

@@ -19,9 +19,14 @@ export function bars(entries, end) {
     const isSpan = SPANS.has(entry.kind);
     const to = isSpan ? Math.max(from, timeOf(entry.ended) ?? end) : from;
     const state = entry.failed ? "failed" : isSpan && !entry.ended ? "open" : "done";
-    found.push({ index, kind: entry.kind, name: entry.name ?? entry.kind, from, to, began: timeOf(entry.began), state });
+    found.push({ index, kind: entry.kind, name: nameOf(entry), from, to, began: timeOf(entry.began), state });
   });
   return found;
+}
+
+function nameOf(entry) {
+  const name = entry.name ?? entry.kind;
+  return entry.task === undefined ? name : `${name} (task ${entry.task})`;
 }
 
 /** Puts bars that do not overlap into one lane: adds `lane` to each bar, and returns how many lanes there are. */

@@ -23,8 +23,12 @@ const COLUMNS = [
 export function List({ store, clock, hub, filter, opened, onFilter, onProblem }) {
   const now = useNow(clock);
   useStore(store, () => true);
-  const { more, isLoading, load } = useRows({ store, clock, filter, opened, onProblem });
-  const counts = useCounts({ store, clock, filter, opened });
+  const { more, isLoading, load, whole } = useRows({ store, clock, filter, opened, onProblem });
+  // A page that has every row counts them itself.
+  const ofAnyStatus = { ...filter, status: [] };
+  const isWhole = whole === writeFilter(ofAnyStatus);
+  const counted = useCounts({ store, clock, filter, opened, isNeeded: !isLoading && !isWhole });
+  const counts = isWhole ? countRows(store, ofAnyStatus, now) : counted;
   const rows = [...store.rows.values()]
     .filter((row) => matches(row, filter, now))
     .sort((a, b) => timeOf(b.created) - timeOf(a.created) || (a.id < b.id ? -1 : 1));
@@ -58,6 +62,8 @@ function cells(row, now) {
 /** Loads the rows that match, at first, when the filter changes, and when the host is there again (`opened`). */
 function useRows({ store, clock, filter, opened, onProblem }) {
   const [state, setState] = useState({ token: null, isLoading: true });
+  // The filter, without a status, of which this page has every row.
+  const [whole, setWhole] = useState(null);
   const query = writeFilter(filter);
   const isFirst = useRef(true);
   const control = useRef(null);
@@ -71,6 +77,7 @@ function useRows({ store, clock, filter, opened, onProblem }) {
       if (!token && !answer.continuation) forgetOthers(store, answer.instances, filter, clock.now());
       store.merge(answer.instances);
       setState({ token: answer.continuation, isLoading: false });
+      if (!filter.status.length) setWhole(answer.continuation ? null : query);
     } catch (error) {
       if (error.name === "AbortError") return;
       setState({ token: null, isLoading: false });
@@ -85,7 +92,7 @@ function useRows({ store, clock, filter, opened, onProblem }) {
       control.current?.abort();
     };
   }, [query, opened]);
-  return { more: state.token !== null && !state.isLoading, isLoading: state.isLoading, load: () => read(state.token) };
+  return { more: state.token !== null && !state.isLoading, isLoading: state.isLoading, load: () => read(state.token), whole };
 }
 
 /** Rows that match and are not in the whole answer have been purged. */
@@ -96,11 +103,12 @@ function forgetOthers(store, rows, filter, now) {
 }
 
 /** The counts by status for the filter without its status; counted again after changes, but not often. */
-function useCounts({ store, clock, filter, opened }) {
+function useCounts({ store, clock, filter, opened, isNeeded }) {
   const [counts, setCounts] = useState(null);
   const isFirst = useRef(true);
   const query = filterQuery(filter, 0, false);
   useEffect(() => {
+    if (!isNeeded) return undefined;
     const control = new AbortController();
     let timer = null;
     let isDue = false;
@@ -131,8 +139,14 @@ function useCounts({ store, clock, filter, opened }) {
       clearTimeout(timer);
       control.abort();
     };
-  }, [query, opened]);
+  }, [query, opened, isNeeded]);
   return counts;
+}
+
+function countRows(store, filter, now) {
+  const counts = {};
+  for (const row of store.rows.values()) if (matches(row, filter, now)) counts[row.status] = (counts[row.status] ?? 0) + 1;
+  return { counts, isComplete: true };
 }
 
 function Counts({ counts, filter, onFilter }) {
