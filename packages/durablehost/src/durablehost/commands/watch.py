@@ -10,7 +10,7 @@ from datetime import datetime, timezone
 from typing import Protocol, TextIO
 
 from durablehost.commands.progress import progress_of
-from durablehost.commands.watching import Seen, Watcher, rest_after
+from durablehost.commands.watching import Seen, Watcher
 from durablehost.console import Console
 from durablehost.core.history_json import format_time
 from durablehost.core.json_text import parse_or_text
@@ -55,10 +55,8 @@ async def watch(
     Raises:
         DurableHostError: the instance is unknown, the storage refuses, or the output cannot be written.
     """
-    loop = asyncio.get_running_loop()
     is_failing = False
     while True:
-        began = loop.time()
         try:
             instances = await watcher.look()
             is_failing = False
@@ -70,7 +68,7 @@ async def watch(
             _show(view, instances)
             if until_end and instances[0].record.runtime_status.is_finished:
                 return instances[0].record.runtime_status is RuntimeStatus.COMPLETED
-        await pause(max(POLL_SECONDS, rest_after(loop.time() - began)))
+        await pause(max(POLL_SECONDS, watcher.rest_seconds))
 
 
 def _show(view: View, instances: Sequence[Seen]) -> None:

@@ -20,7 +20,7 @@ from durablehost.web.paging import read_page
 
 _LARGEST_LISTING = 1000
 _EXPLAIN_AGAIN_SECONDS = 3.0
-# Explanations, and listings, may take this part of the time.
+# Listings may take this part of the time, and so may explanations.
 _SHARE = 0.25
 _UNFINISHED = frozenset(status for status in RuntimeStatus if not status.is_finished)
 
@@ -68,6 +68,8 @@ class Watcher:
         self._known: dict[str, InstanceRecord] = {}
         self._explained: dict[str, _Explained] = {}
         self._explain_at = now()
+        # How long to rest before the next look, in seconds.
+        self.rest_seconds = 0.0
 
     async def look(self) -> list[Seen]:
         """The instances, newest first.
@@ -75,7 +77,9 @@ class Watcher:
         Raises:
             RequestError: 404, there is no such instance.
         """
+        began = self._now()
         records = await self._one(self._instance_id) if self._instance_id is not None else await self._matching()
+        self.rest_seconds = _rest_after(self._now() - began)
         self._known = {record.instance_id: record for record in records}
         await self._explain(records)
         return [Seen(record=record, explanation=self._explanation(record)) for record in records]
@@ -111,7 +115,7 @@ class Watcher:
                 self._explained[record.instance_id] = explained
         self._explained = {key: value for key, value in self._explained.items() if key in self._known}
         if is_allowed:
-            self._explain_at = self._now() + rest_after(self._now() - began)
+            self._explain_at = self._now() + _rest_after(self._now() - began)
 
     def _is_stale(self, record: InstanceRecord) -> bool:
         known = self._explained.get(record.instance_id)
@@ -124,7 +128,7 @@ class Watcher:
         return known.explanation if known else None
 
 
-def rest_after(seconds_taken: float) -> float:
+def _rest_after(seconds_taken: float) -> float:
     """How long to rest, in seconds, after something that took so long."""
     return seconds_taken * (1 / _SHARE - 1)
 

@@ -216,14 +216,16 @@ class Episode:
 
     def awaited_names(self, result: OrchestratorResult) -> list[str]:
         """The names of the waits that no event has completed yet, in order."""
+        waits = [action.name for action in result.actions if isinstance(action, WaitForExternalEvent)]
+        if not waits:
+            return []
         raised = self._raised.copy()
         awaited = []
-        for action in result.actions:
-            if isinstance(action, WaitForExternalEvent):
-                if raised[action.name] > 0:
-                    raised[action.name] -= 1
-                else:
-                    awaited.append(action.name)
+        for name in waits:
+            if raised[name] > 0:
+                raised[name] -= 1
+            else:
+                awaited.append(name)
         return awaited
 
     def _checkpoint(

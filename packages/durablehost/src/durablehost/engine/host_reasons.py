@@ -13,7 +13,7 @@ from durablehost.core.history import EventRaised, ExecutionStarted, HistoryEvent
 from durablehost.engine.explanation import Facts, Kind, Reason, reason
 from durablehost.engine.partitions import PASS_SECONDS, Lease, is_held_at
 from durablehost.engine.ports import QueueView
-from durablehost.engine.wording import counted, listed, moment, moment_and_distance, quoted
+from durablehost.engine.wording import counted, listed, moment, moment_and_distance, quoted, times
 
 _START = ExecutionStarted.__name__
 _EVENT = EventRaised.__name__
@@ -68,16 +68,14 @@ def start_reasons(facts: Facts) -> Iterator[Reason]:
     elif visible := [message for message in queue.visible if message.event_type == _START]:
         yield reason(Kind.START, _visible_start(facts, visible[-1].dequeue_count))
     elif not queue.is_whole:
-        text = f"Its start message may be among the {queue.total or 'many'} messages in {_queue(queue)}: {_TOO_MANY}."
+        text = f"Its start message may be among the {queue.total or 'many'} messages in {_queue(queue)}: "
+        text += "the queue shows only the first of them."
         yield reason(Kind.START, text)
     elif queue.total == 0 and facts.is_settled:
         text = f"Its start message is lost: {_queue(queue)} is empty. Terminate the instance, and start it again."
         yield reason(Kind.MESSAGE_LOST, text)
     else:
         yield reason(Kind.START, f"Its start message is invisible{_why_invisible(facts)}.")
-
-
-_TOO_MANY = "the queue shows only the first of them"
 
 
 def _visible_start(facts: Facts, dequeue_count: int) -> str:
@@ -88,7 +86,7 @@ def _visible_start(facts: Facts, dequeue_count: int) -> str:
 
 
 def _delivered_before(dequeue_count: int) -> str:
-    return f"; it was delivered {counted(dequeue_count, 'time')} before, without effect" if dequeue_count else ""
+    return f"; it was delivered {times(dequeue_count)} before, without effect" if dequeue_count else ""
 
 
 def _why_invisible(facts: Facts) -> str:
@@ -99,9 +97,11 @@ def _why_invisible(facts: Facts) -> str:
     host = _host(lease, facts)
     if _is_alive(lease, facts):
         return f": a host has received it, perhaps {host}, which leases its partition {_until(lease, facts)}, {delayed}"
-    until = _visible_at_the_latest(lease, facts)
+    has_ended = lease.current_owner in facts.surroundings.ended_owners
+    until = _visible_at_the_latest(lease, facts) if has_ended else None
     if until is None or until <= facts.now:
-        return f": a host has received it, perhaps {host}, which has ended, {delayed}. Storage does not show until when"
+        fate = "which has ended" if has_ended else "whose lease has ended"
+        return f": a host has received it, perhaps {host}, {fate}, {delayed}. Storage does not show until when"
     return f" until {moment_and_distance(until, facts.now)} at the latest, if {host} had received it, which has ended"
 
 
@@ -157,7 +157,7 @@ def _no_host(facts: Facts) -> str:
 def _partition(facts: Facts) -> str | None:
     """The problem with the partition of the instance, if it has one."""
     lease = _own_lease(facts)
-    name = partition_name(facts.surroundings.control.name)
+    name = _partition_name(facts.surroundings.control.name)
     if lease is None:
         return f"Its partition {name} has no lease, so no host listens to it. Was `partitionCount` changed?"
     if lease.current_owner is None:
@@ -192,7 +192,7 @@ def _until(lease: Lease, facts: Facts) -> str:
     return f"until {moment(lease.expires_at, facts.now)}" if lease.expires_at else ""
 
 
-def partition_name(queue_name: str) -> str:
+def _partition_name(queue_name: str) -> str:
     """`02` of `hub-control-02`."""
     return queue_name.rpartition("-")[2]
 

@@ -28,17 +28,20 @@ def task_name(work: Work) -> str:
 
 
 def task_list(work: Sequence[Work]) -> str:
-    """`'reserve' (chunks 3 and 4) and 'bill' (task 5)`."""
-    by_function: dict[tuple[str, str], list[str]] = {}
+    """`'reserve' (chunks 3 and 4) and 'bill' (task 5)`. Tasks of one function are all named in the same way."""
+    by_function: dict[str, list[Work]] = {}
     for each in work:
-        kind, number = _kind_and_number(each)
-        by_function.setdefault((function_name(each), kind), []).append(number)
-    return listed(
-        [
-            f"{name} ({kind if len(numbers) == 1 else f'{kind}s'} {listed(numbers)})"
-            for (name, kind), numbers in by_function.items()
-        ]
-    )
+        by_function.setdefault(function_name(each), []).append(each)
+    return listed([f"{name} ({_numbers(tasks)})" for name, tasks in by_function.items()])
+
+
+def _numbers(tasks: Sequence[Work]) -> str:
+    """`chunks 3 and 4`."""
+    names = [_kind_and_number(task) for task in tasks]
+    if len({kind for kind, _ in names}) > 1:
+        names = [("task", str(task.event_id)) for task in tasks]
+    kind = names[0][0]
+    return f"{kind if len(names) == 1 else f'{kind}s'} {listed([number for _, number in names])}"
 
 
 def function_name(work: Work) -> str:

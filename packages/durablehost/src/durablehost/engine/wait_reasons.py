@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Set
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime
 
 from durablehost.app.model import Function
@@ -44,7 +45,7 @@ _LABEL = re.compile(r"^(?:Activity|Orchestrator) function '[^']*' failed: +")
 
 
 def wait_reasons(facts: Facts) -> Iterator[Reason]:
-    work = facts.work
+    work = _with_inputs(facts)
     yield from _unknown_functions(facts, work)
     yield from _activities(facts, work)
     yield from _retries(facts, work)
@@ -53,6 +54,19 @@ def wait_reasons(facts: Facts) -> Iterator[Reason]:
     yield from _external_events(facts)
     yield from _timers(facts, work)
     yield from _kept_events(facts)
+
+
+def _with_inputs(facts: Facts) -> OpenWork:
+    """The open work with the inputs that its requests still have: most histories do not record them."""
+    queue = facts.surroundings.work_items
+    events = [*(each.event for each in queue.visible), *(each.event for each in queue.held)]
+    requests = {each.event_id: each for each in events if isinstance(each, TaskScheduled)}
+
+    def with_input(attempt: Attempt) -> Attempt:
+        request = requests.get(attempt.work.event_id)
+        return attempt if request is None else replace(attempt, work=replace(attempt.work, input=request.input))
+
+    return replace(facts.work, attempts=tuple(map(with_input, facts.work.attempts)))
 
 
 def external_event_of_unknown_name(facts: Facts) -> Reason:
@@ -91,21 +105,19 @@ def _unknown_functions(facts: Facts, work: OpenWork) -> Iterator[Reason]:
 
 
 def _activities(facts: Facts, work: OpenWork) -> Iterator[Reason]:
-    attempts = [each for each in work.attempts if isinstance(each.work, TaskScheduled)]
-    wanted = [*(each.work for each in work.attempts), *(pause.work for pause in work.pauses)]
-    tasks = [each for each in wanted if isinstance(each, TaskScheduled)]
+    """The activities that are requested. Those that have failed are not counted: they may not be tried again."""
+    tasks = [each.work for each in work.attempts if isinstance(each.work, TaskScheduled)]
     if not tasks:
         return
     head = "an activity" if work.activity_count == 1 else f"{len(tasks)} of {work.activity_count} activities"
     since = moment(min(task.timestamp for task in tasks), facts.now)
     yield reason(Kind.ACTIVITIES, f"It waits for {head}: {task_list(tasks)}, since {since}.")
-    yield from _whereabouts(facts, attempts, is_only=len(tasks) == 1)
+    yield from _whereabouts(facts, {task.event_id for task in tasks})
 
 
-def _whereabouts(facts: Facts, attempts: Sequence[Attempt], *, is_only: bool) -> Iterator[Reason]:
-    """Where the requests of open activities are, as far as that is known."""
+def _whereabouts(facts: Facts, wanted: Set[int]) -> Iterator[Reason]:
+    """Where the requests of open activities are, by task id, as far as that is known."""
     control, queue = facts.surroundings.control, facts.surroundings.work_items
-    wanted = {attempt.work.event_id for attempt in attempts}
     arrived = [*(each.event for each in control.visible), *(each.event for each in control.held)]
     ended = wanted & {task_id for event in arrived if event and (task_id := completed_task_id(event)) is not None}
     running = {each.event.event_id: each.seconds_out or 0 for each in queue.held if each.is_out}
@@ -119,20 +131,21 @@ def _whereabouts(facts: Facts, attempts: Sequence[Attempt], *, is_only: bool) ->
     waiting_count, rest = len(queued) + large_count, len(unseen) - large_count
 
     def subject(count: int, verb: str, plural: str) -> str:
-        return f"The activity {verb}" if is_only else f"{count} {verb if count == 1 else plural}"
+        return f"The activity {verb}" if len(wanted) == 1 else f"{count} {verb if count == 1 else plural}"
 
     parts = []
+    if ended:
+        parts.append(f"{subject(len(ended), 'has', 'have')} ended")
     if runs:
         longest = ", the longest" if len(runs) > 1 else ""
         seconds = max(running[task_id] for task_id in runs)
         parts.append(f"{subject(len(runs), 'runs', 'run')} in this host{longest} for {duration(seconds)}")
+    shown = "" if queue.is_whole else ", which shows only its first messages"
     if waiting_count:
-        parts.append(f"{subject(waiting_count, 'waits', 'wait')} in the queue {quoted(queue.name)}")
-    if ended:
-        parts.append(f"{subject(len(ended), 'has', 'have')} ended")
+        parts.append(f"{subject(waiting_count, 'waits', 'wait')} in the queue {quoted(queue.name)}{shown}")
     if rest and not queue.is_whole:
-        name = f"the queue {quoted(queue.name)}, which shows only its first messages"
-        parts.append(f"{subject(rest, 'may wait', 'may wait')} in {name}")
+        where = "there, too" if waiting_count else f"in the queue {quoted(queue.name)}{shown}"
+        parts.append(f"{subject(rest, 'may wait', 'may wait')} {where}")
     elif rest and queue.total == 0 and control.total == 0 and facts.is_settled:
         ids = listed([str(task_id) for task_id in unseen])
         head = f"The request of task {ids} is" if rest == 1 else f"The requests of the tasks {ids} are"
@@ -173,7 +186,7 @@ def _failed(pause: Pause) -> str:
 
 
 def _next_attempt(pause: Pause, now: datetime) -> str:
-    return f"Its next attempt, if one is left, is due at {moment_and_distance(pause.timer.fire_at, now)}."
+    return f"Its next attempt, if there is one, is due at {moment_and_distance(pause.timer.fire_at, now)}."
 
 
 def _capitalized(text: str) -> str:

@@ -23,7 +23,7 @@ from durablehost.console import Console
 from durablehost.core.status import RuntimeStatus
 from durablehost.engine.client import OrchestrationClient
 from durablehost.engine.explanation import Explanation, Reason
-from durablehost.engine.ports import InstanceQuery, InstanceRecord
+from durablehost.engine.ports import InstancePage, InstanceQuery, InstanceRecord
 from durablehost.errors import DurableHostError, RequestError, StorageUnavailable
 from packages.durablehost.tests.hubs.memory import ManualClock, MemoryTaskHub
 
@@ -173,6 +173,22 @@ async def test_explanations_that_take_long_are_repeated_less_often(
     world.pass_by(10)
     await watcher.look()
     assert len(asked) == 2
+
+
+async def test_a_listing_that_takes_long_is_repeated_less_often(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    await world.start("a")
+    watcher = world.watcher()
+    await watcher.look()
+    assert watcher.rest_seconds == 0
+    listing = world.client.list
+
+    async def slow(*arguments: Any, **options: Any) -> InstancePage:
+        world.pass_by(2)
+        return await listing(*arguments, **options)
+
+    monkeypatch.setattr(world.client, "list", slow)
+    await watcher.look()
+    assert watcher.rest_seconds == 6
 
 
 async def test_an_unknown_instance_is_an_error(world: World) -> None:

@@ -228,10 +228,20 @@ def test_an_invisible_start_may_be_in_the_hands_of_a_living_host() -> None:
     )
 
 
-@pytest.mark.parametrize("leases", [(lease(owner=None), lease(3)), (lease(ends_in=-100), lease(3))])
-def test_an_invisible_start_without_a_known_receiver_has_no_time(leases: tuple[Lease, ...]) -> None:
-    text = explained(of=pending(), around=surroundings(*leases, control=control(total=1))).text
-    assert text.endswith("or it is delayed after a failed delivery. Storage does not show until when.")
+@pytest.mark.parametrize(
+    ("own", "ended", "receiver"),
+    [
+        (lease(owner=None), "", "a host has received it"),
+        (lease(ends_in=-100), "", "a host has received it, perhaps host 'X', whose lease has ended"),
+        (lease(ends_in=-100), "X", "a host has received it, perhaps host 'X', which has ended"),
+    ],
+)
+def test_an_invisible_start_without_a_known_receiver_has_no_time(own: Lease, ended: str, receiver: str) -> None:
+    around = surroundings(own, lease(3, owner="Y"), ended=frozenset({ended} - {""}), control=control(total=1))
+    assert explained(of=pending(), around=around).text.endswith(
+        f"Its start message is invisible: {receiver}, or it is delayed after a failed delivery. "
+        "Storage does not show until when."
+    )
 
 
 def test_a_start_that_is_in_no_queue_is_lost() -> None:
@@ -348,7 +358,7 @@ def test_activities_are_counted_named_and_located() -> None:
     assert explanation.text == (
         "It has 1 result in the queue 'hub-control-02', to which host 'X' listens. "
         "It waits for 4 of 6 activities: 'A' (tasks 2, 3, 4 and 1 more), since 10:00:00 UTC. "
-        "1 runs in this host for 12 s; 1 waits in the queue 'hub-workitems'; 1 has ended; "
+        "1 has ended; 1 runs in this host for 12 s; 1 waits in the queue 'hub-workitems'; "
         "1 was received by another host, or delayed after a failed delivery."
     )
     assert kinds(explanation) == ["messages", "activities", "activities"]
@@ -375,6 +385,22 @@ def test_requests_behind_the_first_messages_of_the_queue_may_wait_there() -> Non
     assert text.endswith("The activity may wait in the queue 'hub-workitems', which shows only its first messages.")
 
 
+def test_requests_beside_those_that_the_queue_shows_may_wait_there_too() -> None:
+    around = surroundings(work_items=work_items(peeked(activity(0)), total=90, is_whole=False))
+    text = explained(*first_episode(activity(0), activity(1)), around=around).text
+    assert text.endswith(
+        "1 waits in the queue 'hub-workitems', which shows only its first messages; 1 may wait there, too."
+    )
+
+
+def test_an_activity_is_named_by_the_input_of_its_request_if_the_history_has_none() -> None:
+    recorded = TaskScheduled(timestamp=AT, event_id=0, name="A")
+    request = activity(0, text='["{\\"chunk_id\\":17}"]')
+    for queue in (work_items(peeked(request)), work_items(held=(HeldHere(event=request, is_out=True),), total=1)):
+        text = explained(*first_episode(recorded), around=surroundings(work_items=queue)).text
+        assert text.startswith("It waits for an activity: 'A' (chunk 17), since 10:00:00 UTC.")
+
+
 def test_a_request_that_was_delivered_again_and_again_is_named() -> None:
     around = surroundings(work_items=work_items(peeked(activity(0), dequeue_count=4)))
     text = explained(*first_episode(activity(0)), around=around).text
@@ -398,9 +424,9 @@ def test_the_next_attempt_is_named_with_its_time_and_the_error() -> None:
     (retry,) = (reason for reason in explanation.reasons if reason.kind == "retry")
     assert retry.text == (
         "Task 1 ('A') has failed once: ValueError: empty. "
-        "Its next attempt, if one is left, is due at 10:00:31 UTC (in 4 s)."
+        "Its next attempt, if there is one, is due at 10:00:31 UTC (in 4 s)."
     )
-    assert "It waits for 2 of 2 activities" in explanation.text
+    assert "It waits for 1 of 2 activities: 'A' (task 0)" in explanation.text
 
 
 def test_a_repeated_attempt_is_counted() -> None:

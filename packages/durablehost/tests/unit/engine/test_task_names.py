@@ -48,7 +48,7 @@ def test_a_sub_orchestration_is_named_by_its_task() -> None:
     assert task_name(child) == "task 3 ('Kid')"
 
 
-def test_a_list_groups_by_function_and_by_the_kind_of_the_id() -> None:
+def test_a_list_groups_by_function_and_names_the_tasks_of_each_in_the_same_way() -> None:
     chunks = [activity(number, wrap_activity_input(json.dumps({"chunk_id": 10 + number}))) for number in range(2)]
-    work = [*chunks, activity(5, None), activity(6, None, HTTP_ACTIVITY)]
-    assert task_list(work) == "'A' (chunks 10 and 11), 'A' (task 5) and call_http (task 6)"
+    assert task_list([*chunks, activity(6, None, HTTP_ACTIVITY)]) == "'A' (chunks 10 and 11) and call_http (task 6)"
+    assert task_list([*chunks, activity(5, None)]) == "'A' (tasks 0, 1 and 5)"
