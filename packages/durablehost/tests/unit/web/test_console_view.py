@@ -94,7 +94,7 @@ def test_every_kind_of_line_has_its_facts() -> None:
         SubOrchestrationInstanceFailed(timestamp=at(3), task_scheduled_id=1, reason="the child broke"),
         TimerFired(timestamp=at(9), timer_id=2, fire_at=at(9)),
         GenericEvent(timestamp=at(9)),
-        ExecutionCompleted(timestamp=at(10), orchestration_status=RuntimeStatus.FAILED, result="it broke"),
+        ExecutionCompleted(timestamp=at(10), event_id=3, orchestration_status=RuntimeStatus.FAILED, result="it broke"),
     )
     assert [line["kind"] for line in lines] == [
         "started", "activity", "sub-orchestration", "timer", "event", "ended",
@@ -108,6 +108,7 @@ def test_every_kind_of_line_has_its_facts() -> None:
     )  # fmt: skip
     assert (event["name"], event["input"]["text"]) == ("approve", "true")
     assert (ended["status"], ended["result"]["text"]) == ("Failed", "it broke")
+    assert [line.get("task") for line in lines] == [None, 0, 1, 2, None, None]
 
 
 def test_long_texts_of_a_history_are_cut() -> None:

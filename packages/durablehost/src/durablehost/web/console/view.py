@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from durablehost.core.history import (
-    UNNUMBERED,
     ContinueAsNew,
     EventRaised,
     EventSent,
@@ -59,6 +58,7 @@ _KINDS: Mapping[type[HistoryEvent], str] = {
     ContinueAsNew: "continued as new",
     ExecutionCompleted: "ended",
 }
+_REQUESTS = (TaskScheduled, SubOrchestrationInstanceCreated, TimerCreated)
 _RESULTS = (TaskCompleted, SubOrchestrationInstanceCompleted)
 _FAILURES = (TaskFailed, SubOrchestrationInstanceFailed)
 
@@ -83,8 +83,7 @@ def entries_of(events: Sequence[HistoryEvent]) -> list[Entry]:
 
 
 def _end_of(event: HistoryEvent, ends: Mapping[int, HistoryEvent]) -> HistoryEvent | None:
-    is_request = isinstance(event, (TaskScheduled, SubOrchestrationInstanceCreated, TimerCreated))
-    return ends.get(event.event_id) if is_request else None
+    return ends.get(event.event_id) if isinstance(event, _REQUESTS) else None
 
 
 def history_pieces(entries: Iterable[Entry], starts: Mapping[int, datetime]) -> Iterator[str]:
@@ -105,7 +104,7 @@ def show_entry(entry: Entry, began: datetime | None, *, most: int) -> JsonValue:
         "name": getattr(event, "name", None),
         "at": format_time(event.timestamp),
     }
-    if event.event_id != UNNUMBERED:
+    if isinstance(event, _REQUESTS):
         shown["task"] = event.event_id
     if isinstance(event, TaskScheduled) and began is not None and _is_between(event, began, end):
         shown["began"] = format_time(began)
