@@ -27,19 +27,19 @@ class Chromium:
     """A running browser. Names that end in `.test` are this machine."""
 
     def __init__(self, port: int) -> None:
-        self._url = f"http://127.0.0.1:{port}/json"
+        self.url = f"http://127.0.0.1:{port}/json"
 
     def open(self, url: str) -> None:
         """Opens a page in a tab of its own, as the address bar does."""
-        with urllib.request.urlopen(urllib.request.Request(f"{self._url}/new?{url}", method="PUT"), timeout=60):
+        with urllib.request.urlopen(urllib.request.Request(f"{self.url}/new?{url}", method="PUT"), timeout=60):
             pass
 
     def close_tabs(self) -> None:
         """Closes every page but one, without which the browser would end."""
-        with urllib.request.urlopen(f"{self._url}/list", timeout=60) as answer:
+        with urllib.request.urlopen(f"{self.url}/list", timeout=60) as answer:
             pages = [each["id"] for each in json.load(answer) if each["type"] == "page"]
         for page in pages[:-1]:
-            with urllib.request.urlopen(f"{self._url}/close/{page}", timeout=60):
+            with urllib.request.urlopen(f"{self.url}/close/{page}", timeout=60):
                 pass
 
 

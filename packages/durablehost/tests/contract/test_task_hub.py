@@ -634,6 +634,8 @@ async def test_instances_are_listed_by_every_filter(hub: TaskHub) -> None:
     assert await listed(hub, InstanceQuery(created_to=first)) == [[]]
     assert await listed(hub, InstanceQuery(created_from=last)) == [[]]
     assert await listed(hub, replace(completed, id_prefix="order-")) == [[]]
+    assert await listed(hub, InstanceQuery(name="ProcessOrder", id_prefix="parcel")) == [["parcel-1"]]
+    assert await listed(hub, InstanceQuery(name="Process")) == [[]]
 
 
 async def drained(hub: TaskHub, count: int) -> bool:
@@ -649,6 +651,19 @@ async def test_inputs_are_left_out_of_a_listing_on_request(hub: TaskHub) -> None
     assert [record.input for record in without.records] == [None]
     with_input = await hub.list_instances(InstanceQuery(), page_size=10)
     assert [record.input for record in with_input.records] == ["17"]
+
+
+async def test_inputs_and_outputs_are_left_out_of_a_listing_on_request(hub: TaskHub) -> None:
+    await finished(hub, output=LARGE)
+    (record,) = (await hub.list_instances(InstanceQuery(), page_size=10, with_payloads=False)).records
+    assert (record.instance_id, record.input, record.output) == ("order-42", None, None)
+
+
+async def test_instances_are_listed_by_the_time_of_their_last_change(hub: TaskHub) -> None:
+    await finished(hub)
+    changed_at = (await record_of(hub, "order-42")).last_updated_at
+    assert await listed(hub, InstanceQuery(updated_from=changed_at)) == [["order-42"]]
+    assert await listed(hub, InstanceQuery(updated_from=changed_at + timedelta(seconds=1))) == [[]]
 
 
 @pytest.mark.parametrize("token", ["nonsense", "", "{}", " "])

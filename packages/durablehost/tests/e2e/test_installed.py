@@ -104,6 +104,7 @@ def test_the_wheel_holds_the_package_and_the_lock_file_of_azurite_and_no_tests(w
     names = zipfile.ZipFile(wheel).namelist()
     assert "durablehost/worker/bootstrap.py" in names
     assert "durablehost/emulator/azurite_package/package-lock.json" in names
+    assert "durablehost/web/console/static/vendor/htm-preact.mjs" in names
     assert {name.split("/")[0].split("-")[0] for name in names} == {"durablehost"}
     assert [name for name in names if "test" in name] == []
 

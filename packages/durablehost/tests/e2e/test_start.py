@@ -64,6 +64,7 @@ class TestConsole:
                 r"Function app: .*hello",
                 rf"{TIME} Worker process started and initialized\.",
                 rf"{TIME} Host lock lease acquired by instance ID '.+'\.",
+                rf"Console: {host.url}/console",
                 r"Functions:",
                 rf"\tstart_hello: \[GET,POST\] {host.url}/api/hello/\{{instanceId\?\}}",
                 r"\tgreet: activityTrigger",

@@ -60,6 +60,19 @@ ADMIN = (
     Route(verb="POST", path="/admin/functions/{function}", body="input"),
 )
 
+# Without `changes`, which never ends.
+CONSOLE = (
+    Route(verb="GET", path="/console"),
+    Route(verb="GET", path="/console/{rest}"),
+    Route(verb="GET", path="/console/api/hub"),
+    Route(verb="GET", path="/console/api/instances", query=(*_FILTER, "name", "continuation")),
+    Route(verb="GET", path="/console/api/counts", query=(*_FILTER, "name")),
+    Route(verb="GET", path="/console/api/instances/{id}"),
+    Route(verb="GET", path="/console/api/instances/{id}/explanation"),
+    Route(verb="GET", path="/console/api/instances/{id}/history"),
+    Route(verb="GET", path="/console/api/instances/{id}/history/{rest}"),
+)
+
 APP = (
     Route(verb="POST", path="/api/starter_function", body="run"),
     Route(verb="POST", path="/api/test_activity_function", body="chunk"),
@@ -70,6 +83,7 @@ APP = (
 PUBLIC = (
     *(Route(verb=each.verb, path=WEBHOOKS + each.path, query=each.query, body=each.body) for each in MANAGEMENT),
     *ADMIN,
+    *CONSOLE,
     *APP,
     Route(verb="GET", path="/"),
     Route(verb="GET", path="/runtime/webhooks/{rest}"),

@@ -331,15 +331,25 @@ class MemoryTaskHub:
         return await self.get_instance(instance_id)
 
     async def list_instances(
-        self, query: InstanceQuery, *, page_size: int, continuation_token: str | None = None, with_input: bool = True
+        self,
+        query: InstanceQuery,
+        *,
+        page_size: int,
+        continuation_token: str | None = None,
+        with_input: bool = True,
+        with_payloads: bool = True,
     ) -> InstancePage:
         matching = [self.storage.records[key] for key in sorted(self.storage.records)]
         matching = [record for record in matching if _matches(query, record)]
         start = _offset(continuation_token)
         page = matching[start : start + page_size]
         end = start + len(page)
+        if not with_input or not with_payloads:
+            page = [replace(record, input=None) for record in page]
+        if not with_payloads:
+            page = [replace(record, output=None) for record in page]
         return InstancePage(
-            records=tuple(page if with_input else (replace(record, input=None) for record in page)),
+            records=tuple(page),
             continuation_token=f"offset {end}" if end < len(matching) else None,
         )
 
@@ -433,6 +443,8 @@ def _matches(query: InstanceQuery, record: InstanceRecord) -> bool:
     return (
         (query.created_from is None or record.created_at >= query.created_from)
         and (query.created_to is None or record.created_at <= query.created_to)
+        and (query.updated_from is None or record.last_updated_at >= query.updated_from)
+        and (not query.name or record.name == query.name)
         and (not query.statuses or record.runtime_status in query.statuses)
         and (not query.id_prefix or record.instance_id.startswith(query.id_prefix))
     )

@@ -17,6 +17,7 @@ from durablehost.core.failure_texts import http_details, problem_details, raised
 from durablehost.core.history import HistoryEvent, TaskCompleted, TaskFailed, TaskScheduled
 from durablehost.core.messages import TaskMessage
 from durablehost.core.payload import activity_argument, normalize_result
+from durablehost.engine.activity_starts import ActivityStarts
 from durablehost.engine.last_resort import one_sentence
 from durablehost.engine.ports import ActivityWorkItem, Executor, TaskHub
 from durablehost.engine.trials import Trials
@@ -26,15 +27,26 @@ from durablehost.large_text import call_on_text
 
 
 class Activities:
-    """The work source of activities. `functions` holds the activities by registered name in lower case."""
+    """The work source of activities.
+
+    `functions` holds the activities by registered name in lower case. `starts` is told when each begins to run.
+    """
 
     name = "activities"
 
-    def __init__(self, hub: TaskHub, executor: Executor, functions: Mapping[str, Function], clock: Clock) -> None:
+    def __init__(
+        self,
+        hub: TaskHub,
+        executor: Executor,
+        functions: Mapping[str, Function],
+        clock: Clock,
+        starts: ActivityStarts | None = None,
+    ) -> None:
         self._hub = hub
         self._trials = Trials(executor)
         self._functions = functions
         self._clock = clock
+        self._starts = starts or ActivityStarts()
 
     async def fetch(self) -> ActivityWorkItem:
         return await self._hub.fetch_activity()
@@ -56,6 +68,7 @@ class Activities:
     async def process(self, item: ActivityWorkItem) -> None:
         """Stores the result of one request. Raises what the two seams raise."""
         request = cast(TaskScheduled, item.received.message.event)
+        self._starts.note(item.received.message.target.instance_id, request.event_id, self._clock.now())
         self._trials.begin(item.received.message_id, [item.received])
         event = await self._run(request, item.received.message_id)
         try:

@@ -120,10 +120,20 @@ class OrchestrationClient:
         return await self._hub.peek_instance(instance_id)
 
     async def list(
-        self, query: InstanceQuery, *, page_size: int, continuation_token: str | None = None, with_input: bool = True
+        self,
+        query: InstanceQuery,
+        *,
+        page_size: int,
+        continuation_token: str | None = None,
+        with_input: bool = True,
+        with_payloads: bool = True,
     ) -> InstancePage:
         return await self._hub.list_instances(
-            query, page_size=page_size, continuation_token=continuation_token, with_input=with_input
+            query,
+            page_size=page_size,
+            continuation_token=continuation_token,
+            with_input=with_input,
+            with_payloads=with_payloads,
         )
 
     async def history(self, instance_id: str) -> tuple[HistoryEvent, ...]:

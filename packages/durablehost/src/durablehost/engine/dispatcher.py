@@ -23,6 +23,7 @@ from durablehost.clock import Clock
 from durablehost.core.rules import DEFAULT_RULES, Rules
 from durablehost.defaults import ENTITY_REORDER_WINDOW_SECONDS, MAX_ENTITY_BATCH_SIZE
 from durablehost.engine.activities import Activities
+from durablehost.engine.activity_starts import ActivityStarts
 from durablehost.engine.awaited import AwaitedEvents
 from durablehost.engine.entities import Entities
 from durablehost.engine.instances import Instances
@@ -247,7 +248,10 @@ class EngineOptions:
 
 
 class Engine:
-    """Both dispatchers of one app over one hub: entities count as orchestrations."""
+    """Both dispatchers of one app over one hub: entities count as orchestrations.
+
+    `starts` is told when activities begin to run.
+    """
 
     def __init__(
         self,
@@ -257,6 +261,8 @@ class Engine:
         clock: Clock,
         options: EngineOptions,
         awaited: AwaitedEvents | None = None,
+        *,
+        starts: ActivityStarts | None = None,
     ) -> None:
         episodes = LongCalls(executor, long_seconds=LONG_EPISODE_SECONDS)
         # The limit of activities bounds the work that runs, so long calls count.
@@ -272,7 +278,7 @@ class Engine:
             reorder_window_seconds=options.entity_reorder_window_seconds,
         )
         instances = Instances(hub, orchestrations, entities)
-        activities = Activities(hub, work, app.of_kind(TriggerKind.ACTIVITY), clock)
+        activities = Activities(hub, work, app.of_kind(TriggerKind.ACTIVITY), clock, starts)
         self._instances = Dispatcher(instances, limit=options.max_orchestrations, renew_seconds=options.renew_seconds)
         episodes.on_long, episodes.on_end = self._instances.call_is_long, self._instances.long_call_ended
         self._activities = Dispatcher(activities, limit=options.max_activities, renew_seconds=options.renew_seconds)

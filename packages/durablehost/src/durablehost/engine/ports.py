@@ -85,10 +85,12 @@ class InstanceRecord:
 
 @dataclass(frozen=True, kw_only=True)
 class InstanceQuery:
-    """Which instances to list; None and empty mean no condition. Both times are inclusive."""
+    """Which instances to list; None and empty mean no condition. All times are inclusive; `name` is the whole name."""
 
     created_from: datetime | None = None
     created_to: datetime | None = None
+    updated_from: datetime | None = None
+    name: str | None = None
     statuses: frozenset[RuntimeStatus] = field(default_factory=frozenset)
     id_prefix: str | None = None
 
@@ -262,9 +264,17 @@ class TaskHub(Protocol):
         """The record of an instance as it is stored: large payloads are only references. None if there is none."""
 
     async def list_instances(
-        self, query: InstanceQuery, *, page_size: int, continuation_token: str | None = None, with_input: bool = True
+        self,
+        query: InstanceQuery,
+        *,
+        page_size: int,
+        continuation_token: str | None = None,
+        with_input: bool = True,
+        with_payloads: bool = True,
     ) -> InstancePage:
         """One page of the instances that match, in the order of their keys, including damaged records.
+
+        `with_input` False leaves out inputs, `with_payloads` False inputs and outputs.
 
         Raises:
             RequestError: 400, if the token is not one that an earlier page gave.

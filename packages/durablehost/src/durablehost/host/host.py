@@ -23,6 +23,7 @@ from durablehost.app.model import Function, FunctionApp
 from durablehost.clock import SystemClock
 from durablehost.console import Console, configure_logging
 from durablehost.emulator.local_storage import usable_storage
+from durablehost.engine.activity_starts import ActivityStarts
 from durablehost.engine.awaited import AwaitedEvents
 from durablehost.engine.client import OrchestrationClient
 from durablehost.engine.dispatcher import Engine
@@ -50,6 +51,7 @@ from durablehost.system.memory import return_large_blocks
 from durablehost.system.open_files import raise_limit
 from durablehost.web.admin import HostStatus
 from durablehost.web.connections import most_connections
+from durablehost.web.console.site import CONSOLE_PATH
 from durablehost.web.links import Links
 from durablehost.web.listener import HttpListener
 from durablehost.web.router import full_template, without_bad_routes
@@ -189,7 +191,7 @@ class Host:
         )
         pool = await self._start_workers(app, links, resources)
         running = RunningInvocations(await resources.enter_async_context(with_http(pool, lambda: links.rpc_base_url)))
-        functions, awaited = AppFunctions.of(app), AwaitedEvents()
+        functions, awaited, starts = AppFunctions.of(app), AwaitedEvents(), ActivityStarts()
         client = OrchestrationClient(
             hub,
             functions.orchestrators,
@@ -207,13 +209,15 @@ class Host:
             links,
             settings.http,
             self._status,
+            clock=clock,
+            starts=starts,
             keys=keys,
             public=public,
             connections=connections,
         )
         await web.start()
         resources.push_async_callback(web.stop)
-        engine = Engine(hub, running, app, clock, engine_options(settings), awaited)
+        engine = Engine(hub, running, app, clock, engine_options(settings), awaited, starts=starts)
         await hub.start()
         self._report_ready(app)
         return _Parts(web=web, engine=engine, running=running)
@@ -285,6 +289,7 @@ class Host:
         for function in app.functions:
             if function.http is not None and not function.is_disabled:
                 _log.info("Mapped function route %s", _describe_route(function, http.route_prefix))
+        self._console.line(f"\nConsole: http://localhost:{http.port}{CONSOLE_PATH}")
         self._console.function_list(app, port=http.port, route_prefix=http.route_prefix, is_verbose=is_verbose)
         _log.info("Host started (%dms)", self._uptime_seconds() * 1000)
 

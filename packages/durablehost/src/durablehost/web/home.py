@@ -10,6 +10,7 @@ from html import escape
 from aiohttp import web
 
 from durablehost.app.model import Function, FunctionApp, TriggerKind
+from durablehost.web.console.site import CONSOLE_PATH
 from durablehost.web.links import WEBHOOK_PATH
 from durablehost.web.router import full_template
 
@@ -27,11 +28,12 @@ th, td { text-align: left; vertical-align: top; padding: .5rem .75rem .5rem 0; b
 th { font-weight: 600; }
 ul { padding-left: 1.2rem; }
 """
+_KEY_NEEDED = f'<p>Calls need a key. So does the <a href="{CONSOLE_PATH}">console</a>.</p>'
 
 
 def home_page(app: FunctionApp | None, *, origin: str, prefix: str) -> web.Response:
     """`app` None: the page says only that the host runs."""
-    content = "<p>Calls need a key.</p>" if app is None else _overview(app, origin, prefix)
+    content = _KEY_NEEDED if app is None else _overview(app, origin, prefix)
     return web.Response(
         content_type="text/html",
         charset="utf-8",
@@ -84,7 +86,8 @@ def _methods(methods: tuple[str, ...] | None) -> str:
 
 def _next_steps(origin: str) -> str:
     pages = (
-        (f"{WEBHOOK_PATH}/instances", "The orchestration instances of this task hub"),
+        (CONSOLE_PATH, "The console: the orchestration instances, live"),
+        (f"{WEBHOOK_PATH}/instances", "The same instances as JSON"),
         ("/admin/functions", "The functions with their bindings"),
         ("/admin/host/status", "The state of the host"),
     )

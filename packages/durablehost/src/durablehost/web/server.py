@@ -1,7 +1,7 @@
 """The HTTP edge of the host: a public listener for functions, webhooks and admin, a loopback one for SDK clients.
 
 Mirrors the middleware order of the Functions host: fixed routes first, then functions, the home page last; and
-LocalHttpListener of the Durable Functions extension.
+LocalHttpListener of the Durable Functions extension. The console comes after the functions: an app may have that route.
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ from collections.abc import Callable
 
 from aiohttp import web
 
-from durablehost.app.model import FunctionApp
+from durablehost.app.model import FunctionApp, TriggerKind
+from durablehost.clock import Clock
+from durablehost.engine.activity_starts import ActivityStarts
 from durablehost.engine.client import OrchestrationClient
 from durablehost.engine.ports import Executor
 from durablehost.errors import ConfigurationError
@@ -24,6 +26,9 @@ from durablehost.settings.model import HttpSettings
 from durablehost.web.admin import AdminApi, HostStatus, is_open
 from durablehost.web.answer import empty, error_answer, refuse_while_starting
 from durablehost.web.connections import MOST_CONNECTIONS
+from durablehost.web.console.api import ConsoleApi
+from durablehost.web.console.changes import ChangeFeed
+from durablehost.web.console.site import CONSOLE_PATH, ConsoleSite
 from durablehost.web.cors import CorsPolicy
 from durablehost.web.functions import FunctionCaller
 from durablehost.web.guard import KeyGuard
@@ -48,6 +53,7 @@ class WebServer:
 
     `keys` None: no route needs a key. The RPC base never needs one. `public`: a listener that has started already;
     this server takes it over. `connections`: how many each listener keeps.
+    `starts`: when activities began to run, for the console.
     """
 
     def __init__(
@@ -59,6 +65,8 @@ class WebServer:
         http: HttpSettings,
         host_status: Callable[[], HostStatus],
         *,
+        clock: Clock,
+        starts: ActivityStarts,
         keys: KeyStore | None = None,
         public: HttpListener | None = None,
         rpc_port: int = RPC_PORT,
@@ -82,6 +90,17 @@ class WebServer:
             keys=None if keys is None else KeysApi(keys, app),
         )
         self._management = ManagementApi(client, links, StartRoutes(client, links, self._stopping))
+        orchestrators = app.of_kind(TriggerKind.ORCHESTRATION).values()
+        console = ConsoleApi(
+            client,
+            ChangeFeed(client, clock),
+            clock,
+            hub_name=links.hub_name,
+            orchestrators=[function.registered_name for function in orchestrators],
+            starts=starts,
+            stopping=self._stopping,
+        )
+        self._console = ConsoleSite(console, self._check_management)
         self._is_public_started = public is not None
         self._public = public or public_listener(http, connections=connections)
         self._rpc_limits = HttpLimits(body_bytes=0, line_bytes=65536, connections=connections)
@@ -187,8 +206,7 @@ class WebServer:
             return web.Response(status=503, text="Function host is not running.")
         rest = _below(WEBHOOK_PATH, request.raw_path)
         if rest is not None:
-            if self._guard is not None:
-                self._guard.check_management(request)
+            self._check_management(request)
             return await self._management.handle(request, rest)
         if _below("/runtime", request.raw_path) is not None:
             return empty(404)
@@ -197,7 +215,14 @@ class WebServer:
             if self._guard is not None:
                 self._guard.check_function(request, match.function)
             return await self._caller.answer(request, match)
+        rest = _below(CONSOLE_PATH, request.raw_path)
+        if rest is not None:
+            return await self._console.handle(request, rest)
         return self._home(request) if request.raw_path == "/" else empty(404)
+
+    def _check_management(self, request: EdgeRequest) -> None:
+        if self._guard is not None:
+            self._guard.check_management(request)
 
     def _home(self, request: EdgeRequest) -> web.Response:
         if self._http.is_homepage_disabled:

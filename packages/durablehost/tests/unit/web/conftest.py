@@ -12,6 +12,7 @@ import aiohttp
 import pytest
 
 from durablehost.app.model import FunctionApp, TriggerKind
+from durablehost.engine.activity_starts import ActivityStarts
 from durablehost.engine.client import OrchestrationClient
 from durablehost.keys.key_file import save_keys
 from durablehost.keys.key_store import KeyStore
@@ -38,6 +39,7 @@ class Edge:
     hub: FakeHub
     executor: ScriptedExecutor
     links: Links
+    starts: ActivityStarts
     session: aiohttp.ClientSession
 
     @property
@@ -76,7 +78,7 @@ class EdgeFactory:
             make_function("Orch", "orchestrationTrigger"),
             make_function("Counter", "entityTrigger"),
         )
-        hub, executor = FakeHub(), ScriptedExecutor()
+        hub, executor, starts = FakeHub(), ScriptedExecutor(), ActivityStarts()
         store = None if keys is None else self._store(keys)
         links = Links(hub_name="TestHub", find_system_key=None if store is None else lambda: store.current.durable)
         client = OrchestrationClient(
@@ -92,12 +94,14 @@ class EdgeFactory:
             links,
             make_settings(**settings),
             host_status,
+            clock=FixedClock(),
+            starts=starts,
             keys=store,
             public=self.public,
             rpc_port=self.rpc_port,
         )
         await server.start()
-        edge = Edge(server, hub, executor, links, aiohttp.ClientSession(auto_decompress=False))
+        edge = Edge(server, hub, executor, links, starts, aiohttp.ClientSession(auto_decompress=False))
         self.edges.append(edge)
         return edge
 

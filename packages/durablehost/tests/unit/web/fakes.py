@@ -13,7 +13,15 @@ from durablehost.app.model import Binding, Direction, Function, FunctionApp, Fun
 from durablehost.core.history import ExecutionStarted, ExecutionTerminated, HistoryEvent
 from durablehost.core.messages import TaskMessage
 from durablehost.core.status import RuntimeStatus
-from durablehost.engine.ports import Executor, InstancePage, InstanceQuery, InstanceRecord, TaskHub
+from durablehost.engine.ports import (
+    Executor,
+    InstancePage,
+    InstanceQuery,
+    InstanceRecord,
+    QueueView,
+    Surroundings,
+    TaskHub,
+)
 from durablehost.errors import InstanceExists, RequestError
 from durablehost.settings.model import HttpSettings
 from durablehost.web.admin import HostStatus
@@ -158,7 +166,13 @@ class FakeHub:
         return await self.get_instance(instance_id)
 
     async def list_instances(
-        self, query: InstanceQuery, *, page_size: int, continuation_token: str | None = None, with_input: bool = True
+        self,
+        query: InstanceQuery,
+        *,
+        page_size: int,
+        continuation_token: str | None = None,
+        with_input: bool = True,
+        with_payloads: bool = True,
     ) -> InstancePage:
         self._fail()
         keys = sorted(self.records)
@@ -178,6 +192,13 @@ class FakeHub:
             raise self.history_failure
         return self.histories.get(instance_id, ())
 
+    async def look_around(self, instance_id: str) -> Surroundings:
+        return Surroundings(
+            control=QueueView(name="control"),
+            work_items=QueueView(name="workitems"),
+            control_visibility_seconds=30,
+        )
+
     async def rewind_instance(self, instance_id: str, reason: str) -> None:
         self._fail()
         self.rewound.append((instance_id, reason))
@@ -194,6 +215,8 @@ def _matches(record: InstanceRecord, query: InstanceQuery) -> bool:
     return (
         (query.created_from is None or record.created_at >= query.created_from)
         and (query.created_to is None or record.created_at <= query.created_to)
+        and (query.updated_from is None or record.last_updated_at >= query.updated_from)
+        and (not query.name or record.name == query.name)
         and (not query.statuses or record.runtime_status in query.statuses)
         and record.instance_id.startswith(query.id_prefix or "")
     )

@@ -15,6 +15,7 @@ from yarl import URL
 from durablehost.app.model import TriggerKind
 from durablehost.clock import SystemClock
 from durablehost.emulator.azurite import Azurite
+from durablehost.engine.activity_starts import ActivityStarts
 from durablehost.engine.client import OrchestrationClient
 from durablehost.storage.account.connection import ConnectionString
 from durablehost.storage.account.options import StorageOptions
@@ -56,7 +57,17 @@ async def api(azurite: Azurite, hub_name: str) -> AsyncIterator[Api]:
         await hub.create()
         client = OrchestrationClient(hub, app.of_kind(TriggerKind.ORCHESTRATION), SystemClock())
         links = Links(hub_name=hub_name)
-        server = WebServer(app, ScriptedExecutor().port, client, links, make_settings(), host_status, rpc_port=0)
+        server = WebServer(
+            app,
+            ScriptedExecutor().port,
+            client,
+            links,
+            make_settings(),
+            host_status,
+            clock=SystemClock(),
+            starts=ActivityStarts(),
+            rpc_port=0,
+        )
         await server.start()
         yield Api(server, session)
         await server.stop()

@@ -471,10 +471,20 @@ class AzureStorageTaskHub:
         return found.record if found else None
 
     async def list_instances(
-        self, query: InstanceQuery, *, page_size: int, continuation_token: str | None = None, with_input: bool = True
+        self,
+        query: InstanceQuery,
+        *,
+        page_size: int,
+        continuation_token: str | None = None,
+        with_input: bool = True,
+        with_payloads: bool = True,
     ) -> InstancePage:
         return await self._instances.list_page(
-            query, page_size=page_size, continuation_token=continuation_token, with_input=with_input
+            query,
+            page_size=page_size,
+            continuation_token=continuation_token,
+            with_input=with_input,
+            with_payloads=with_payloads,
         )
 
     async def read_history(self, instance_id: str) -> tuple[HistoryEvent, ...]:

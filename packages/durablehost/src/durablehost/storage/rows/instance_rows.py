@@ -20,7 +20,7 @@ from durablehost.storage.rows.columns import Columns
 from durablehost.storage.rows.odata import quoted, quoted_time
 from durablehost.storage.rows.table import EARLIEST_TIME, Column, StoredRow
 
-COLUMNS_WITHOUT_INPUT = (
+_COLUMNS_WITHOUT_INPUT = (
     "PartitionKey",
     "RowKey",
     "ExecutionId",
@@ -36,6 +36,7 @@ COLUMNS_WITHOUT_INPUT = (
     "ParentInstanceId",
     "ScheduledStartTime",
 )
+_COLUMNS_WITHOUT_PAYLOADS = tuple(name for name in _COLUMNS_WITHOUT_INPUT if name != "Output")
 
 _LAST_CHARACTER = chr(0x10FFFF)
 
@@ -145,6 +146,13 @@ def _set_or_none(custom_status: str | None) -> str | None:
     return None if custom_status in (None, "", "null") else custom_status
 
 
+def listed_columns(*, with_input: bool, with_payloads: bool) -> tuple[str, ...] | None:
+    """The columns that a listing asks for; None: all of them."""
+    if not with_payloads:
+        return _COLUMNS_WITHOUT_PAYLOADS
+    return None if with_input else _COLUMNS_WITHOUT_INPUT
+
+
 def query_filter(query: InstanceQuery) -> str:
     """A query as an OData filter."""
     conditions = ["RowKey eq ''"]
@@ -152,6 +160,10 @@ def query_filter(query: InstanceQuery) -> str:
         conditions.append(f"CreatedTime ge {quoted_time(query.created_from)}")
     if query.created_to:
         conditions.append(f"CreatedTime le {quoted_time(query.created_to)}")
+    if query.updated_from:
+        conditions.append(f"LastUpdatedTime ge {quoted_time(query.updated_from)}")
+    if query.name:
+        conditions.append(f"Name eq {quoted(query.name)}")
     if query.statuses:
         names = sorted(status.value for status in query.statuses)
         conditions.append(" or ".join(f"RuntimeStatus eq {quoted(name)}" for name in names))

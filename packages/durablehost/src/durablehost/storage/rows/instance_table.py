@@ -25,9 +25,9 @@ from durablehost.storage.account.refusal import Conflict, Missing
 from durablehost.storage.account.services import translated
 from durablehost.storage.rows.history_rows import is_large
 from durablehost.storage.rows.instance_rows import (
-    COLUMNS_WITHOUT_INPUT,
     StoredInstance,
     key_of,
+    listed_columns,
     pending_row,
     query_filter,
     stored_instance,
@@ -134,7 +134,13 @@ class InstanceTable:
             await self._client.delete_entity(escape_key(instance_id), "")
 
     async def list_page(
-        self, query: InstanceQuery, *, page_size: int, continuation_token: str | None, with_input: bool
+        self,
+        query: InstanceQuery,
+        *,
+        page_size: int,
+        continuation_token: str | None,
+        with_input: bool,
+        with_payloads: bool,
     ) -> InstancePage:
         """One page in key order.
 
@@ -149,7 +155,7 @@ class InstanceTable:
                 query_filter(query),
                 following=following,
                 size=page_size,
-                columns=None if with_input else COLUMNS_WITHOUT_INPUT,
+                columns=listed_columns(with_input=with_input, with_payloads=with_payloads),
             )
         except Missing:
             return InstancePage(records=())

@@ -1,0 +1,197 @@
+"""The JSON routes below `/console/api`, for the page of the console alone: no other program should rely on them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncGenerator, Sequence
+from urllib.parse import unquote
+
+from aiohttp import web
+
+from durablehost import __version__
+from durablehost.clock import Clock
+from durablehost.core.history_json import format_time
+from durablehost.core.ids import is_entity_id
+from durablehost.core.status import RuntimeStatus
+from durablehost.engine.activity_starts import ActivityStarts
+from durablehost.engine.client import OrchestrationClient
+from durablehost.engine.ports import InstanceQuery, InstanceRecord
+from durablehost.errors import RequestError, UnreadableState
+from durablehost.large_text import join_pieces
+from durablehost.types import JsonValue
+from durablehost.web.answer import empty, json_answer, text_answer
+from durablehost.web.console.changes import ChangeFeed
+from durablehost.web.console.stream import SIGN_OF_LIFE, EventStream, event
+from durablehost.web.console.view import (
+    LONG,
+    Entry,
+    entries_of,
+    history_pieces,
+    show_entry,
+    show_instance,
+    show_row,
+)
+from durablehost.web.paging import read_page, token_from_header, token_to_header
+from durablehost.web.request import EdgeRequest
+
+# One request to the storage.
+LISTED = 1000
+# Ten requests: counting more would keep the storage busy.
+COUNTED = 10_000
+
+_CHECK_SECONDS = 1.0
+_QUIET_CHECKS = 10
+
+
+class ConsoleApi:
+    """Answers from the task hub. `orchestrators`: the names to offer for a start."""
+
+    def __init__(
+        self,
+        client: OrchestrationClient,
+        changes: ChangeFeed,
+        clock: Clock,
+        *,
+        hub_name: str,
+        orchestrators: Sequence[str],
+        starts: ActivityStarts,
+        stopping: asyncio.Event,
+    ) -> None:
+        self._client = client
+        self._changes = changes
+        self._clock = clock
+        self._hub_name = hub_name
+        self._orchestrators = orchestrators
+        self._starts = starts
+        self._stopping = stopping
+
+    async def handle(self, request: EdgeRequest, rest: str) -> web.StreamResponse:
+        """`rest` is the raw path below `/console/api`."""
+        if request.method != "GET":
+            return empty(404)
+        match [unquote(part, errors="replace") for part in rest.strip("/").split("/")]:
+            case ["hub"]:
+                return self._hub()
+            case ["instances"]:
+                return await self._list(request)
+            case ["counts"]:
+                return await self._count(request)
+            case ["changes"]:
+                return EventStream(self._events(request))
+            case ["instances", instance_id]:
+                record = await self._client.get(instance_id)
+                return empty(404) if record is None else json_answer(show_instance(record))
+            case ["instances", instance_id, "explanation"]:
+                return await self._explanation(instance_id)
+            case ["instances", instance_id, "history"]:
+                return await self._history(instance_id)
+            case ["instances", instance_id, "history", position]:
+                return await self._entry(instance_id, position)
+        return empty(404)
+
+    def _hub(self) -> web.Response:
+        return json_answer(
+            {
+                "hub": self._hub_name,
+                "orchestrators": list(self._orchestrators),
+                "now": format_time(self._clock.now()),
+                "version": __version__,
+            }
+        )
+
+    async def _list(self, request: EdgeRequest) -> web.Response:
+        token = token_from_header(request.query.text("continuation") or "")
+        records, following = await self._read(_query(request), LISTED, token)
+        rows: list[JsonValue] = [show_row(record) for record in records]
+        return json_answer({"instances": rows, "continuation": token_to_header(following) or None})
+
+    async def _count(self, request: EdgeRequest) -> web.Response:
+        records, following = await self._read(_query(request), COUNTED, None)
+        counts = Counter(record.runtime_status.value for record in records)
+        return json_answer({"counts": dict(counts), "isComplete": following is None})
+
+    async def _read(
+        self, query: InstanceQuery, most: int, token: str | None
+    ) -> tuple[list[InstanceRecord], str | None]:
+        """Orchestrations only."""
+        records, following = await read_page(
+            lambda size, token: self._client.list(query, page_size=size, continuation_token=token, with_payloads=False),
+            most,
+            token,
+        )
+        return [record for record in records if not is_entity_id(record.instance_id)], following
+
+    async def _history(self, instance_id: str) -> web.Response:
+        record = await self._client.peek(instance_id)
+        if record is None:
+            return empty(404)
+        try:
+            entries = await self._entries(record)
+        except UnreadableState as error:
+            return json_answer({"entries": [], "problem": str(error)})
+        return text_answer(await join_pieces(history_pieces(entries, self._starts.of(instance_id))))
+
+    async def _entry(self, instance_id: str, position: str) -> web.Response:
+        """One line of a history with its whole texts."""
+        record = await self._client.peek(instance_id)
+        entries = [] if record is None else await self._entries(record)
+        if not position.isdecimal() or int(position) >= len(entries):
+            return empty(404)
+        entry = entries[int(position)]
+        began = self._starts.of(instance_id).get(entry.event.event_id)
+        return json_answer(show_entry(entry, began, most=LONG))
+
+    async def _explanation(self, instance_id: str) -> web.Response:
+        explanation = await self._client.explain(instance_id)
+        if explanation is None:
+            return empty(404)
+        reasons: list[JsonValue] = [{"kind": reason.kind, "text": reason.text} for reason in explanation.reasons]
+        return json_answer({"text": explanation.text, "reasons": reasons})
+
+    async def _entries(self, record: InstanceRecord) -> list[Entry]:
+        # What is stored is then the history of the execution before.
+        if record.runtime_status is RuntimeStatus.PENDING:
+            return []
+        return entries_of(await self._client.history(record.instance_id))
+
+    async def _events(self, request: EdgeRequest) -> AsyncGenerator[bytes, None]:
+        """`open` first, then `changes` with rows, and `problem` with a text, or null when it is over."""
+        async with self._changes.open_page() as page:
+            yield event("open", {"now": format_time(self._clock.now())})
+            told: str | None = None
+            quiet = 0
+            while not self._stopping.is_set() and not request.is_abandoned:
+                has_news = await page.wait(_CHECK_SECONDS)
+                changed, problem = page.take()
+                if problem != told:
+                    told = problem
+                    yield event("problem", {"text": problem})
+                if changed:
+                    yield event("changes", [show_row(record) for record in changed])
+                quiet = 0 if has_news else quiet + 1
+                if quiet == _QUIET_CHECKS:
+                    quiet = 0
+                    yield SIGN_OF_LIFE
+
+
+def _query(request: EdgeRequest) -> InstanceQuery:
+    """The filter, by the names of the management API and `name`.
+
+    Raises:
+        RequestError: 400, a condition cannot be read.
+    """
+    query = request.query
+    if unknown := query.unknown_statuses("runtimeStatus"):
+        known = ", ".join(status.value for status in RuntimeStatus)
+        raise RequestError(400, f"The runtimeStatus '{unknown[0]}' is none of {known}.")
+    for name in ("createdTimeFrom", "createdTimeTo"):
+        if (text := query.text(name)) and query.time(name) is None:
+            raise RequestError(400, f"The {name} '{text}' is not a time, such as 2026-01-05T10:00:00Z.")
+    return InstanceQuery(
+        created_from=query.time("createdTimeFrom"),
+        created_to=query.time("createdTimeTo"),
+        statuses=query.statuses("runtimeStatus"),
+        name=query.text("name"),
+        id_prefix=query.text("instanceIdPrefix"),
+    )

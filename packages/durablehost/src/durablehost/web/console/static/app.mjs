@@ -1,0 +1,136 @@
+// The page: what the address shows, the key, and the stream of changes.
+
+import { html, render, useEffect, useState } from "./vendor/htm-preact.mjs";
+import { StartDialog } from "./actions.mjs";
+import { get, setKey } from "./api.mjs";
+import { EVERYTHING, readFilter, writeFilter } from "./filter.mjs";
+import { Instance } from "./instance.mjs";
+import { List } from "./list.mjs";
+import { Store, follow } from "./store.mjs";
+
+const store = new Store();
+
+// The time of the host: its clock decides how long something has run, not that of this machine.
+const clock = {
+  offset: 0,
+  now: () => Date.now() + clock.offset,
+  set: (text) => {
+    clock.offset = Date.parse(text) - Date.now();
+  },
+};
+
+function App() {
+  const route = useRoute();
+  const [hub, setHub] = useState(null);
+  // Of the stream, and of the last request that failed.
+  const [problem, setProblem] = useState(null);
+  const [failure, setFailure] = useState(null);
+  const [needsKey, setNeedsKey] = useState(null);
+  const [opened, setOpened] = useState(0);
+  const [start, setStart] = useState(null);
+  const isVisible = useVisibility();
+  const onProblem = (error) => (error.needsKey ? setNeedsKey(error.status) : setFailure(error.message));
+
+  useEffect(() => {
+    if (needsKey !== null || !isVisible) return undefined;
+    const stop = follow(store, {
+      onOpen: ({ now }) => {
+        clock.set(now);
+        setOpened((times) => times + 1);
+        get("hub").then(setHub).catch(onProblem);
+      },
+      onProblem: setProblem,
+      onKeyNeeded: () => setNeedsKey(401),
+    });
+    return stop;
+  }, [needsKey, isVisible]);
+  useEffect(() => setFailure(null), [route, opened]);
+  useEffect(() => {
+    if (route.id === null) document.title = hub ? `${hub.hub}: console` : "Console";
+  }, [route.id, hub]);
+
+  if (needsKey !== null) return html`<${KeyForm} onDone=${() => setNeedsKey(null)} />`;
+  const views = { store, clock, opened, onProblem, onStart: setStart };
+  return html`
+    <header class="top">
+      <a class="brand" href="#/">Console</a>
+      <span class="soft hub">${hub && html`Task hub <b>${hub.hub}</b>`}</span>
+      <span class=${`state ${problem ? "lost" : opened ? "live" : ""}`} role="status">${problem ? "Not connected" : opened ? "Live" : "Connecting …"}</span>
+      <button type="button" class="main" disabled=${!hub} onClick=${() => setStart({})}>Start …</button>
+    </header>
+    ${(problem ?? failure) && html`<p class="problem bar" role="alert">${problem ?? failure}</p>`}
+    ${opened === 0 ? html`<main><p class="empty">Loading …</p></main>`
+      : route.id === null ? html`<${List} ...${views} hub=${hub} filter=${route.filter} onFilter=${showFilter} />`
+      : html`<${Instance} key=${route.id} id=${route.id} ...${views} />`}
+    ${start && html`<${StartDialog} hub=${hub} initial=${start} onClose=${() => setStart(null)} />`}`;
+}
+
+function showFilter(filter) {
+  const query = writeFilter(filter ?? EVERYTHING);
+  history.replaceState(null, "", query ? `#/?${query}` : "#/");
+  window.dispatchEvent(new HashChangeEvent("hashchange"));
+}
+
+/** The view that the part of the address after `#` names. */
+function useRoute() {
+  const read = () => {
+    const [path, query] = location.hash.replace(/^#\/?/, "").split("?");
+    const [view, id] = path.split("/");
+    const isInstance = view === "instances" && id;
+    return { id: isInstance ? decoded(id) : null, filter: readFilter(query ?? "") };
+  };
+  const [route, setRoute] = useState(read);
+  useEffect(() => {
+    const change = () => setRoute(read());
+    window.addEventListener("hashchange", change);
+    return () => window.removeEventListener("hashchange", change);
+  }, []);
+  return route;
+}
+
+/** Whether somebody can see this page. A hidden one follows nothing: browsers allow six connections to a host for all tabs. */
+function useVisibility() {
+  const [isVisible, setIsVisible] = useState(!document.hidden);
+  useEffect(() => {
+    const change = () => setIsVisible(!document.hidden);
+    document.addEventListener("visibilitychange", change);
+    return () => document.removeEventListener("visibilitychange", change);
+  }, []);
+  return isVisible;
+}
+
+function decoded(text) {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}
+
+function KeyForm({ onDone }) {
+  const [value, setValue] = useState("");
+  const [problem, setProblem] = useState("");
+  const submit = async (event) => {
+    event.preventDefault();
+    setKey(value.trim());
+    try {
+      await get("hub");
+      onDone();
+    } catch (error) {
+      setKey("");
+      setProblem(error.status === 403 ? "This key is for something else." : error.needsKey ? "This is no key of this host." : error.message);
+    }
+  };
+  return html`<main class="key">
+    <form onSubmit=${submit}>
+      <h1>Console</h1>
+      <p>This host asks for a key: the system key <code>durabletask_extension</code>, or the master key. The start of the host prints
+        where the keys are. This page keeps the key in memory until it is closed or loaded again.</p>
+      <label>Key <input type="password" value=${value} onInput=${(event) => setValue(event.target.value)} autocomplete="off" autofocus /></label>
+      ${problem && html`<p class="problem" role="alert">${problem}</p>`}
+      <div class="buttons"><button type="submit" class="main">Open</button></div>
+    </form>
+  </main>`;
+}
+
+render(html`<${App} />`, document.getElementById("app"));

@@ -1,0 +1,198 @@
+// One instance: what it does in words, its timeline, its history, its input and output, and what one can do to it.
+
+import { html, useEffect, useRef, useState } from "./vendor/htm-preact.mjs";
+import { Actions } from "./actions.mjs";
+import { get } from "./api.mjs";
+import { Explanation } from "./explanation.mjs";
+import { Timeline } from "./timeline.mjs";
+import { Badge, LongTable, Progress, Text, useNow } from "./ui.mjs";
+import { count, countTasks, cutNote, duration, failureText, headline, isFinished, moment, pretty, readable, timeOf } from "./words.mjs";
+
+// After a load, the page waits so long, and five times as long as the load took: large histories are costly.
+const LEAST_PAUSE_MS = 1000;
+
+export function Instance({ id, store, clock, opened, onProblem, onStart }) {
+  const { detail, entries, problem, isGone } = useInstance({ id, store, opened, onProblem });
+  const live = store.rows.get(id);
+  const row = detail && live && timeOf(live.updated) > timeOf(detail.updated) ? { ...detail, ...live, customStatus: detail.customStatus } : detail;
+  const now = useNow(clock, !row || !isFinished(row.status));
+  useEffect(() => {
+    document.title = row ? `${row.status}: ${row.name}` : id;
+  }, [id, row?.status]);
+  if (isGone) return html`<main><${Crumbs} id=${id} /><p class="empty">There is no instance with this id. It may have been purged.</p></main>`;
+  if (!row) return html`<main><${Crumbs} id=${id} /><p class="empty">Loading …</p></main>`;
+  const end = isFinished(row.status) ? timeOf(row.completed) ?? timeOf(row.updated) : now;
+  return html`<main>
+    <${Crumbs} id=${id} parent=${row.parentId} />
+    <div class="head">
+      <h1>${row.name} <${Badge} status=${row.status} /></h1>
+      <p class="headline" role="status">${headline(row, countTasks(entries), now)}</p>
+      ${row.progress && html`<${Progress} progress=${row.progress} withText=${false} />`}
+      <p class="soft facts">Id <code>${id}</code> · created ${moment(timeOf(row.created), now)} · updated ${moment(timeOf(row.updated), now)}${row.version ? ` · version ${row.version}` : ""}</p>
+      <${Actions} row=${row} store=${store} onStart=${() => onStart({ name: row.name, input: wholeText(row.input) })} />
+    </div>
+    ${row.problem && html`<p class="problem" role="alert">${row.problem}</p>`}
+    ${problem && html`<p class="problem" role="alert">The history cannot be read: ${problem}</p>`}
+    ${!isFinished(row.status) && html`<${Explanation} id=${id} version=${row.updated} />`}
+    ${row.status === "Failed" && row.output && html`<section><h2>Failure</h2><pre class="failure" tabindex="0">${failureText(row.output)}</pre></section>`}
+    <${History} id=${id} row=${row} entries=${entries} end=${end} now=${now} onProblem=${onProblem} />
+    <div class="payloads">
+      <section><h2>Input</h2><${Text} text=${row.input} /></section>
+      ${row.status !== "Failed" && html`<section><h2>Output</h2><${Text} text=${row.output} empty=${isFinished(row.status) ? "None" : "None yet"} /></section>`}
+      <section><h2>Custom status</h2><${Text} text=${row.customStatus} /></section>
+    </div>
+  </main>`;
+}
+
+function Crumbs({ id, parent = null }) {
+  return html`<nav class="crumbs" aria-label="Where you are"><a href="#/">Instances</a>${parent && html`${" / "}<a href=${link(parent)} title="The parent">${parent}</a>`}${" / "}<span>${id}</span></nav>`;
+}
+
+function link(id) {
+  return `#/instances/${encodeURIComponent(id)}`;
+}
+
+/** The text of an input if it is whole, for a start with the same one. */
+function wholeText(text) {
+  return text && text.text.length === text.length ? pretty(text) : "";
+}
+
+/** Loads the instance and its history, and again after each change. */
+function useInstance({ id, store, opened, onProblem }) {
+  const [state, setState] = useState({ detail: null, entries: [], problem: null, isGone: false });
+  useEffect(() => {
+    const control = new AbortController();
+    let isDue = false;
+    let isBusy = true;
+    let timer = null;
+    const read = async () => {
+      isDue = false;
+      isBusy = true;
+      const began = Date.now();
+      try {
+        const path = `instances/${encodeURIComponent(id)}`;
+        const [detail, history] = await Promise.all([get(path, control.signal), get(`${path}/history`, control.signal)]);
+        setState({ detail, entries: history.entries, problem: history.problem ?? null, isGone: false });
+      } catch (error) {
+        if (control.signal.aborted) return;
+        if (error.status === 404) setState((before) => ({ ...before, isGone: true }));
+        else onProblem(error);
+      }
+      timer = setTimeout(() => {
+        isBusy = false;
+        if (isDue) void read();
+      }, Math.max(LEAST_PAUSE_MS, 5 * (Date.now() - began)));
+    };
+    const ignore = store.listen((ids) => {
+      if (!ids.has(id)) return;
+      isDue = true;
+      if (!isBusy) void read();
+    });
+    void read();
+    return () => {
+      ignore();
+      clearTimeout(timer);
+      control.abort();
+    };
+  }, [id, opened]);
+  return state;
+}
+
+const COLUMNS = [
+  { title: "What", class: "what" },
+  { title: "Status", class: "status" },
+  { title: "At", class: "time", hint: "When it was requested, or happened" },
+  { title: "Waited", class: "time", hint: "Until this host began to run it. Unknown if another host ran it, or before the last start" },
+  { title: "Ran", class: "time", hint: "Until its result. With ≤, the wait is part of it" },
+];
+const LEGEND = [["waited", "waiting"], ["done", "completed"], ["open", "not ended yet"], ["failed", "failed"], ["mark", "event"]];
+const SHOWN = { all: () => true, failed: (entry) => entry.failed, open: isOpen };
+
+function isOpen(entry) {
+  return !entry.ended && (entry.kind === "activity" || entry.kind === "sub-orchestration" || entry.kind === "timer");
+}
+
+function History({ id, row, entries, end, now, onProblem }) {
+  const [shown, setShown] = useState("all");
+  const [unfolded, setUnfolded] = useState(new Set());
+  const [reveal, setReveal] = useState(null);
+  const positions = entries.map((_, index) => index).filter((index) => SHOWN[shown](entries[index]));
+  const openedRows = positions.map((_, number) => number).filter((number) => unfolded.has(positions[number]));
+  const toggle = (position) => {
+    const next = new Set(unfolded);
+    if (!next.delete(position)) next.add(position);
+    setUnfolded(next);
+  };
+  const show = (position) => {
+    setShown("all");
+    setUnfolded(new Set([...unfolded, position]));
+    setReveal({ row: position });
+  };
+  const hasBars = entries.some((entry) => entry.kind !== "started" && entry.kind !== "ended");
+  const amount = (name) => count(entries.filter(SHOWN[name]).length);
+  return html`
+    <section><h2>Timeline</h2>
+      ${hasBars ? html`<${Timeline} entries=${entries} began=${timeOf(row.created)} end=${end} onOpen=${show} />
+        <p class="legend soft">${LEGEND.map(([name, text]) => html`<span key=${name}><span class=${`sample ${name}`}></span> ${text}</span>`)}</p>`
+      : html`<p class="soft">No activity, sub-orchestration, timer or event.</p>`}
+    </section>
+    <section><h2>History</h2>
+      ${entries.length > 0 && html`
+        <div class="tabs" role="group" aria-label="Show">
+          ${Object.keys(SHOWN).map((name) => html`<button key=${name} type="button" aria-pressed=${shown === name}
+            onClick=${() => setShown(name)}>${{ all: "All", failed: "Failed", open: "Not ended" }[name]} ${amount(name)}</button>`)}
+        </div>
+        <${LongTable} label="History" columns=${COLUMNS} count=${positions.length} keyOf=${(number) => positions[number]}
+          row=${(number) => cells(entries[positions[number]], unfolded.has(positions[number]), () => toggle(positions[number]), now)}
+          rowClass=${(number) => (entries[positions[number]].failed ? "failed" : "")}
+          openedRows=${openedRows} reveal=${reveal}
+          opened=${(number) => html`<${Details} id=${id} position=${positions[number]} entry=${entries[positions[number]]} onProblem=${onProblem} />`} />`}
+    </section>`;
+}
+
+function cells(entry, isUnfolded, toggle, now) {
+  const at = timeOf(entry.at);
+  const began = timeOf(entry.began);
+  const ended = timeOf(entry.ended);
+  const until = ended ?? now;
+  const ran = began !== null ? duration(until - began) : `≤ ${duration(until - at)}`;
+  const takesTime = ended !== null || isOpen(entry);
+  const title = entry.name ?? (entry.kind === "timer" ? `until ${moment(timeOf(entry.fireAt), now)}` : "");
+  return html`
+    <td class="what"><button type="button" class="fold" aria-expanded=${isUnfolded} onClick=${toggle}>
+      <span class="soft">${entry.kind}</span> ${title}${entry.task === undefined ? "" : html` <span class="soft">(task ${entry.task})</span>`}</button>${entry.instanceId ? html` <a href=${link(entry.instanceId)} title=${entry.instanceId}>${entry.instanceId}</a>` : html` <span class="soft gist">${readable(entry.error ?? entry.input ?? entry.result, 0)}</span>`}</td>
+    <td class="status">${outcome(entry)}</td>
+    <td class="time">${moment(at, now, true)}</td>
+    <td class="time">${began === null ? "" : duration(began - at)}</td>
+    <td class="time">${takesTime ? (entry.kind === "timer" ? duration(until - at) : ran) : ""}</td>`;
+}
+
+function outcome(entry) {
+  if (entry.status) return html`<${Badge} status=${entry.status} />`;
+  if (entry.failed) return html`<${Badge} status="Failed" />`;
+  if (entry.ended) return html`<${Badge} status="Completed" />`;
+  if (!isOpen(entry)) return null;
+  return html`<${Badge} status=${entry.kind === "activity" && !entry.began ? "Pending" : "Running"} />`;
+}
+
+/** The texts of an entry; those that the history has cut are asked for. */
+function Details({ id, position, entry, onProblem }) {
+  const [whole, setWhole] = useState(null);
+  const isCut = [entry.input, entry.result, entry.error, entry.details].some((text) => cutNote(text));
+  const version = useRef(entry.ended);
+  useEffect(() => {
+    if (!isCut || (whole && version.current === entry.ended)) return undefined;
+    version.current = entry.ended;
+    const control = new AbortController();
+    get(`instances/${encodeURIComponent(id)}/history/${position}`, control.signal)
+      .then(setWhole)
+      .catch((error) => control.signal.aborted || onProblem(error));
+    return () => control.abort();
+  }, [id, position, isCut, entry.ended]);
+  const shown = whole ?? entry;
+  const texts = [["Error", shown.error, failureText], ["Details", shown.details, failureText], ["Input", shown.input, readable], ["Result", shown.result, readable]];
+  const present = texts.filter(([, text]) => text);
+  return present.length
+    ? present.map(([title, text, words]) => html`<div key=${title}><h3>${title}</h3>${cutNote(text) && html`<p class="soft">${cutNote(text)}</p>`}<pre>${words(text)}</pre></div>`)
+    : html`<p class="soft">No input and no result.</p>`;
+}

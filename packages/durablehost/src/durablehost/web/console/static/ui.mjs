@@ -1,0 +1,114 @@
+// Small parts that several views use.
+
+import { html, useEffect, useLayoutEffect, useRef, useState } from "./vendor/htm-preact.mjs";
+import { visibleRows } from "./layout.mjs";
+import { cutNote, progressText, readable } from "./words.mjs";
+
+/** The time of the host, new every second while `isRunning`. */
+export function useNow(clock, isRunning = true) {
+  const [now, setNow] = useState(clock.now());
+  useEffect(() => {
+    setNow(clock.now());
+    if (!isRunning) return undefined;
+    const timer = setInterval(() => setNow(clock.now()), 1000);
+    return () => clearInterval(timer);
+  }, [clock, isRunning]);
+  return now;
+}
+
+/** Draws anew when the store has changed in a way that `concerns` accepts: a function of the set of changed ids. */
+export function useStore(store, concerns) {
+  const [, setVersion] = useState(0);
+  const latest = useRef(concerns);
+  latest.current = concerns;
+  useEffect(() => store.listen((ids) => latest.current(ids) && setVersion((version) => version + 1)), [store]);
+}
+
+const SIGNS = {
+  Pending: "○", Running: "▶", Suspended: "‖", Completed: "✓", Failed: "✕", Terminated: "■", Canceled: "■", ContinuedAsNew: "↻",
+};
+
+export function Badge({ status }) {
+  return html`<span class=${`badge ${status}`}><span aria-hidden="true">${SIGNS[status] ?? "?"}</span> ${status}</span>`;
+}
+
+export function Progress({ progress, withText = true }) {
+  const text = progressText(progress);
+  if (!text) return null;
+  const part = (number) => `${(100 * number) / progress.total}%`;
+  return html`<span class="progress" title=${progress.phase ? `${progress.phase}: ${text}` : text}>
+    <span class="track" role="progressbar" aria-label=${text} aria-valuemin="0" aria-valuemax=${progress.total}
+      aria-valuenow=${progress.done}>
+      <span class="good" style=${{ width: part(progress.done - progress.failed) }}></span>
+      <span class="bad" style=${{ width: part(progress.failed) }}></span>
+    </span>
+    ${withText && html`<span class="text">${text}</span>`}
+  </span>`;
+}
+
+/** A stored text: as JSON with indents, or as it is. */
+export function Text({ text, empty = "None" }) {
+  if (!text) return html`<p class="soft">${empty}</p>`;
+  const note = cutNote(text);
+  return html`<div>${note && html`<p class="soft">${note}</p>`}<pre tabindex="0">${readable(text)}</pre></div>`;
+}
+
+const ROW_REM = 2.25;
+const OPEN_REM = 16;
+
+/**
+ * A table that draws the rows in sight alone. Every row is as high as the others, and so is what unfolds below one.
+ *
+ * `row(number)` gives the cells of a row, `opened(number)` what is below it; `openedRows` are sorted numbers. A new
+ * `reveal` ({ row }) scrolls to its row.
+ */
+export function LongTable({ label, columns, count, row, keyOf, openedRows = [], opened, rowClass = () => "", reveal = null }) {
+  const box = useRef(null);
+  const [view, setView] = useState({ top: 0, height: 800 });
+  const rem = parseFloat(getComputedStyle(document.documentElement).fontSize) || 16;
+  const rowHeight = Math.round(ROW_REM * rem);
+  const openHeight = Math.round(OPEN_REM * rem);
+  useLayoutEffect(() => {
+    const element = box.current;
+    const measure = () => setView({ top: element.scrollTop, height: element.clientHeight });
+    measure();
+    element.addEventListener("scroll", measure, { passive: true });
+    const observer = new ResizeObserver(measure);
+    observer.observe(element);
+    return () => {
+      element.removeEventListener("scroll", measure);
+      observer.disconnect();
+    };
+  }, []);
+  useEffect(() => {
+    if (reveal === null) return;
+    const above = openedRows.filter((each) => each < reveal.row).length;
+    box.current.scrollTop = Math.max(0, (reveal.row - 1) * rowHeight + above * openHeight);
+    box.current.scrollIntoView({ block: "nearest" });
+  }, [reveal]);
+  const { first, last, before, after } = visibleRows({ count, rowHeight, opened: openedRows, openHeight, ...view });
+  const shown = [];
+  for (let number = first; number < last; number += 1) {
+    const isOpened = openedRows.includes(number);
+    const key = keyOf(number);
+    shown.push(html`<tr key=${key} class=${rowClass(number)} aria-rowindex=${number + 2} style=${{ height: `${rowHeight}px` }}>
+      ${row(number)}
+    </tr>`);
+    if (isOpened)
+      shown.push(html`<tr key=${`${key} opened`} class="opened" style=${{ height: `${openHeight}px` }}>
+        <td colspan=${columns.length}><div style=${{ height: `${openHeight - 2}px` }}>${opened(number)}</div></td>
+      </tr>`);
+  }
+  return html`<div class="long" ref=${box} tabindex="0" role="region" aria-label=${label}>
+    <table aria-rowcount=${count + 1}>
+      <thead><tr aria-rowindex="1">${columns.map(
+        (column) => html`<th key=${column.title} class=${column.class ?? ""} scope="col" title=${column.hint}>${column.title}</th>`,
+      )}</tr></thead>
+      <tbody>
+        <tr key="before" class="room" style=${{ height: `${before}px` }} aria-hidden="true"></tr>
+        ${shown}
+        <tr key="after" class="room" style=${{ height: `${after}px` }} aria-hidden="true"></tr>
+      </tbody>
+    </table>
+  </div>`;
+}

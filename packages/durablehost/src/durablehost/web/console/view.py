@@ -1,0 +1,189 @@
+"""Shows instances and histories as the console needs them: compact JSON, long texts cut.
+
+Pure. A text is `{"text": its beginning, "length": of the whole}`, because a page with 5,000 activities must not load
+their results. Times are ISO 8601 in UTC.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from durablehost.core.history import (
+    ContinueAsNew,
+    EventRaised,
+    EventSent,
+    ExecutionCompleted,
+    ExecutionResumed,
+    ExecutionRewound,
+    ExecutionStarted,
+    ExecutionSuspended,
+    ExecutionTerminated,
+    HistoryEvent,
+    SubOrchestrationInstanceCompleted,
+    SubOrchestrationInstanceCreated,
+    SubOrchestrationInstanceFailed,
+    TaskCompleted,
+    TaskFailed,
+    TaskScheduled,
+    TimerCreated,
+    TimerFired,
+)
+from durablehost.core.history_json import format_time
+from durablehost.core.json_text import compact, parse_or_text
+from durablehost.engine.ports import InstanceRecord
+from durablehost.types import JsonValue
+
+# In characters: in lists and histories, and where one text is shown alone.
+SHORT = 200
+LONG = 100_000
+
+# The members of a custom status that count something, and the word for what they count.
+_COUNTED = (("chunks_done", "chunks_total", "chunks_failed", "chunks"), ("done", "total", "failed", ""))
+_LONGEST_STATUS = 64 * 1024
+_LONGEST_PHASE = 60
+
+_KINDS: Mapping[type[HistoryEvent], str] = {
+    ExecutionStarted: "started",
+    TaskScheduled: "activity",
+    SubOrchestrationInstanceCreated: "sub-orchestration",
+    TimerCreated: "timer",
+    EventRaised: "event",
+    EventSent: "sent event",
+    ExecutionSuspended: "suspended",
+    ExecutionResumed: "resumed",
+    ExecutionTerminated: "terminated",
+    ExecutionRewound: "rewound",
+    ContinueAsNew: "continued as new",
+    ExecutionCompleted: "ended",
+}
+_REQUESTS = (TaskScheduled, SubOrchestrationInstanceCreated, TimerCreated)
+_RESULTS = (TaskCompleted, SubOrchestrationInstanceCompleted)
+_FAILURES = (TaskFailed, SubOrchestrationInstanceFailed)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """One line of a history: a request with its result, or a single event."""
+
+    event: HistoryEvent
+    end: HistoryEvent | None = None
+
+
+def entries_of(events: Sequence[HistoryEvent]) -> list[Entry]:
+    """The lines of a history in the order of their first events; a line keeps its place while the history grows."""
+    ends: dict[int, HistoryEvent] = {}
+    for event in events:
+        if isinstance(event, (*_RESULTS, *_FAILURES)):
+            ends.setdefault(event.task_scheduled_id, event)
+        elif isinstance(event, TimerFired):
+            ends.setdefault(event.timer_id, event)
+    return [Entry(event=event, end=_end_of(event, ends)) for event in events if type(event) in _KINDS]
+
+
+def _end_of(event: HistoryEvent, ends: Mapping[int, HistoryEvent]) -> HistoryEvent | None:
+    return ends.get(event.event_id) if isinstance(event, _REQUESTS) else None
+
+
+def history_pieces(entries: Iterable[Entry], starts: Mapping[int, datetime]) -> Iterator[str]:
+    """The JSON text of the lines, piece by piece; `starts`: when activities began to run, by task id."""
+    yield '{"entries":['
+    separator = ""
+    for entry in entries:
+        yield separator + compact(show_entry(entry, starts.get(entry.event.event_id), most=SHORT))
+        separator = ","
+    yield "]}"
+
+
+def show_entry(entry: Entry, began: datetime | None, *, most: int) -> JsonValue:
+    """A line; its texts are cut after `most` characters."""
+    event, end = entry.event, entry.end
+    shown: dict[str, JsonValue] = {
+        "kind": _KINDS[type(event)],
+        "name": getattr(event, "name", None),
+        "at": format_time(event.timestamp),
+    }
+    if isinstance(event, _REQUESTS):
+        shown["task"] = event.event_id
+    if isinstance(event, TaskScheduled) and began is not None and _is_between(event, began, end):
+        shown["began"] = format_time(began)
+    if isinstance(event, TimerCreated):
+        shown["fireAt"] = format_time(event.fire_at)
+    if isinstance(event, (SubOrchestrationInstanceCreated, EventSent)):
+        shown["instanceId"] = event.instance_id
+    if isinstance(event, ExecutionCompleted):
+        shown["status"] = event.orchestration_status.value
+    if end is not None:
+        shown["ended"] = format_time(end.timestamp)
+        shown["failed"] = isinstance(end, _FAILURES)
+    texts = {
+        "input": getattr(event, "input", None) or getattr(event, "reason", None),
+        "result": getattr(end, "result", None) or getattr(event, "result", None),
+        "error": getattr(end, "reason", None),
+        "details": getattr(end, "details", None),
+    }
+    shown.update({name: text_of(text, most) for name, text in texts.items() if text})
+    return shown
+
+
+def _is_between(request: TaskScheduled, began: datetime, end: HistoryEvent | None) -> bool:
+    """Whether this can be the start of this request: task ids are used again by the next execution."""
+    return request.timestamp <= began and (end is None or began <= end.timestamp)
+
+
+def show_row(record: InstanceRecord) -> dict[str, JsonValue]:
+    """An instance without its payloads, as a list shows it."""
+    return {
+        "id": record.instance_id,
+        "name": record.name,
+        "status": record.runtime_status.value,
+        "created": format_time(record.created_at),
+        "updated": format_time(record.last_updated_at),
+        "completed": format_time(record.completed_at) if record.completed_at else None,
+        "customStatus": text_of(record.custom_status, SHORT),
+        "progress": progress_of(record.custom_status),
+        "parentId": record.parent_id,
+        "version": record.version or None,
+        "problem": record.problem,
+    }
+
+
+def show_instance(record: InstanceRecord) -> dict[str, JsonValue]:
+    """An instance with its payloads."""
+    return {
+        **show_row(record),
+        "customStatus": text_of(record.custom_status, LONG),
+        "input": text_of(record.input, LONG),
+        "output": text_of(record.output, LONG),
+    }
+
+
+def text_of(text: str | None, most: int) -> JsonValue:
+    return None if text is None else {"text": text[:most], "length": len(text)}
+
+
+def progress_of(custom_status: str | None) -> JsonValue:
+    """What a custom status counts; None if it counts nothing: it has no `chunks_done` and `chunks_total`, say."""
+    if not custom_status or len(custom_status) > _LONGEST_STATUS:
+        return None
+    status = parse_or_text(custom_status)
+    if not isinstance(status, Mapping):
+        return None
+    for done_name, total_name, failed_name, unit in _COUNTED:
+        done, total, failed = _count(status, done_name), _count(status, total_name), _count(status, failed_name)
+        if done is not None and total:
+            phase = status.get("phase")
+            return {
+                "done": min(done, total),
+                "total": total,
+                "failed": min(failed or 0, total),
+                "unit": unit,
+                "phase": phase[:_LONGEST_PHASE] if isinstance(phase, str) else None,
+            }
+    return None
+
+
+def _count(status: Mapping[str, JsonValue], name: str) -> int | None:
+    value = status.get(name)
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None

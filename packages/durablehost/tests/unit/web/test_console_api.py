@@ -1,0 +1,270 @@
+"""The routes of the console: what they answer, to whom, and with which headers."""
+
+from __future__ import annotations
+
+import json
+import re
+from datetime import timedelta
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+
+from durablehost.core.history import TaskCompleted, TaskScheduled
+from durablehost.core.status import RuntimeStatus
+from durablehost.errors import StorageUnavailable, UnreadableState
+from durablehost.keys.ring import KeyRing
+from durablehost.web.console.site import _STATIC
+from packages.durablehost.tests.eventually import eventually
+from packages.durablehost.tests.unit.web.conftest import Edge, EdgeFactory
+from packages.durablehost.tests.unit.web.fakes import BEGIN, make_app, make_function, responds
+
+API = "/console/api"
+RING = KeyRing(
+    master="master-key",
+    host={"default": "host-key"},
+    system={"durabletask_extension": "durable-key"},
+    functions={},
+)
+ROUTES = (
+    f"{API}/hub", f"{API}/instances", f"{API}/counts", f"{API}/changes", f"{API}/instances/a",
+    f"{API}/instances/a/history", f"{API}/instances/a/history/0", f"{API}/instances/a/explanation", f"{API}/nothing",
+)  # fmt: skip
+FILES = ("/console", "/console/", "/console/app.mjs", "/console/style.css", "/console/vendor/htm-preact.mjs")
+
+
+async def got(edge: Edge, path: str, **headers: str) -> tuple[int, Any]:
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    async with edge.request("GET", path, headers=named) as answer:
+        body = await answer.read()
+        return answer.status, json.loads(body) if answer.content_type == "application/json" else body
+
+
+async def ids(edge: Edge, query: str) -> list[str]:
+    status, answer = await got(edge, f"{API}/instances?{query}")
+    assert status == 200
+    return [row["id"] for row in answer["instances"]]
+
+
+class TestList:
+    async def test_rows_have_no_payloads(self, edge: Edge) -> None:
+        edge.hub.add("a", input="17", custom_status='{"chunks_done": 1, "chunks_total": 2}')
+        status, answer = await got(edge, f"{API}/instances")
+        assert (status, answer["continuation"]) == (200, None)
+        (row,) = answer["instances"]
+        assert (row["id"], row["status"], row["progress"]["total"], "input" in row) == ("a", "Running", 2, False)
+
+    async def test_filters_by_status_name_id_and_time(self, edge: Edge) -> None:
+        edge.hub.add("a-1", RuntimeStatus.FAILED)
+        edge.hub.add("a-2", name="Other")
+        edge.hub.add("b-1", created_at=BEGIN + timedelta(days=1))
+        assert await ids(edge, "runtimeStatus=Failed,Completed") == ["a-1"]
+        assert await ids(edge, "name=Other") == ["a-2"]
+        assert await ids(edge, "instanceIdPrefix=a-") == ["a-1", "a-2"]
+        assert await ids(edge, "createdTimeFrom=2026-03-02T00:00:00Z") == ["b-1"]
+        assert await ids(edge, "createdTimeTo=2026-03-02T00:00:00Z&name=Orch") == ["a-1"]
+
+    async def test_leaves_out_entities(self, edge: Edge) -> None:
+        edge.hub.add("@counter@a")
+        edge.hub.add("a")
+        assert await ids(edge, "") == ["a"]
+
+    async def test_goes_on_where_a_page_has_ended(self, edge: Edge, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("durablehost.web.console.api.LISTED", 2)
+        for number in range(5):
+            edge.hub.add(f"i{number}")
+        found, token = [], ""
+        while token is not None:
+            _, answer = await got(edge, f"{API}/instances?continuation={quote(token)}")
+            found.append([row["id"] for row in answer["instances"]])
+            token = answer["continuation"]
+        assert found == [["i0", "i1"], ["i2", "i3"], ["i4"]]
+
+    @pytest.mark.parametrize(
+        ("query", "named"),
+        [
+            ("runtimeStatus=Dead", "Dead"),
+            ("createdTimeFrom=yesterday", "createdTimeFrom"),
+            ("continuation=%21", "token"),
+        ],
+    )
+    async def test_refuses_a_condition_that_cannot_be_read(self, edge: Edge, query: str, named: str) -> None:
+        status, answer = await got(edge, f"{API}/instances?{query}")
+        assert (status, named in answer["ExceptionMessage"]) == (400, True)
+
+
+class TestCounts:
+    async def test_are_by_status(self, edge: Edge) -> None:
+        for number, status in enumerate([RuntimeStatus.FAILED, RuntimeStatus.FAILED, RuntimeStatus.RUNNING]):
+            edge.hub.add(f"i{number}", status)
+        expected = {"counts": {"Failed": 2, "Running": 1}, "isComplete": True}
+        assert await got(edge, f"{API}/counts") == (200, expected)
+        assert (await got(edge, f"{API}/counts?instanceIdPrefix=x"))[1]["counts"] == {}
+
+    async def test_say_if_there_are_more(self, edge: Edge, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("durablehost.web.console.api.COUNTED", 2)
+        for number in range(3):
+            edge.hub.add(f"i{number}")
+        assert await got(edge, f"{API}/counts") == (200, {"counts": {"Running": 2}, "isComplete": False})
+
+
+class TestInstance:
+    async def test_has_its_payloads(self, edge: Edge) -> None:
+        edge.hub.add("tenant/7", input="x" * 200_000, output='"done"')
+        status, answer = await got(edge, f"{API}/instances/tenant%2F7")
+        assert (status, answer["id"], answer["output"]["text"]) == (200, "tenant/7", '"done"')
+        assert (len(answer["input"]["text"]), answer["input"]["length"]) == (100_000, 200_000)
+
+    @pytest.mark.parametrize("path", ["instances/none", "instances/none/history", "instances/none/history/0"])
+    async def test_that_is_unknown_is_404(self, edge: Edge, path: str) -> None:
+        assert (await got(edge, f"{API}/{path}"))[0] == 404
+
+    async def test_has_a_history_with_the_times_at_which_activities_began(self, edge: Edge) -> None:
+        edge.hub.add("a")
+        edge.hub.histories["a"] = (
+            TaskScheduled(timestamp=BEGIN, event_id=0, name="Work", input="x" * 5000),
+            TaskCompleted(timestamp=BEGIN + timedelta(seconds=3), task_scheduled_id=0),
+        )
+        edge.starts.note("a", 0, BEGIN + timedelta(seconds=1))
+        status, answer = await got(edge, f"{API}/instances/a/history")
+        assert (status, len(answer["entries"])) == (200, 1)
+        assert answer["entries"][0]["began"] == "2026-03-01T10:00:01.123456Z"
+        assert len(answer["entries"][0]["input"]["text"]) == 200
+        assert len((await got(edge, f"{API}/instances/a/history/0"))[1]["input"]["text"]) == 5000
+        for position in ("1", "-1", "x", "\u0663"):
+            assert (await got(edge, f"{API}/instances/a/history/{quote(position)}"))[0] == 404
+
+    async def test_that_is_pending_has_no_history_of_its_execution_before(self, edge: Edge) -> None:
+        edge.hub.add("a", RuntimeStatus.PENDING)
+        edge.hub.histories["a"] = (TaskScheduled(timestamp=BEGIN, event_id=0, name="Work"),)
+        assert await got(edge, f"{API}/instances/a/history") == (200, {"entries": []})
+
+    async def test_with_a_damaged_history_is_shown_with_the_reason(self, edge: Edge) -> None:
+        edge.hub.add("a")
+        edge.hub.history_failure = UnreadableState("row 3 is damaged")
+        expected = {"entries": [], "problem": "row 3 is damaged"}
+        assert await got(edge, f"{API}/instances/a/history") == (200, expected)
+
+
+class TestExplanation:
+    async def test_says_why_an_instance_waits(self, edge: Edge) -> None:
+        edge.hub.add("a")
+        status, answer = await got(edge, f"{API}/instances/a/explanation")
+        assert (status, len(answer["reasons"]) > 0) == (200, True)
+        assert answer["text"] == " ".join(reason["text"] for reason in answer["reasons"])
+        assert (await got(edge, f"{API}/instances/none/explanation"))[0] == 404
+
+
+class TestStream:
+    async def test_tells_of_changes_until_the_host_stops(self, edge: Edge) -> None:
+        async with edge.request("GET", f"{API}/changes") as answer:
+            assert (answer.status, answer.content_type) == (200, "text/event-stream")
+            assert (
+                await answer.content.readuntil(b"\n\n")
+                == b'event: open\ndata: {"now":"2026-03-01T10:00:00.123456Z"}\n\n'
+            )
+            edge.hub.add("a")
+            changes = (await answer.content.readuntil(b"\n\n")).decode()
+            assert changes.startswith("event: changes\ndata: [")
+            assert [row["id"] for row in json.loads(changes.partition("data: ")[2])] == ["a"]
+            await edge.server.drain(30)
+            assert await answer.content.read() == b""
+
+    async def test_tells_of_a_storage_that_does_not_answer(self, edge: Edge) -> None:
+        edge.hub.failure = StorageUnavailable("no answer")
+        async with edge.request("GET", f"{API}/changes") as answer:
+            await answer.content.readuntil(b"\n\n")
+            problem = await answer.content.readuntil(b"\n\n")
+        assert problem == b'event: problem\ndata: {"text":"The task hub cannot be read: no answer"}\n\n'
+
+    async def test_ends_when_the_page_is_closed(self, edge: Edge) -> None:
+        feed = edge.server._console._api._changes
+        async with edge.request("GET", f"{API}/changes") as answer:
+            await answer.content.readuntil(b"\n\n")
+            assert len(feed._pages) == 1
+        await eventually(lambda: not feed._pages)
+
+
+class TestSecurity:
+    @pytest.mark.parametrize("path", [*ROUTES, *FILES])
+    async def test_pages_of_others_get_nothing(self, edge: Edge, path: str) -> None:
+        edge.hub.add("a")
+        for headers in (
+            {"Origin": "https://evil.test"},
+            {"Sec_Fetch_Site": "cross-site", "Sec_Fetch_Mode": "no-cors", "Sec_Fetch_Dest": "script"},
+            {"Sec_Fetch_Site": "cross-site", "Sec_Fetch_Mode": "navigate", "Sec_Fetch_Dest": "iframe"},
+            {"Host": "evil.test:7071"},
+            {"Host": "evil.test:7071", "Origin": "http://evil.test:7071", "Sec_Fetch_Site": "same-origin"},
+            {"Sec_Purpose": "prefetch"},
+        ):
+            status, body = await got(edge, path, **headers)
+            assert status == 403, headers
+            assert set(body) == {"Message", "ExceptionMessage", "ExceptionType", "StackTrace"}
+
+    @pytest.mark.parametrize("path", ROUTES)
+    async def test_every_json_route_needs_a_key_of_the_management_api(self, serve: EdgeFactory, path: str) -> None:
+        edge = await serve(keys=RING)
+        edge.hub.add("a")
+        assert await got(edge, path) == (401, b"")
+        assert await got(edge, path, x_functions_key="guessed") == (401, b"")
+        assert await got(edge, path, x_functions_key="host-key") == (403, b"")
+        assert await got(edge, path.replace("/console/api", "/Console/API")) == (401, b"")
+        if "changes" not in path:
+            for key in ("durable-key", "master-key"):
+                assert (await got(edge, path, x_functions_key=key))[0] in (200, 404)
+
+    async def test_the_page_itself_needs_no_key_and_shows_nothing_of_the_app(self, serve: EdgeFactory) -> None:
+        edge = await serve(keys=RING)
+        for path in FILES:
+            status, body = await got(edge, path)
+            assert (status, b"Orch" in body.replace(b"Orchestrator", b"")) == (200, False)
+
+    @pytest.mark.parametrize("path", [*ROUTES, *FILES, "/console/none.mjs"])
+    async def test_every_answer_has_the_headers_that_protect_it(self, edge: Edge, path: str) -> None:
+        async with edge.request("GET", path) as answer:
+            policy = answer.headers["Content-Security-Policy"]
+            assert "default-src 'none'" in policy
+            assert "frame-ancestors 'none'" in policy
+            assert "unsafe" not in policy
+            assert answer.headers["X-Content-Type-Options"] == "nosniff"
+            assert answer.headers["Referrer-Policy"] == "no-referrer"
+            assert answer.headers["Cache-Control"] == "no-store"
+
+    @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "HEAD"])
+    async def test_the_routes_only_read(self, edge: Edge, method: str) -> None:
+        edge.hub.add("a", RuntimeStatus.COMPLETED)
+        for path in (*ROUTES, *FILES):
+            async with edge.request(method, path) as answer:
+                assert answer.status == 404
+        assert list(edge.hub.records) == ["a"]
+
+    @pytest.mark.parametrize(
+        "path", ["/console/../web/server.py", "/console/%2e%2e/api.py", "/console/..%2fapi.py", "/console//etc/passwd",
+                 "/console/vendor/README.md", "/console/vendor", "/consolex"],
+    )  # fmt: skip
+    async def test_nothing_but_the_files_of_the_page_is_served(self, edge: Edge, path: str) -> None:
+        async with edge.session.get(edge.url + path) as answer:
+            assert answer.status == 404
+
+    async def test_the_rpc_base_has_no_console(self, edge: Edge) -> None:
+        async with edge.session.get(f"http://127.0.0.1:{edge.ports[1]}/console") as answer:
+            assert answer.status == 404
+
+
+class TestPage:
+    def test_files_ask_for_nothing_from_elsewhere_and_have_nothing_inline(self) -> None:
+        html = (_STATIC / "index.html").read_text("utf-8")
+        assert not re.search(r"<style|\sstyle=|\son\w+=|<script(?![^>]*\ssrc=)", html)
+        for path in (*_STATIC.glob("*.mjs"), *_STATIC.glob("*.css"), _STATIC / "index.html"):
+            text = path.read_text("utf-8").replace("http://www.w3.org/2000/svg", "")
+            assert not re.search(r"https?://|@import|url\(", text), path
+
+    async def test_the_home_page_links_to_it_with_and_without_keys(self, serve: EdgeFactory) -> None:
+        for keys in (None, RING):
+            edge = await serve(keys=keys)
+            assert b'/console"' in (await got(edge, "/"))[1]
+
+    async def test_an_app_may_have_the_route_itself(self, serve: EdgeFactory) -> None:
+        edge = await serve(make_app(make_function("Own", route="console", auth_level="anonymous")), route_prefix="")
+        edge.executor.answers["Own"] = responds(b"mine")
+        assert await got(edge, "/console") == (200, b"mine")
