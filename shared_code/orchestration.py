@@ -28,35 +28,35 @@ GROUP_SIZE: Final = 100
 _LOGGER: Final = logging.getLogger(__name__)
 
 
-def orchestrate(context: Context, retry_options: Any) -> Steps:
+def orchestrate(context: Context) -> Steps:
     """The output of a run, or, for the input of a sub-orchestration, the outcomes of its chunks."""
     value = context.get_input()
     if isinstance(value, dict) and "kept" in value:
         resumed = ResumedRun.from_json(value)
-        return (yield from _run(context, retry_options, resumed.request, resumed))
+        return (yield from _run(context, resumed.request, resumed))
     if isinstance(value, dict) and "request" in value:
         group = ChunkGroup.from_json(value)
-        folded = yield from _process_group(context, retry_options, group, Progress(context, group.chunk_count))
+        folded = yield from _process_group(context, group, Progress(context, group.chunk_count))
         return folded.to_json()
-    return (yield from _run(context, retry_options, RunInput.from_json(value)))
+    return (yield from _run(context, RunInput.from_json(value)))
 
 
-def _run(context: Context, retry_options: Any, asked: RunInput, resumed: ResumedRun | None = None) -> Steps:
+def _run(context: Context, asked: RunInput, resumed: ResumedRun | None = None) -> Steps:
     kept = resumed.kept if resumed else NOTHING
     progress = Progress(context, asked.total_chunks, Tally(chunks=len(kept.results), records=kept.records))
     # A run that was started through the management API may lack the time.
     timed = asked if asked.time else asked.model_copy(update={"time": context.current_utc_datetime})
     stored = resumed.stored_chunks if resumed else None
-    request = yield from with_plan(context, retry_options, timed, progress, stored)
-    folded = yield from _process(context, retry_options, request, kept, progress)
+    request = yield from with_plan(context, timed, progress, stored)
+    folded = yield from _process(context, request, kept, progress)
     progress.show("failed")  # remains if the next line raises
     output = {**conclude(request, folded), **({"resume_of": resumed.resume_of} if resumed else {})}
     progress.show(str(output["status"]))
     _log(context, "Run is %s: %d of %d chunks failed.", output["status"], output["failed"], request.total_chunks)
-    return (yield from with_stored_results(context, retry_options, request, output, progress))
+    return (yield from with_stored_results(context, request, output, progress))
 
 
-def _process(context: Context, retry_options: Any, request: RunInput, kept: FoldedChunks, progress: Progress) -> Steps:
+def _process(context: Context, request: RunInput, kept: FoldedChunks, progress: Progress) -> Steps:
     """The outcomes of all chunks, of which those in `kept` need not be processed."""
     kept_ids = {result.chunk_id for result in kept.results}
     ids = [chunk_id for chunk_id in range(request.total_chunks) if chunk_id not in kept_ids]
@@ -65,19 +65,17 @@ def _process(context: Context, retry_options: Any, request: RunInput, kept: Fold
     if len(groups) > 1:
         processed = yield from _process_groups(context, groups, progress)
     elif groups:
-        processed = yield from _process_group(context, retry_options, groups[0], progress)
+        processed = yield from _process_group(context, groups[0], progress)
     else:
         processed = NOTHING
     return fold_groups([kept, processed]).in_order()
 
 
-def _process_group(context: Context, retry_options: Any, group: ChunkGroup, progress: Progress) -> Steps:
+def _process_group(context: Context, group: ChunkGroup, progress: Progress) -> Steps:
     """Processes the group's chunks in this orchestration."""
     progress.begin()
     chunks = _chunks(group)
-    starts = [
-        partial(context.call_activity_with_retry, PROCESS_CHUNK, retry_options, chunk.to_json()) for chunk in chunks
-    ]
+    starts = [partial(context.call_activity, PROCESS_CHUNK, chunk.to_json()) for chunk in chunks]
     outcomes = yield from settle(
         context,
         starts,
@@ -114,6 +112,7 @@ def _process_groups(context: Context, groups: list[ChunkGroup], progress: Progre
         starts,
         lambda position, outcome: progress.add(count(outcome, groups[position].chunk_count)),
         most_groups,
+        attempts=1,
     )
     return fold_groups(
         fold_chunks(_failed(chunk, outcome) for chunk in _chunks(group))

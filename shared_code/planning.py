@@ -6,12 +6,14 @@ so that instances that are running while the app is updated go on.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, Final
 
 from shared_code.aggregation import RunFailed
 from shared_code.contracts import JsonObject, RunInput, RunName, RunPlan, RunStart, StoredChunks
 from shared_code.durable import Context, Steps
 from shared_code.failures import read_failure
+from shared_code.fan_out import settle
 from shared_code.names import FINISH_RUN, PREPARE_RUN
 from shared_code.progress import Progress
 from shared_code.results import RunEnd
@@ -22,9 +24,7 @@ from shared_code.results import RunEnd
 MAX_RESULTS_LISTED: Final = 100
 
 
-def with_plan(
-    context: Context, retry_options: Any, request: RunInput, progress: Progress, kept: StoredChunks | None
-) -> Steps:
+def with_plan(context: Context, request: RunInput, progress: Progress, kept: StoredChunks | None) -> Steps:
     """The request, with the plan if it asks for one.
 
     `kept` are the chunks of an earlier run whose stored results become part of this one.
@@ -37,17 +37,14 @@ def with_plan(
     run = RunName(instance_id=context.instance_id, started=context.current_utc_datetime)
     start = RunStart(start=request.start, end=request.end, run=run, kept=kept)
     progress.show("preparing")
-    try:
-        plan = yield context.call_activity_with_retry(PREPARE_RUN, retry_options, start.to_json())
-    except Exception as failure:
+    (plan,) = yield from settle(context, [partial(context.call_activity, PREPARE_RUN, start.to_json())])
+    if isinstance(plan, Exception):
         progress.show("failed")
-        raise RunFailed(f"the run could not begin: {read_failure(failure)}") from None
+        raise RunFailed(f"the run could not begin: {read_failure(plan)}")
     return request.model_copy(update={"plan": RunPlan.from_json(plan)})
 
 
-def with_stored_results(
-    context: Context, retry_options: Any, request: RunInput, output: JsonObject, progress: Progress
-) -> Steps:
+def with_stored_results(context: Context, request: RunInput, output: JsonObject, progress: Progress) -> Steps:
     """The output, with the place of the stored results if the plan has one.
 
     Raises:
@@ -59,9 +56,8 @@ def with_stored_results(
     failed = [result for result in results if result["status"] == "failed"]
     records = sum(result.get("records", 0) for result in results)
     end = RunEnd(run=request.plan.run, output={**output, "results": failed}, records=records)
-    try:
-        stored = yield context.call_activity_with_retry(FINISH_RUN, retry_options, end.to_json())
-    except Exception as failure:
+    (stored,) = yield from settle(context, [partial(context.call_activity, FINISH_RUN, end.to_json())])
+    if isinstance(stored, Exception):
         progress.show("failed")
-        raise RunFailed(f"the results are not complete: {read_failure(failure)}") from None
+        raise RunFailed(f"the results are not complete: {read_failure(stored)}")
     return {**output, "results": results if len(results) <= MAX_RESULTS_LISTED else failed, "stored": stored}

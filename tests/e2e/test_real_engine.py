@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import quote
@@ -71,6 +71,13 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
+def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where runs store their results."""
+    monkeypatch.setenv("RESULTS", str(tmp_path / "results"))
+    return tmp_path / "results"
+
+
+@pytest.fixture
 def client(azurite: Azurite, hub_name: str, tmp_path: Path) -> Iterator[EngineClient]:
     engine_folder = os.environ.get(VARIABLE)
     if not engine_folder:
@@ -85,8 +92,8 @@ def client(azurite: Azurite, hub_name: str, tmp_path: Path) -> Iterator[EngineCl
         yield EngineClient(engine.url)
 
 
-async def started(client: EngineClient, request: dict[str, object]) -> str:
-    return await start_run(cast(Client, client), read_request(request), {})
+async def started(client: EngineClient, request: dict[str, object], settings: Mapping[str, str] | None = None) -> str:
+    return await start_run(cast(Client, client), read_request(request), settings or {})
 
 
 async def end(client: EngineClient, instance_id: str) -> Any:
@@ -121,6 +128,23 @@ async def test_a_chunk_that_takes_too_long(client: EngineClient) -> None:
     status = await end(client, await started(client, {**year, "chunk_timeout": 0.01}))
 
     assert "1 of 1 chunks failed: chunk 0: ChunkTimeout: not done within 0.01 seconds" in status.output
+
+
+@pytest.mark.parametrize("options", [{}, {"max_parallel": 3}, {"max_parallel": 3, "chunk_timeout": 3_600}])
+async def test_chunks_that_are_tried_again_do_not_disturb_the_others(
+    folder: Path, results: Path, client: EngineClient, options: dict[str, object]
+) -> None:
+    request = {**REQUEST, "end": LATER, **options}
+
+    status = await end(client, await started(client, request, os.environ))
+
+    output = status.output
+    assert (output["status"], output["succeeded"], output["failed"]) == ("partial", 6, 6)
+    assert [result["chunk_id"] for result in output["results"]] == list(range(12))
+    assert {result["error"]["type"] for result in output["results"][6:]} == {"ReadingsError"}
+    assert output["summary"] == expected.summary(expected.synthetic(START, END))
+    assert output["stored"]["records"] == 3 * 86_400
+    assert output["stored"]["location"].startswith(str(results))
 
 
 async def test_a_terminated_run_is_resumed(client: EngineClient) -> None:

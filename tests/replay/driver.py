@@ -1,7 +1,7 @@
 """Drives an orchestrator through the real durable SDK, episode by episode, with no host and no storage.
 
-It keeps the history and numbers tasks as the extension does: leaves of the action list depth-first, a retry's hidden
-timer when its failure is processed, the repeated task when that timer fires. Timers of user code fire only by `expire`.
+It keeps the history and numbers tasks as the extension does: leaves of the action list depth-first. Calls with retry
+options are not known to it. Of the timers, `run` fires those that are due within `PAUSE`.
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
+from shared_code.fan_out import PAUSE
+
 _STARTED_AT = datetime(2026, 3, 1, 10, tzinfo=timezone.utc)
-_ACTIVITY_KINDS = {0, 1}
-_CHILD_KINDS = {2, 3}
-_RETRY_KINDS = {1, 3}
+_ACTIVITY_KIND = 0
+_CHILD_KIND = 2
 _TIMER_KIND = 5
 _COMPOUND_KINDS = {11, 12}
 
@@ -25,11 +26,9 @@ Order = Callable[[list[int]], Sequence[int]]
 
 @dataclass(frozen=True)
 class Scheduled:
-    """An open task: its action, and which attempt this is."""
+    """An open task."""
 
     action: dict[str, Any]
-    attempt: int = 1
-    is_retry_timer: bool = False
 
     @property
     def input(self) -> Any:
@@ -40,7 +39,8 @@ class Scheduled:
 class Orchestration:
     """One instance: its history, its open tasks, and the result of the last episode.
 
-    `timers` maps the ids of user code's timers that are neither fired nor canceled to their actions.
+    `timers` maps the ids of the timers that are neither fired nor canceled to their actions; `pauses` are those of them
+    that were due within `PAUSE` when they were created.
     """
 
     main: Callable[[str], str]
@@ -51,6 +51,7 @@ class Orchestration:
     failure: str | None = None
     custom_statuses: list[Any] = field(default_factory=list)
     history: list[dict[str, Any]] = field(default_factory=list)
+    pauses: set[int] = field(default_factory=set)
     _next_id: int = 0
     _leaves_seen: int = 0
     _timer_leaves: dict[int, int] = field(default_factory=dict)
@@ -59,10 +60,6 @@ class Orchestration:
     def start(self) -> Orchestration:
         self._episode([self._event(0, Name="orchestrator", Version="", Input=None)])
         return self
-
-    @property
-    def is_finished(self) -> bool:
-        return (self.failure is not None or self.result["isDone"]) and not self.open
 
     @property
     def output(self) -> Any:
@@ -74,46 +71,40 @@ class Orchestration:
         self._episode([self._completion(task_id, result) for task_id, result in results])
 
     def fail(self, task_id: int, reason: str, details: str = "{}") -> None:
-        """Runs one episode in which the task fails; a task with retries gets its hidden timer."""
+        """Runs one episode in which the task fails."""
         task = self.open.pop(task_id)
-        kind = 9 if task.action["actionType"] in _CHILD_KINDS else 6
-        events = [self._event(kind, TaskScheduledId=task_id, Reason=reason, Details=details)]
-        if task.action["actionType"] in _RETRY_KINDS:
-            timer_id = self._open(Scheduled(task.action, task.attempt, is_retry_timer=True))
-            events.append(self._event(10, EventId=timer_id, FireAt=self._now))
-        self._episode(events)
-
-    def fire(self, timer_id: int) -> None:
-        """Runs one episode in which a retry's timer fires; the task is repeated while it has attempts left."""
-        timer = self.open.pop(timer_id)
-        events = [self._event(11, TimerId=timer_id, FireAt=self._now)]
-        if timer.attempt < timer.action["retryOptions"]["maxNumberOfAttempts"]:
-            repeated = self._open(Scheduled(timer.action, timer.attempt + 1))
-            events.append(self._event(4, EventId=repeated, Name=timer.action["functionName"]))
-        self._episode(events)
+        kind = 9 if task.action["actionType"] == _CHILD_KIND else 6
+        self._episode([self._event(kind, TaskScheduledId=task_id, Reason=reason, Details=details)])
 
     def expire(self, timer_id: int) -> None:
-        """Runs one episode in which a timer of user code fires."""
+        """Runs one episode in which a timer fires."""
+        self.pauses.discard(timer_id)
         self._episode([self._event(11, TimerId=timer_id, FireAt=self.timers.pop(timer_id)["fireAt"])])
 
     def run(self, activity: Activity, *, order: Order = sorted, together: int = 1) -> Orchestration:
-        """Runs everything to the end, picking open tasks by `order`, up to `together` completions in one episode."""
-        while self.open:
-            picked = list(order(list(self.open)))[:together]
-            completions: list[tuple[int, Any]] = []
-            for task_id in picked:
-                self._advance(task_id, activity, order, together, completions)
-            if completions:
-                self.complete(*completions)
+        """Runs everything to the end."""
+        while self.open or self.pauses:
+            self.step(activity, order=order, together=together)
         return self
+
+    def step(self, activity: Activity, *, order: Order = sorted, together: int = 1) -> None:
+        """Picks tasks and pauses by `order`, and runs up to `together` completions in one episode."""
+        completions: list[tuple[int, Any]] = []
+        for task_id in list(order([*self.open, *self.pauses]))[:together]:
+            self._advance(task_id, activity, order, together, completions)
+        if completions:
+            self.complete(*completions)
 
     def _advance(
         self, task_id: int, activity: Activity, order: Order, together: int, completions: list[tuple[int, Any]]
     ) -> None:
-        task = self.open[task_id]
-        if task.is_retry_timer:
-            self.fire(task_id)
-        elif task.action["actionType"] in _CHILD_KINDS:
+        if task_id in self.pauses:
+            self.expire(task_id)
+            return
+        task = self.open.get(task_id)
+        if task is None:
+            return  # a pause that was canceled
+        if task.action["actionType"] == _CHILD_KIND:
             child = Orchestration(self.main, task.action["input"]).start().run(activity, order=order, together=together)
             completions.append((task_id, child.output))
         else:
@@ -123,14 +114,18 @@ class Orchestration:
                 self.fail(task_id, activity_failed(error))
 
     @property
+    def _clock(self) -> datetime:
+        return _STARTED_AT + timedelta(seconds=self._episodes)
+
+    @property
     def _now(self) -> str:
-        return (_STARTED_AT + timedelta(seconds=self._episodes)).strftime("%Y-%m-%dT%H:%M:%SZ")
+        return self._clock.strftime("%Y-%m-%dT%H:%M:%SZ")
 
     def _event(self, kind: int, **values: Any) -> dict[str, Any]:
         return {"EventId": -1, "EventType": kind, "IsPlayed": False, "Timestamp": self._now, **values}
 
     def _completion(self, task_id: int, result: Any) -> dict[str, Any]:
-        kind = 8 if self.open.pop(task_id).action["actionType"] in _CHILD_KINDS else 5
+        kind = 8 if self.open.pop(task_id).action["actionType"] == _CHILD_KIND else 5
         return self._event(kind, TaskScheduledId=task_id, Result=json.dumps(result))
 
     def _open(self, task: Scheduled) -> int:
@@ -141,6 +136,8 @@ class Orchestration:
     def _open_timer(self, position: int, action: dict[str, Any]) -> None:
         timer_id, self._next_id = self._next_id, self._next_id + 1
         self.timers[timer_id] = action
+        if datetime.fromisoformat(action["fireAt"].replace("Z", "+00:00")) - self._clock <= PAUSE:
+            self.pauses.add(timer_id)
         self._timer_leaves[timer_id] = position
         self.history.append(self._event(10, EventId=timer_id, FireAt=action["fireAt"]))
 
@@ -154,12 +151,13 @@ class Orchestration:
             if action["actionType"] == _TIMER_KIND:
                 self._open_timer(position, action)
                 continue
-            kind = 4 if action["actionType"] in _ACTIVITY_KINDS else 7
+            kind = 4 if action["actionType"] == _ACTIVITY_KIND else 7
             task_id = self._open(Scheduled(action))
             self.history.append(self._event(kind, EventId=task_id, Name=action["functionName"]))
         for timer_id in list(self.timers):
             if leaves[self._timer_leaves[timer_id]]["isCanceled"]:
                 del self.timers[timer_id]
+                self.pauses.discard(timer_id)
         self._leaves_seen = len(leaves)
         self.history.append(self._event(13))
 

@@ -14,6 +14,7 @@ from orchestrator_function import main
 from process_chunk_activity import main as process_chunk
 from shared_code.aggregation import fold_chunks
 from shared_code.contracts import ChunkInput, RunRequest
+from shared_code.fan_out import MAX_ATTEMPTS
 from shared_code.instants import format_instant
 from shared_code.orchestration import GROUP_SIZE
 from shared_code.processing import process_chunk as process_window
@@ -91,12 +92,11 @@ def test_the_output_is_the_same_for_every_interleaving(order: Order, together: i
     assert expected["status"] == "partial"
 
 
-def test_all_chunks_are_scheduled_at_once_with_three_attempts() -> None:
+def test_all_chunks_are_scheduled_at_once() -> None:
     run = run_of(45)
 
     assert sorted(run.open) == list(range(45))
     assert {task.action["functionName"] for task in run.open.values()} == {"process_chunk_activity"}
-    assert {task.action["retryOptions"]["maxNumberOfAttempts"] for task in run.open.values()} == {3}
     assert [task.input["chunk_id"] for _, task in sorted(run.open.items())] == list(range(45))
 
 
@@ -168,9 +168,10 @@ def test_a_chunk_that_gets_the_result_of_another_task_fails_and_is_not_counted_t
 
 def test_a_failed_batch_is_not_concluded_before_its_last_chunk_is_known() -> None:
     run = run_of(2)
-    for _ in range(3):
-        run.fail(0 if 0 in run.open else max(run.open), activity_failed(ValueError("boom")))
-        run.fire(max(run.open))
+    for attempt in range(MAX_ATTEMPTS):
+        run.fail(0 if attempt == 0 else max(run.open), activity_failed(ValueError("boom")))
+        for pause in list(run.pauses):
+            run.expire(pause)
 
     assert not run.result["isDone"]
     run.complete((1, tiny(run.open[1].input)))
@@ -287,20 +288,71 @@ def test_replaying_a_finished_history_gives_the_same_output() -> None:
     assert run.output == first
 
 
+class TestAttempts:
+    """Chunks that fail and are tried again, after durable pauses."""
+
+    def test_a_failed_chunk_is_scheduled_again_after_a_pause(self) -> None:
+        run = run_of(3)
+        run.fail(1, activity_failed(ValueError("boom")))
+
+        assert (sorted(run.open), run.pauses) == ([0, 2], {3})
+        assert run.timers[3]["fireAt"] == "2026-03-01T10:00:03.000000Z"
+        run.expire(3)
+
+        assert sorted(run.open) == [0, 2, 4]
+        assert run.open[4].input["chunk_id"] == 1
+
+    def test_after_the_last_attempt_the_chunk_has_failed(self) -> None:
+        run = run_of(1)
+        for attempt in range(MAX_ATTEMPTS):
+            assert run.open[2 * attempt].input["chunk_id"] == 0
+            run.fail(2 * attempt, activity_failed(ValueError("boom")))
+            for pause in list(run.pauses):
+                run.expire(pause)
+
+        assert run.failure is not None
+        assert run.timers == {}
+
+    def test_the_attempts_of_a_late_chunk_do_not_wait_for_the_oldest(self) -> None:
+        run = run_of(60)
+        run.complete((1, tiny(run.open[1].input)))
+        run.fail(50, activity_failed(ValueError("boom")))
+        # Only the first failure of a chunk is noticed when one of the oldest is done.
+        assert run.pauses == set()
+        run.complete((0, tiny(run.open[0].input)))
+        assert run.pauses == {60}
+
+        run.expire(60)
+        run.fail(61, activity_failed(ValueError("boom")))
+
+        assert run.pauses == {62}
+
+    def test_a_pause_is_canceled_when_the_time_of_its_chunk_is_over(self) -> None:
+        run = run_of(2, chunk_timeout=30)
+        run.fail(0, activity_failed(ValueError("boom")))
+        run.complete((1, tiny(run.open[1].input)))
+
+        run.expire(2)
+
+        assert run.result["isDone"]
+        assert run.timers == {}
+
+    def test_a_group_that_fails_is_not_tried_again(self) -> None:
+        run = run_of(2 * GROUP_SIZE)
+        run.fail(0, "Orchestrator function 'orchestrator_function' failed: terminated by hand")
+
+        assert (list(run.open), run.timers) == ([1], {})
+
+
 class TestLimitedParallelism:
     """Runs of which only some chunks are in flight at once."""
 
     def watched(self, run: Orchestration, order: Order, activity: Callable[[Any], Any], together: int = 1) -> list[int]:
         """Runs to the end, a step at a time, and returns how many chunks were in flight at each step."""
         counts = []
-        while run.open:
-            counts.append(len(run.open))
-            picked = list(order(list(run.open)))[:together]
-            steps: list[tuple[int, Any]] = []
-            for task_id in picked:
-                run._advance(task_id, activity, order, together, steps)
-            if steps:
-                run.complete(*steps)
+        while run.open or run.pauses:
+            counts.append(len(run.open) + len(run.pauses))
+            run.step(activity, order=order, together=together)
         return counts
 
     @pytest.mark.parametrize("together", [1, 3])

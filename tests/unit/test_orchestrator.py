@@ -11,7 +11,7 @@ from unittest.mock import create_autospec
 import azure.durable_functions as df
 import pytest
 
-from orchestrator_function import RETRY_OPTIONS, orchestrate
+from orchestrator_function import orchestrate
 from shared_code.orchestration import GROUP_SIZE
 
 RUN = {"start": "2025-06-17T10:00:00Z", "end": "2025-06-17T11:00:00Z", "total_chunks": 3}
@@ -32,7 +32,7 @@ def context_for(value: object, *, is_replaying: bool = False) -> Any:
     context.is_replaying = is_replaying
     context.current_utc_datetime = datetime(2026, 3, 1, tzinfo=timezone.utc)
 
-    context.call_activity_with_retry.side_effect = lambda *_: Task()
+    context.call_activity.side_effect = lambda *_: Task()
     context.call_sub_orchestrator.side_effect = lambda *_: Task()
     context.task_all.side_effect = lambda tasks: Task(parts=tasks)
     context.task_any.side_effect = lambda tasks: Task(parts=tasks)
@@ -40,17 +40,15 @@ def context_for(value: object, *, is_replaying: bool = False) -> Any:
 
 
 def inputs(context: Any) -> list[dict[str, Any]]:
-    return [call.args[2] for call in context.call_activity_with_retry.call_args_list]
+    return [call.args[1] for call in context.call_activity.call_args_list]
 
 
-def test_every_chunk_is_scheduled_with_retries_and_its_own_window() -> None:
+def test_every_chunk_is_scheduled_with_its_own_window() -> None:
     context = context_for(TIMED)
 
     next(orchestrate(context))
 
-    assert [call.args[:2] for call in context.call_activity_with_retry.call_args_list] == [
-        ("process_chunk_activity", RETRY_OPTIONS)
-    ] * 3
+    assert [call.args[0] for call in context.call_activity.call_args_list] == ["process_chunk_activity"] * 3
     assert inputs(context)[1] == {
         "chunk_id": 1,
         "start": "2025-06-17T10:20:00Z",
@@ -75,7 +73,7 @@ def test_an_input_that_no_run_can_have_fails_with_the_reason(value: object) -> N
     with pytest.raises(ValueError, match=r"body|start|total_chunks|extra|request"):
         next(orchestrate(context))
 
-    context.call_activity_with_retry.assert_not_called()
+    context.call_activity.assert_not_called()
 
 
 def test_the_first_custom_status_shows_no_chunk_as_done() -> None:
@@ -107,7 +105,7 @@ def test_more_chunks_than_fit_into_one_history_become_sub_orchestrations() -> No
     calls = [call.args for call in context.call_sub_orchestrator.call_args_list]
     assert [name for name, _ in calls] == ["orchestrator_function"] * 3
     assert [(group["first_chunk"], group["chunk_count"]) for _, group in calls] == [(0, 100), (100, 100), (200, 1)]
-    context.call_activity_with_retry.assert_not_called()
+    context.call_activity.assert_not_called()
 
 
 def test_a_sub_orchestration_schedules_its_own_chunks_of_the_whole_window() -> None:

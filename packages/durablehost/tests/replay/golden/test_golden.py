@@ -65,7 +65,7 @@ def test_the_recordings_contain_the_cases_they_were_made_for() -> None:
     assert (outputs["completed"]["status"], outputs["completed"]["succeeded"]) == ("completed", 12)
     assert (outputs["retried"]["status"], outputs["partial"]["status"]) == ("completed", "partial")
     assert count("retried", TimerCreated) == count("retried", TaskFailed) >= 1
-    assert count("partial", TaskFailed) == count("partial", TimerCreated) == 3
+    assert (count("partial", TaskFailed), count("partial", TimerCreated)) == (3, 2)
     assert [each["chunk_id"] for each in outputs["partial"]["results"] if each["status"] == "failed"] == [3]
     assert count("groups", SubOrchestrationInstanceCreated) == 2
     assert len(outputs["groups"]["results"]) == 102
@@ -93,7 +93,7 @@ def fewer_chunks(event: HistoryEvent) -> HistoryEvent:
     [
         (other_activity, "TaskScheduled of 'other_activity' as task 5"),
         (a_timer_instead, "a timer as task 5"),
-        (fewer_chunks, "as task 11, but the orchestrator now asks for nothing more"),
+        (fewer_chunks, "as task 12, but the orchestrator now asks for nothing more"),
     ],
 )
 def test_a_history_of_other_code_is_refused_as_non_deterministic(
@@ -102,7 +102,8 @@ def test_a_history_of_other_code_is_refused_as_non_deterministic(
     original = load("completed")
     doctored = Recording(events=tuple(map(doctor, original.events)))
     assert doctored.events != original.events
-    second: Any = list(doctored.episodes())[1].reopened(doctored.started)
-    _, result = run_episode(orchestrator, doctored.started, second)
+    # The first asks for the plan, the second for the chunks.
+    third: Any = list(doctored.episodes())[2].reopened(doctored.started)
+    _, result = run_episode(orchestrator, doctored.started, third)
     with pytest.raises(NonDeterminismError, match=named):
-        second.complete(result)
+        third.complete(result)
