@@ -209,6 +209,12 @@ def _add_start_options(start: argparse.ArgumentParser) -> None:
         action="store_true",
         help="allow other machines to call without a key, if --address is one that they can reach",
     )
+    start.add_argument(
+        "--console",
+        dest="opens_console",
+        action="store_true",
+        help="open the console in the browser when the host is ready",
+    )
     start.add_argument("--functions", nargs="+", default=[], metavar="NAME", help="run these functions only")
     start.add_argument("--verbose", action="store_true", help="show the log of the host itself")
     add_common_options(start)
@@ -229,4 +235,5 @@ def _options(parsed: argparse.Namespace) -> StartOptions:
         shares_azurite=parsed.shared_azurite,
         checks_keys=parsed.checks_keys,
         allows_anonymous=parsed.allows_anonymous,
+        opens_console=parsed.opens_console,
     )

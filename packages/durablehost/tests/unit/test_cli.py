@@ -39,7 +39,7 @@ def app_root(tmp_path: Path) -> Path:
 def test_start_hands_every_option_to_the_settings(app_root: Path) -> None:
     host = Host()
     options = ["-p", "7090", "--address", "0.0.0.0", "--cors", "https://a", "--cors-credentials", "--no-azurite"]
-    options += ["--allowed-hosts", "my-laptop", "--allow-anonymous", "--shared-azurite"]
+    options += ["--allowed-hosts", "my-laptop", "--allow-anonymous", "--shared-azurite", "--console"]
     code = main(["start", *options, "--script-root", str(app_root), "--functions", "A", "B", "--verbose"], run=host)
     (settings,) = host.settings
     assert code == 0
@@ -48,6 +48,7 @@ def test_start_hands_every_option_to_the_settings(app_root: Path) -> None:
     assert (settings.http.cors_origins, settings.http.cors_credentials) == (("https://a",), True)
     assert settings.http.allowed_hosts == ("my-laptop",)
     assert settings.allows_anonymous is True
+    assert settings.opens_console is True
     assert settings.functions == ("A", "B")
     assert settings.log.is_verbose is True
     assert settings.starts_azurite is False
