@@ -21,7 +21,12 @@ def warnings_of(environment: dict[str, str]) -> list[str]:
 
 def test_a_page_is_opened(monkeypatch: pytest.MonkeyPatch) -> None:
     opened: list[str] = []
-    monkeypatch.setattr(webbrowser, "open", lambda url: not opened.append(url))
+
+    def open_page(url: str) -> bool:
+        opened.append(url)
+        return True
+
+    monkeypatch.setattr(webbrowser, "open", open_page)
     assert warnings_of(DESKTOP) == []
     assert opened == [URL]
 

@@ -45,7 +45,10 @@ _QUIET_CHECKS = 10
 
 
 class ConsoleApi:
-    """Answers from the task hub. `orchestrators`: the names to offer for a start."""
+    """Answers from the task hub. `orchestrators`: the names to offer for a start.
+
+    The page offers actions if they are allowed, and says that a host has to run a start if this process runs none.
+    """
 
     def __init__(
         self,
@@ -57,6 +60,8 @@ class ConsoleApi:
         orchestrators: Sequence[str],
         starts: ActivityStarts,
         stopping: asyncio.Event,
+        allows_actions: bool = True,
+        runs_instances: bool = True,
     ) -> None:
         self._client = client
         self._changes = changes
@@ -65,6 +70,8 @@ class ConsoleApi:
         self._orchestrators = orchestrators
         self._starts = starts
         self._stopping = stopping
+        self._allows_actions = allows_actions
+        self._runs_instances = runs_instances
 
     async def handle(self, request: EdgeRequest, rest: str) -> web.StreamResponse:
         """`rest` is the raw path below `/console/api`."""
@@ -95,6 +102,8 @@ class ConsoleApi:
             {
                 "hub": self._hub_name,
                 "orchestrators": list(self._orchestrators),
+                "actions": self._allows_actions,
+                "runs": self._runs_instances,
                 "now": format_time(self._clock.now()),
                 "version": __version__,
             }

@@ -89,7 +89,8 @@ export function StartDialog({ hub, initial, onClose }) {
     onClose();
     location.hash = `#/instances/${encodeURIComponent(answer.id)}`;
   };
-  return html`<${Dialog} title="Start an instance" fields=${fields} confirm="Start" onRun=${run} onClose=${onClose} />`;
+  const explain = hub?.runs ? "" : "This console stores the start; a host has to run it.";
+  return html`<${Dialog} title="Start an instance" explain=${explain} fields=${fields} confirm="Start" onRun=${run} onClose=${onClose} />`;
 }
 
 /** A modal form; `onRun` gets the values by name, and its error is shown. */

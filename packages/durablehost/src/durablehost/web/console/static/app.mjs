@@ -56,12 +56,12 @@ function App() {
       <a class="brand" href="#/">Console</a>
       <span class="soft hub">${hub && html`Task hub <b>${hub.hub}</b>`}</span>
       <span class=${`state ${problem ? "lost" : opened ? "live" : ""}`} role="status">${problem ? "Not connected" : opened ? "Live" : "Connecting …"}</span>
-      <button type="button" class="main" disabled=${!hub} onClick=${() => setStart({})}>Start …</button>
+      ${hub && (hub.actions ? html`<button type="button" class="main" onClick=${() => setStart({})}>Start …</button>` : html`<span class="soft">Only reads</span>`)}
     </header>
     ${(problem ?? failure) && html`<p class="problem bar" role="alert">${problem ?? failure}</p>`}
     ${opened === 0 ? html`<main><p class="empty">Loading …</p></main>`
       : route.id === null ? html`<${List} ...${views} hub=${hub} filter=${route.filter} onFilter=${showFilter} />`
-      : html`<${Instance} key=${route.id} id=${route.id} ...${views} />`}
+      : html`<${Instance} key=${route.id} id=${route.id} hub=${hub} ...${views} />`}
     ${start && html`<${StartDialog} hub=${hub} initial=${start} onClose=${() => setStart(null)} />`}`;
 }
 

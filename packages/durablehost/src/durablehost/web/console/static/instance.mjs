@@ -11,7 +11,7 @@ import { count, countTasks, cutNote, duration, failureText, headline, isFinished
 // After a load, the page waits so long, and five times as long as the load took: large histories are costly.
 const LEAST_PAUSE_MS = 1000;
 
-export function Instance({ id, store, clock, opened, onProblem, onStart }) {
+export function Instance({ id, hub, store, clock, opened, onProblem, onStart }) {
   const { detail, entries, problem, isGone } = useInstance({ id, store, opened, onProblem });
   const live = store.rows.get(id);
   const row = detail && live && timeOf(live.updated) > timeOf(detail.updated) ? { ...detail, ...live, customStatus: detail.customStatus } : detail;
@@ -29,7 +29,7 @@ export function Instance({ id, store, clock, opened, onProblem, onStart }) {
       <p class="headline" role="status">${headline(row, countTasks(entries), now)}</p>
       ${row.progress && html`<${Progress} progress=${row.progress} withText=${false} />`}
       <p class="soft facts">Id <code>${id}</code> · created ${moment(timeOf(row.created), now)} · updated ${moment(timeOf(row.updated), now)}${row.version ? ` · version ${row.version}` : ""}</p>
-      <${Actions} row=${row} store=${store} onStart=${() => onStart({ name: row.name, input: wholeText(row.input) })} />
+      ${hub?.actions && html`<${Actions} row=${row} store=${store} onStart=${() => onStart({ name: row.name, input: wholeText(row.input) })} />`}
     </div>
     ${row.problem && html`<p class="problem" role="alert">${row.problem}</p>`}
     ${problem && html`<p class="problem" role="alert">The history cannot be read: ${problem}</p>`}
