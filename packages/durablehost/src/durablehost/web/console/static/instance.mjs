@@ -6,7 +6,7 @@ import { get } from "./api.mjs";
 import { Explanation } from "./explanation.mjs";
 import { Timeline } from "./timeline.mjs";
 import { Badge, LongTable, Progress, Text, useNow } from "./ui.mjs";
-import { count, countTasks, cutNote, duration, failureText, headline, isFinished, moment, pretty, readable, timeOf } from "./words.mjs";
+import { count, countTasks, cutNote, duration, failureText, headline, isFinished, link, moment, pretty, readable, timeOf } from "./words.mjs";
 
 // After a load, the page waits so long, and five times as long as the load took: large histories are costly.
 const LEAST_PAUSE_MS = 1000;
@@ -46,10 +46,6 @@ export function Instance({ id, hub, store, clock, opened, onProblem, onStart }) 
 
 function Crumbs({ id, parent = null }) {
   return html`<nav class="crumbs" aria-label="Where you are"><a href="#/">Instances</a>${parent && html`${" / "}<a href=${link(parent)} title="The parent">${parent}</a>`}${" / "}<span>${id}</span></nav>`;
-}
-
-function link(id) {
-  return `#/instances/${encodeURIComponent(id)}`;
 }
 
 /** The text of an input if it is whole, for a start with the same one. */

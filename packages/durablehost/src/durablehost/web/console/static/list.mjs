@@ -4,7 +4,7 @@ import { html, useEffect, useRef, useState } from "./vendor/htm-preact.mjs";
 import { get } from "./api.mjs";
 import { filterQuery, matches, writeFilter } from "./filter.mjs";
 import { Badge, LongTable, Progress, useNow, useStore } from "./ui.mjs";
-import { STATUSES, ago, count, duration, isFinished, moment, runTime, timeOf } from "./words.mjs";
+import { STATUSES, ago, count, duration, isFinished, link, moment, runTime, timeOf } from "./words.mjs";
 
 const TYPING_MS = 300;
 // Counting reads up to 10,000 rows: after a count the page waits this long, and ten times as long as the count took.
@@ -52,7 +52,7 @@ function cells(row, now) {
   return html`
     <td class="status"><${Badge} status=${row.status} /></td>
     <td class="name" title=${row.name}>${row.name}</td>
-    <td class="id" title=${row.id}><a href=${`#/instances/${encodeURIComponent(row.id)}`}>${row.id}</a></td>
+    <td class="id" title=${row.id}><a href=${link(row.id)}>${row.id}</a></td>
     <td class="time">${moment(timeOf(row.created), now)}</td>
     <td class="time wide">${isFinished(row.status) ? moment(timeOf(row.updated), now) : ago(timeOf(row.updated), now)}</td>
     <td class="time">${time === null ? "" : duration(time)}</td>
