@@ -164,6 +164,29 @@ async def test_a_history_of_5000_activities_draws_the_rows_in_sight_alone(edge: 
     await page.shows("Work4999")
 
 
+async def test_all_finished_instances_that_match_are_purged_after_they_were_counted(
+    edge: Edge, page: Page, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("durablehost.web.console.api.LISTED", 2)
+    for number in range(7):
+        edge.hub.add(f"old-{number}", RuntimeStatus.FAILED if number % 2 else RuntimeStatus.COMPLETED)
+    edge.hub.add("old-running")
+    edge.hub.add("new-1", RuntimeStatus.COMPLETED)
+    await page.go(console(edge, "#/?prefix=old-"))
+    await page.click("Purge all that match …")
+    await page.shows("7 instances match the filter and have ended.", "This cannot be undone.")
+    assert len(edge.hub.records) == 9
+    edge.hub.add("old-later", RuntimeStatus.COMPLETED)
+    await page.click("Purge 7 instances")
+    await eventually(lambda: set(edge.hub.records) == {"old-running", "new-1", "old-later"})
+    await page.shows("old-running")
+    await page.go(console(edge, "#/?status=Running"))
+    await page.click("Purge all that match …")
+    await page.shows("No instance that has ended matches the filter.")
+    await page.click("Cancel")
+    assert set(edge.hub.records) == {"old-running", "new-1", "old-later"}
+
+
 def add_entity(edge: Edge, instance_id: str, state: str, seconds: int = 0) -> None:
     at = BEGIN + timedelta(seconds=seconds)
     stored = json.dumps({"exists": True, "state": state})

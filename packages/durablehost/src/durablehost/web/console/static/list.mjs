@@ -3,6 +3,7 @@
 import { html, useEffect, useRef, useState } from "./vendor/htm-preact.mjs";
 import { get } from "./api.mjs";
 import { filterQuery, matches, writeFilter } from "./filter.mjs";
+import { PurgeDialog } from "./purge.mjs";
 import { Badge, LongTable, Progress, useNow, useStore } from "./ui.mjs";
 import { STATUSES, ago, count, duration, isFinished, link, moment, runTime, timeOf } from "./words.mjs";
 
@@ -32,6 +33,7 @@ export function List({ store, clock, hub, filter, opened, onFilter, onProblem })
   const rows = [...store.rows.values()]
     .filter((row) => matches(row, filter, now))
     .sort((a, b) => timeOf(b.created) - timeOf(a.created) || (a.id < b.id ? -1 : 1));
+  const [isPurging, setIsPurging] = useState(false);
   return html`<main>
     <h1 class="hidden">Instances</h1>
     <${Counts} counts=${counts} filter=${filter} onFilter=${onFilter} />
@@ -43,6 +45,8 @@ export function List({ store, clock, hub, filter, opened, onFilter, onProblem })
           row=${(number) => cells(rows[number], now)} />`
       : html`<p class="empty">${isLoading ? "Loading …" : "No instance matches."}</p>`}
     <p class="soft" role="status">${count(rows.length)} ${rows.length === 1 ? "instance" : "instances"}, newest first</p>
+    ${hub?.actions && rows.length > 0 && html`<button type="button" class="destructive" onClick=${() => setIsPurging(true)}>Purge all that match …</button>`}
+    ${isPurging && html`<${PurgeDialog} filter=${filter} store=${store} clock=${clock} onClose=${() => setIsPurging(false)} />`}
   </main>`;
 }
 
