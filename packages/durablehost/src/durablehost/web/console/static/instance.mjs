@@ -97,11 +97,11 @@ function useInstance({ id, store, opened, onProblem }) {
 const COLUMNS = [
   { title: "What", class: "what" },
   { title: "Status", class: "status" },
-  { title: "At", class: "time", hint: "When it was requested, or happened" },
-  { title: "Waited", class: "time", hint: "Until this host began to run it. Unknown if another host ran it, or before the last start" },
-  { title: "Ran", class: "time", hint: "Until its result. With ≤, the wait is part of it" },
+  { title: "At", class: "time exact", hint: "When it was requested, or happened" },
+  { title: "Waited", class: "time short", hint: "Until this host began to run it. Unknown if another host ran it, or before the last start" },
+  { title: "Ran", class: "time short", hint: "Until its result. With ≤, the wait is part of it" },
 ];
-const LEGEND = [["waited", "waiting"], ["done", "completed"], ["open", "not ended yet"], ["failed", "failed"], ["mark", "event"]];
+const LEGEND = [["waited", "waiting"], ["done", "completed"], ["open", "not ended yet"], ["failed", "failed"], ["timer", "timer"], ["mark", "event"]];
 const SHOWN = { all: () => true, failed: (entry) => entry.failed, open: isOpen };
 
 function isOpen(entry) {
@@ -158,9 +158,9 @@ function cells(entry, isUnfolded, toggle, now) {
     <td class="what"><button type="button" class="fold" aria-expanded=${isUnfolded} onClick=${toggle}>
       <span class="soft">${entry.kind}</span> ${title}${entry.task === undefined ? "" : html` <span class="soft">(task ${entry.task})</span>`}</button>${entry.instanceId ? html` <a href=${link(entry.instanceId)} title=${entry.instanceId}>${entry.instanceId}</a>` : html` <span class="soft gist">${readable(entry.error ?? entry.input ?? entry.result, 0)}</span>`}</td>
     <td class="status">${outcome(entry)}</td>
-    <td class="time">${moment(at, now, true)}</td>
-    <td class="time">${began === null ? "" : duration(began - at)}</td>
-    <td class="time">${takesTime ? (entry.kind === "timer" ? duration(until - at) : ran) : ""}</td>`;
+    <td class="time exact">${moment(at, now, true)}</td>
+    <td class="time short">${began === null ? "" : duration(began - at)}</td>
+    <td class="time short">${takesTime ? (entry.kind === "timer" ? duration(until - at) : ran) : ""}</td>`;
 }
 
 function outcome(entry) {

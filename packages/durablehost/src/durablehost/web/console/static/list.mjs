@@ -17,7 +17,7 @@ const COLUMNS = [
   { title: "Id", class: "id" },
   { title: "Created", class: "time" },
   { title: "Updated", class: "time wide" },
-  { title: "Duration", class: "time" },
+  { title: "Duration", class: "time short" },
   { title: "Progress", class: "rest", hint: "The custom status" },
 ];
 
@@ -59,7 +59,7 @@ function cells(row, now) {
     <td class="id" title=${row.id}><a href=${link(row.id)}>${row.id}</a></td>
     <td class="time">${moment(timeOf(row.created), now)}</td>
     <td class="time wide">${isFinished(row.status) ? moment(timeOf(row.updated), now) : ago(timeOf(row.updated), now)}</td>
-    <td class="time">${time === null ? "" : duration(time)}</td>
+    <td class="time short">${time === null ? "" : duration(time)}</td>
     <td class="rest" title=${custom}>${row.progress ? html`<${Progress} progress=${row.progress} />` : custom}</td>`;
 }
 
