@@ -1,4 +1,4 @@
-"""The command line: `start` and `durable`, with the options of `func` that make sense here, and `azurite`.
+"""The command line: `start` and `durable`, with the options of `func` that make sense here, `console` and `azurite`.
 
 Exit codes: 0 after Ctrl+C of the host, 1 if the running host fails, 2 for an invalid configuration or environment, 3
 for wrong arguments, 130 after Ctrl+C of anything else. A `ConfigurationError` is one line on stderr, never a traceback.
@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
 from enum import IntEnum
+from pathlib import Path
 from typing import Any, NoReturn, TextIO, cast
 
 from durablehost import __version__
@@ -22,10 +23,11 @@ from durablehost.commands.azurite import (
     print_connection_string,
     run_azurite,
 )
+from durablehost.commands.console import add_console_parser, serve_console
 from durablehost.console import Console
 from durablehost.errors import ConfigurationError, DurableHostError
 from durablehost.printable import print_exception, printable
-from durablehost.settings import Settings, StartOptions, load_settings
+from durablehost.settings import Settings, StartOptions, find_script_root, load_settings
 from durablehost.system.background_stream import BackgroundStream, is_same_file
 from durablehost.system.interruption import interruptible
 
@@ -58,6 +60,8 @@ def main(arguments: Sequence[str] | None = None, *, run: Run | None = None) -> i
     with interruptible():
         if parsed.command == "durable":
             return _reported(console, lambda: _act_on_hub(durable_command(parsed), console))
+        if parsed.command == "console":
+            return _reported(console, lambda: _show_hub(parsed, console))
         return _reported(console, lambda: _act_on_azurite(parsed, console))
 
 
@@ -135,6 +139,35 @@ def _act_on_hub(command: DurableCommand, notes: Console) -> int:
         raise
 
 
+def _show_hub(parsed: argparse.Namespace, console: Console) -> int:
+    hub, connection = parsed.task_hub_name, parsed.connection_string_setting
+    options = StartOptions(
+        script_root=_folder_of_settings(parsed),
+        port=parsed.port,
+        starts_azurite=not parsed.no_azurite,
+        shares_azurite=parsed.shared_azurite,
+        hub_name=hub,
+        connection_name=connection,
+    )
+    try:
+        settings = load_settings(options, os.environ)
+        serve_console(settings, console, allows_actions=parsed.allow_actions, is_own_hub=not (hub or connection))
+    except KeyboardInterrupt:
+        # The way to end it.
+        return ExitCode.OK
+    return ExitCode.OK
+
+
+def _folder_of_settings(parsed: argparse.Namespace) -> Path | None:
+    """The script root; a hub that is named in full needs no app."""
+    if parsed.script_root or not (parsed.task_hub_name and parsed.connection_string_setting):
+        return cast("Path | None", parsed.script_root)
+    try:
+        return find_script_root(Path.cwd())
+    except ConfigurationError:
+        return Path.cwd()
+
+
 def _run_host() -> Run:
     # Imported late: --help and errors in settings need not wait for aiohttp and the Azure SDKs.
     from durablehost.host.host import run_host
@@ -176,6 +209,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     _add_start_options(start)
     add_durable_parser(commands)
+    add_console_parser(commands)
     add_azurite_parser(commands, _CommandParser)
     return parser
 
@@ -209,6 +243,12 @@ def _add_start_options(start: argparse.ArgumentParser) -> None:
         action="store_true",
         help="allow other machines to call without a key, if --address is one that they can reach",
     )
+    start.add_argument(
+        "--console",
+        dest="opens_console",
+        action="store_true",
+        help="open the console in the browser when the host is ready",
+    )
     start.add_argument("--functions", nargs="+", default=[], metavar="NAME", help="run these functions only")
     start.add_argument("--verbose", action="store_true", help="show the log of the host itself")
     add_common_options(start)
@@ -229,4 +269,5 @@ def _options(parsed: argparse.Namespace) -> StartOptions:
         shares_azurite=parsed.shared_azurite,
         checks_keys=parsed.checks_keys,
         allows_anonymous=parsed.allows_anonymous,
+        opens_console=parsed.opens_console,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
@@ -11,6 +12,7 @@ import pytest
 
 from durablehost.core.history import (
     EventRaised,
+    EventSent,
     ExecutionCompleted,
     ExecutionStarted,
     ExecutionSuspended,
@@ -160,6 +162,82 @@ async def test_a_history_of_5000_activities_draws_the_rows_in_sight_alone(edge: 
     assert await page.run("document.querySelectorAll('.timeline .bar').length") < 500
     await page.run("document.querySelector('.long').scrollTop = 1e9")
     await page.shows("Work4999")
+
+
+async def test_all_finished_instances_that_match_are_purged_after_they_were_counted(
+    edge: Edge, page: Page, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("durablehost.web.console.api.LISTED", 2)
+    for number in range(7):
+        edge.hub.add(f"old-{number}", RuntimeStatus.FAILED if number % 2 else RuntimeStatus.COMPLETED)
+    edge.hub.add("old-running")
+    edge.hub.add("new-1", RuntimeStatus.COMPLETED)
+    await page.go(console(edge, "#/?prefix=old-"))
+    await page.click("Purge all that match …")
+    await page.shows("7 instances match the filter and have ended.", "This cannot be undone.")
+    assert len(edge.hub.records) == 9
+    edge.hub.add("old-later", RuntimeStatus.COMPLETED)
+    await page.click("Purge 7 instances")
+    await eventually(lambda: set(edge.hub.records) == {"old-running", "new-1", "old-later"})
+    await page.shows("old-running")
+    await page.go(console(edge, "#/?status=Running"))
+    await page.click("Purge all that match …")
+    await page.shows("No instance that has ended matches the filter.")
+    await page.click("Cancel")
+    assert set(edge.hub.records) == {"old-running", "new-1", "old-later"}
+
+
+def add_entity(edge: Edge, instance_id: str, state: str, seconds: int = 0) -> None:
+    at = BEGIN + timedelta(seconds=seconds)
+    stored = json.dumps({"exists": True, "state": state})
+    edge.hub.add(instance_id, input=stored, custom_status='{"entityExists":true}', last_updated_at=at)
+
+
+async def test_entities_have_a_view_of_their_own_and_follow_changes(edge: Edge, page: Page) -> None:
+    add_entity(edge, "@counter@a", "41")
+    add_entity(edge, "@door@front", '{"open": true}')
+    await page.go(console(edge))
+    await page.click("Entities", "nav a")
+    await page.shows("counter", "41", "door", "front", "2 entities")
+    await page.type("form.filters input", "door")
+    await page.shows("1 entity")
+    await page.type("form.filters input", "")
+    add_entity(edge, "@counter@a", "42", 1)
+    await page.shows("42", "2 entities")
+
+    await page.click("front")
+    await page.shows("State", '"open": true')
+    add_entity(edge, "@door@front", '{"open": "ajar"}', 2)
+    await page.shows('"open": "ajar"')
+    await page.go(console(edge, "#/entities/%40counter%40none"))
+    await page.shows("There is no entity with this id.")
+    page.errors = [error for error in page.errors if "404" not in error]
+
+
+async def test_an_entity_is_signalled_after_a_confirmation(edge: Edge, page: Page) -> None:
+    add_entity(edge, "@counter@my key", "41")
+    await page.go(console(edge, "#/entities/%40counter%40my%20key"))
+    await page.click("Signal …")
+    await page.type("dialog input[name=operation]", "add")
+    await page.type("dialog textarea", "5")
+    assert edge.hub.sent == []
+    await page.click("Signal", "dialog button")
+    await page.shows("Signal add: the request is stored.")
+    (message,) = edge.hub.sent
+    assert isinstance(message.event, EventRaised)
+    request = json.loads(message.event.input or "")
+    # JSON within a text, as the SDK's client stores it.
+    assert (message.target.instance_id, request["op"], request["input"]) == ("@counter@my key", "add", '"5"')
+
+
+async def test_an_orchestration_leads_to_the_entities_that_it_calls(edge: Edge, page: Page) -> None:
+    add_entity(edge, "@counter@a", "41")
+    edge.hub.add("run")
+    sent = EventSent(timestamp=BEGIN, event_id=4, instance_id="@counter@a", name="op", input="{}")
+    edge.hub.histories["run"] = history(sent)
+    await page.go(console(edge, "#/instances/run"))
+    await page.click("@counter@a")
+    await page.shows("State", "41")
 
 
 async def test_every_action_asks_first_and_calls_the_management_api(edge: Edge, page: Page) -> None:

@@ -57,6 +57,19 @@ def app_root(tmp_path: Path) -> Path:
 
 
 class TestConsole:
+    @pytest.mark.skipif(sys.platform == "win32", reason="BROWSER names no program there")
+    def test_is_opened_in_the_browser_on_request_and_without_a_key(
+        self, running_host: RunningHost, app_root: Path, tmp_path: Path
+    ) -> None:
+        browser, opened = tmp_path / "browser", tmp_path / "opened"
+        browser.write_text(f'#!/bin/sh\necho "$1" > "{opened}.new" && mv "{opened}.new" "{opened}"\n')
+        browser.chmod(0o755)
+        options = ("--no-azurite", "--console", "--enableAuth")
+        # Not awaited: with keys, its status is not for everybody.
+        with running_host(app_root, environment={"BROWSER": str(browser)}, options=options, is_awaited=False) as host:
+            eventually_blocking(opened.exists)
+            assert opened.read_text("utf-8") == f"{host.url}/console\n"
+
     def test_shows_banner_ready_line_and_functions_in_this_order(self, running_host: RunningHost) -> None:
         with running_host() as host:
             wanted = [

@@ -67,6 +67,8 @@ CONSOLE = (
     Route(verb="GET", path="/console/api/hub"),
     Route(verb="GET", path="/console/api/instances", query=(*_FILTER, "name", "continuation")),
     Route(verb="GET", path="/console/api/counts", query=(*_FILTER, "name")),
+    Route(verb="GET", path="/console/api/entities", query=("name", "continuation")),
+    Route(verb="GET", path="/console/api/entities/{id}"),
     Route(verb="GET", path="/console/api/instances/{id}"),
     Route(verb="GET", path="/console/api/instances/{id}/explanation"),
     Route(verb="GET", path="/console/api/instances/{id}/history"),

@@ -39,7 +39,7 @@ def app_root(tmp_path: Path) -> Path:
 def test_start_hands_every_option_to_the_settings(app_root: Path) -> None:
     host = Host()
     options = ["-p", "7090", "--address", "0.0.0.0", "--cors", "https://a", "--cors-credentials", "--no-azurite"]
-    options += ["--allowed-hosts", "my-laptop", "--allow-anonymous", "--shared-azurite"]
+    options += ["--allowed-hosts", "my-laptop", "--allow-anonymous", "--shared-azurite", "--console"]
     code = main(["start", *options, "--script-root", str(app_root), "--functions", "A", "B", "--verbose"], run=host)
     (settings,) = host.settings
     assert code == 0
@@ -48,11 +48,37 @@ def test_start_hands_every_option_to_the_settings(app_root: Path) -> None:
     assert (settings.http.cors_origins, settings.http.cors_credentials) == (("https://a",), True)
     assert settings.http.allowed_hosts == ("my-laptop",)
     assert settings.allows_anonymous is True
+    assert settings.opens_console is True
     assert settings.functions == ("A", "B")
     assert settings.log.is_verbose is True
     assert settings.starts_azurite is False
     assert settings.shares_azurite is True
     assert settings.checks_keys is False
+
+
+def test_a_console_without_a_host_needs_no_app_if_its_hub_is_named_in_full(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown: list[tuple[str, str, int, bool, bool]] = []
+
+    def serve(settings: Settings, console: Console, *, allows_actions: bool, is_own_hub: bool) -> None:
+        hub, storage = settings.durable.hub_name, settings.storage.connection_name
+        shown.append((hub, storage, settings.http.port, allows_actions, is_own_hub))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "serve_console", serve)
+    monkeypatch.chdir(tmp_path)
+    named = ["--task-hub-name", "Orders", "--connection-string-setting", "Production"]
+    assert main(["console", *named]) == 0
+    assert main(["console", *named, "--port", "7090", "--allow-actions"]) == 0
+    assert main(["console", "--task-hub-name", "Orders"]) == 2
+    (tmp_path / "host.json").write_text('{"version": "2.0"}')
+    assert main(["console"]) == 0
+    assert shown == [
+        ("Orders", "Production", 7079, False, False),
+        ("Orders", "Production", 7090, True, False),
+        ("TestHubName", "AzureWebJobsStorage", 7079, False, True),
+    ]
 
 
 def test_key_checks_need_the_option_enable_auth(app_root: Path) -> None:

@@ -47,6 +47,11 @@ class DurableCommand:
     continuation_token: str = ""
     as_json: bool = False
 
+    @property
+    def is_own_hub(self) -> bool:
+        """Whether it is the hub of the app."""
+        return self.task_hub_name is None and self.connection_string_setting is None
+
 
 def add_durable_parser(commands: Any) -> None:
     """Adds `durable` and its verbs to the subparsers of the command line."""
@@ -110,14 +115,19 @@ def _verb(verbs: Any, name: str, summary: str, *, with_id: bool = False) -> argp
     verb: argparse.ArgumentParser = verbs.add_parser(name, help=summary, description=f"{summary.capitalize()}.")
     if with_id:
         verb.add_argument("--id", required=True, help="id of the instance")
-    verb.add_argument("--connection-string-setting", metavar="NAME", help="app setting with the storage connection")
-    verb.add_argument("--task-hub-name", metavar="NAME", help="name of the task hub (default: that of host.json)")
+    add_hub_options(verb)
     add_common_options(verb)
     return verb
 
 
+def add_hub_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the options that name a task hub."""
+    parser.add_argument("--connection-string-setting", metavar="NAME", help="app setting with the storage connection")
+    parser.add_argument("--task-hub-name", metavar="NAME", help="name of the task hub (default: that of host.json)")
+
+
 def add_common_options(parser: argparse.ArgumentParser) -> None:
-    """Adds the options that `start` and every verb have."""
+    """Adds the options of every command that reads the settings of an app."""
     folder = "folder of the app (default: this one or one above it)"
     parser.add_argument("--script-root", "--prefix", type=Path, metavar="FOLDER", help=folder)
     no_azurite = "do not start Azurite if the storage emulator does not answer"

@@ -14,9 +14,9 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from durablehost.app.discovery import discover
 from durablehost.clock import SystemClock
 from durablehost.commands.arguments import DurableCommand
+from durablehost.commands.hub import client_of, functions_of, receiving_nothing
 from durablehost.commands.watch import open_view, watch
 from durablehost.commands.watching import Watcher
 from durablehost.console import Console, configure_logging
@@ -25,14 +25,10 @@ from durablehost.core.json_text import compact
 from durablehost.core.payload import wrap_child_input
 from durablehost.emulator.local_storage import usable_storage
 from durablehost.engine.client import OrchestrationClient
-from durablehost.engine.explanation import AppFunctions
 from durablehost.engine.ports import InstanceQuery, InstanceRecord
 from durablehost.errors import ConfigurationError, DurableHostError, RequestError
-from durablehost.host.hub_options import hub_options
-from durablehost.host.worker_id import is_abandoned
 from durablehost.printable import printable
 from durablehost.settings import Settings
-from durablehost.settings.environment import Environment
 from durablehost.storage.account.options import StorageOptions
 from durablehost.storage.hub.deletion import delete_task_hub
 from durablehost.storage.hub.task_hub import AzureStorageTaskHub, open_task_hub
@@ -65,7 +61,7 @@ def run_verb(command: DurableCommand, settings: Settings, console: Console) -> b
 
 async def _run(command: DurableCommand, settings: Settings, console: Console) -> JsonValue:
     async with usable_storage(settings, console) as usable:
-        options = _options(usable)
+        options = receiving_nothing(usable)
         if command.verb == "delete-task-hub":
             return await _delete(options)
         async with open_task_hub(options, SystemClock()) as hub:
@@ -73,7 +69,10 @@ async def _run(command: DurableCommand, settings: Settings, console: Console) ->
 
 
 async def _watch(command: DurableCommand, settings: Settings, console: Console) -> bool:
-    async with usable_storage(settings, console) as usable, open_task_hub(_options(usable), SystemClock()) as hub:
+    async with (
+        usable_storage(settings, console) as usable,
+        open_task_hub(receiving_nothing(usable), SystemClock()) as hub,
+    ):
         watcher = Watcher(
             _client(command, hub, usable), instance_id=command.id, query=_query(command), most=command.top
         )
@@ -81,31 +80,9 @@ async def _watch(command: DurableCommand, settings: Settings, console: Console) 
             return await watch(watcher, view, console, until_end=command.id is not None)
 
 
-def _options(settings: Settings) -> StorageOptions:
-    """The options of a hub that receives nothing. Hosts of this machine that have ended are known."""
-    return replace(hub_options(settings), is_abandoned_owner=is_abandoned)
-
-
 def _client(command: DurableCommand, hub: AzureStorageTaskHub, settings: Settings) -> OrchestrationClient:
-    is_own_hub = command.task_hub_name is None and command.connection_string_setting is None
-    needs_functions = is_own_hub and command.verb in ("explain", "watch")
-    return OrchestrationClient(
-        hub,
-        None,
-        SystemClock(),
-        overridable=settings.durable.overridable_states,
-        app=_functions(settings) if needs_functions else None,
-    )
-
-
-def _functions(settings: Settings) -> AppFunctions | None:
-    """The functions of the app, for explanations; None if it has none that durablehost can serve."""
-    try:
-        find_setting = Environment(settings.environment).find
-        app = discover(settings.script_root, find_setting=find_setting, has_bundle=settings.has_bundle)
-    except ConfigurationError:
-        return None
-    return AppFunctions.of(app) if app.functions else None
+    needs_functions = command.verb in ("explain", "watch")
+    return client_of(hub, settings, functions_of(settings) if command.is_own_hub and needs_functions else None)
 
 
 def _query(command: DurableCommand) -> InstanceQuery:

@@ -47,8 +47,8 @@ class OrchestrationClient:
 
     `functions` holds the orchestrators by registered name in lower case; None: any name is accepted. `overridable`: the
     statuses in which an existing instance is replaced by a new start under its id. `entities` is the client for
-    entities, whose functions are `entity_functions`. For explanations, `awaited` are the external events that
-    orchestrators of this process wait for, and `app` are all functions; None: they are not known.
+    entities, whose functions are `entity_functions`; None: any name is accepted. For explanations, `awaited` are the
+    external events that orchestrators of this process wait for, and `app` are all functions; None: they are not known.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class OrchestrationClient:
         functions: Mapping[str, Function] | None,
         clock: Clock,
         *,
-        entity_functions: Mapping[str, Function] = MappingProxyType({}),
+        entity_functions: Mapping[str, Function] | None = MappingProxyType({}),
         overridable: frozenset[RuntimeStatus] = FINISHED,
         default_version: str | None = None,
         awaited: AwaitedEvents | None = None,

@@ -53,9 +53,9 @@ class EntityPage:
 
 
 class EntityClient:
-    """Operations on the entities of one hub. `functions` holds the entity functions by name in lower case."""
+    """Operations on the entities of one hub. `functions`: by name in lower case; None: any name is accepted."""
 
-    def __init__(self, hub: TaskHub, functions: Mapping[str, Function], clock: Clock) -> None:
+    def __init__(self, hub: TaskHub, functions: Mapping[str, Function] | None, clock: Clock) -> None:
         self._hub = hub
         self._functions = functions
         self._clock = clock
@@ -68,7 +68,7 @@ class EntityClient:
         """
         if problem := entity.problem:
             raise RequestError(400, problem)
-        if entity.name not in self._functions:
+        if self._functions is not None and entity.name not in self._functions:
             raise RequestError(400, unknown_entity(entity.name, self._functions))
         request = EntityRequest(id=str(uuid.uuid4()), operation=operation, is_signal=True, input=input_text)
         event = EventRaised(timestamp=self._clock.now(), name=OPERATION_EVENT, input=request_to_text(request))

@@ -45,6 +45,7 @@ from durablehost.settings.durable import DEFAULT_CONNECTION_NAME
 from durablehost.settings.environment import Environment
 from durablehost.storage.account.options import StorageOptions
 from durablehost.storage.hub.task_hub import AzureStorageTaskHub, open_task_hub
+from durablehost.system.browser import open_in_browser
 from durablehost.system.local_folder import NAME as LOCAL_FOLDER
 from durablehost.system.local_folder import make_local_folder
 from durablehost.system.memory import return_large_blocks
@@ -289,9 +290,12 @@ class Host:
         for function in app.functions:
             if function.http is not None and not function.is_disabled:
                 _log.info("Mapped function route %s", _describe_route(function, http.route_prefix))
-        self._console.line(f"\nConsole: http://localhost:{http.port}{CONSOLE_PATH}")
+        console_url = f"http://localhost:{http.port}{CONSOLE_PATH}"
+        self._console.line(f"\nConsole: {console_url}")
         self._console.function_list(app, port=http.port, route_prefix=http.route_prefix, is_verbose=is_verbose)
         _log.info("Host started (%dms)", self._uptime_seconds() * 1000)
+        if self._settings.opens_console:
+            open_in_browser(console_url, self._console.warning)
 
     def _status(self) -> HostStatus:
         return HostStatus(

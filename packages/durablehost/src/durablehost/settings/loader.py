@@ -51,6 +51,7 @@ class StartOptions:
     shares_azurite: bool = False
     checks_keys: bool = False
     allows_anonymous: bool = False
+    opens_console: bool = False
     hub_name: str | None = None
     connection_name: str | None = None
     python: str | None = None
@@ -101,6 +102,7 @@ def load_settings(options: StartOptions, environment: Mapping[str, str]) -> Sett
         shares_azurite=options.shares_azurite,
         checks_keys=options.checks_keys,
         allows_anonymous=options.allows_anonymous,
+        opens_console=options.opens_console,
         environment=variables | _debug_switch(levels, seen),
         warnings=(*warnings, *without_effect(configuration)),
     )

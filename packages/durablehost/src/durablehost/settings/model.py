@@ -122,6 +122,7 @@ class Settings:
     `functions` is the allow list, empty for all. `checks_keys`: callers need a key, unless the function is anonymous.
     `allows_anonymous`: the developer allows other machines to call without one. `has_bundle`: host.json
     names an extension bundle. `shares_azurite`: `UseDevelopmentStorage=true` is the Azurite of all apps.
+    `opens_console`: a browser shows the console when the host is ready.
     """
 
     script_root: Path
@@ -136,5 +137,6 @@ class Settings:
     shares_azurite: bool
     checks_keys: bool
     allows_anonymous: bool
+    opens_console: bool
     environment: Mapping[str, str] = field(repr=False)
     warnings: tuple[str, ...]

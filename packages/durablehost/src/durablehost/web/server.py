@@ -38,6 +38,7 @@ from durablehost.web.links import RPC_PATH, WEBHOOK_PATH, Links
 from durablehost.web.listener import HttpLimits, HttpListener
 from durablehost.web.management import ManagementApi
 from durablehost.web.pages import PageGuard, refuse_pages
+from durablehost.web.paths import below
 from durablehost.web.request import EdgeRequest
 from durablehost.web.router import Router
 from durablehost.web.start import StartRoutes
@@ -171,7 +172,7 @@ class WebServer:
             source, default_origin=f"http://{_LOOPBACK}", body_limit=None, public_origin=self._links.origin
         )
         refuse_pages(request)
-        rest = _below(RPC_PATH.rstrip("/"), request.raw_path)
+        rest = below(RPC_PATH.rstrip("/"), request.raw_path)
         return empty(404) if rest is None else await self._management.handle(request, rest)
 
     async def _serve_public(self, source: web.BaseRequest) -> web.StreamResponse:
@@ -197,25 +198,25 @@ class WebServer:
             return error_answer(error)
 
     async def _route(self, request: EdgeRequest) -> web.StreamResponse:
-        rest = _below("/admin", request.raw_path)
+        rest = below("/admin", request.raw_path)
         if rest is not None:
             if self._guard is not None and not is_open(rest):
                 self._guard.check_admin(request)
             return await self._admin.handle(request, rest)
         if self._stopping.is_set():
             return web.Response(status=503, text="Function host is not running.")
-        rest = _below(WEBHOOK_PATH, request.raw_path)
+        rest = below(WEBHOOK_PATH, request.raw_path)
         if rest is not None:
             self._check_management(request)
             return await self._management.handle(request, rest)
-        if _below("/runtime", request.raw_path) is not None:
+        if below("/runtime", request.raw_path) is not None:
             return empty(404)
         match = self._router.match(request.method, request.path)
         if match is not None:
             if self._guard is not None:
                 self._guard.check_function(request, match.function)
             return await self._caller.answer(request, match)
-        rest = _below(CONSOLE_PATH, request.raw_path)
+        rest = below(CONSOLE_PATH, request.raw_path)
         if rest is not None:
             return await self._console.handle(request, rest)
         return self._home(request) if request.raw_path == "/" else empty(404)
@@ -235,12 +236,6 @@ class WebServer:
 def public_listener(http: HttpSettings, *, connections: int = MOST_CONNECTIONS) -> HttpListener:
     """A listener for the public port that answers 503 until a server takes it over."""
     return HttpListener(refuse_while_starting, HttpLimits(body_bytes=http.body_limit_bytes, connections=connections))
-
-
-def _below(base: str, raw_path: str) -> str | None:
-    """What follows the base in the path, compared without regard to case; None if the path is not below it."""
-    head, rest = raw_path[: len(base)], raw_path[len(base) :]
-    return rest if head.lower() == base and (not rest or rest.startswith("/")) else None
 
 
 def _log_request(verb: str, members: dict[str, str | int]) -> None:

@@ -29,6 +29,7 @@ RING = KeyRing(
 ROUTES = (
     f"{API}/hub", f"{API}/instances", f"{API}/counts", f"{API}/changes", f"{API}/instances/a",
     f"{API}/instances/a/history", f"{API}/instances/a/history/0", f"{API}/instances/a/explanation", f"{API}/nothing",
+    f"{API}/entities", f"{API}/entities/@counter@a",
 )  # fmt: skip
 FILES = ("/console", "/console/", "/console/app.mjs", "/console/style.css", "/console/vendor/htm-preact.mjs")
 
@@ -38,6 +39,11 @@ async def got(edge: Edge, path: str, **headers: str) -> tuple[int, Any]:
     async with edge.request("GET", path, headers=named) as answer:
         body = await answer.read()
         return answer.status, json.loads(body) if answer.content_type == "application/json" else body
+
+
+def add_entity(edge: Edge, instance_id: str, state: str) -> None:
+    stored = json.dumps({"exists": True, "state": state})
+    edge.hub.add(instance_id, input=stored, custom_status='{"entityExists":true}')
 
 
 async def ids(edge: Edge, query: str) -> list[str]:
@@ -155,7 +161,58 @@ class TestExplanation:
         assert (await got(edge, f"{API}/instances/none/explanation"))[0] == 404
 
 
+class TestEntities:
+    async def test_are_listed_with_the_beginning_of_their_states(self, edge: Edge) -> None:
+        add_entity(edge, "@counter@a", "5")
+        add_entity(edge, "@counter@b", '"' + "x" * 999 + '"')
+        add_entity(edge, "@door@", '{"open": true}')
+        edge.hub.add("run")
+        _, answer = await got(edge, f"{API}/entities")
+        assert answer["continuation"] is None
+        assert [(each["id"], each["name"], each["key"]) for each in answer["entities"]] == [
+            ("@counter@a", "counter", "a"),
+            ("@counter@b", "counter", "b"),
+            ("@door@", "door", ""),
+        ]
+        states = [each["state"] for each in answer["entities"]]
+        assert states[0] == {"text": "5", "length": 1}
+        assert (len(states[1]["text"]), states[1]["length"]) == (200, 1001)
+        _, answer = await got(edge, f"{API}/entities?name=Door")
+        assert [each["id"] for each in answer["entities"]] == ["@door@"]
+
+    async def test_are_listed_page_by_page(self, edge: Edge, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("durablehost.web.console.entities.LISTED", 2)
+        for key in "abc":
+            add_entity(edge, f"@counter@{key}", "1")
+        _, answer = await got(edge, f"{API}/entities")
+        assert [each["key"] for each in answer["entities"]] == ["a", "b"]
+        _, answer = await got(edge, f"{API}/entities?continuation={quote(answer['continuation'])}")
+        assert ([each["key"] for each in answer["entities"]], answer["continuation"]) == (["c"], None)
+
+    async def test_one_is_shown_with_its_whole_state(self, edge: Edge) -> None:
+        add_entity(edge, "@counter@a/b", '"' + "x" * 999 + '"')
+        status, answer = await got(edge, f"{API}/entities/{quote('@counter@a/b', safe='')}")
+        assert (status, answer["key"], len(answer["state"]["text"])) == (200, "a/b", 1001)
+
+    async def test_those_that_do_not_exist_are_404(self, edge: Edge) -> None:
+        edge.hub.add("run")
+        edge.hub.add("@counter@deleted", input='{"exists": false}')
+        for instance_id in ("run", "@counter@deleted", "@counter@none"):
+            assert (await got(edge, f"{API}/entities/{instance_id}"))[0] == 404
+
+    async def test_a_damaged_one_says_so(self, edge: Edge) -> None:
+        edge.hub.add("@counter@a", input="nonsense", custom_status='{"entityExists":true}')
+        assert "unreadable" in (await got(edge, f"{API}/entities"))[1]["entities"][0]["state"]["text"]
+        assert (await got(edge, f"{API}/entities/@counter@a"))[1]["problem"]
+
+
 class TestStream:
+    async def test_names_the_entities_that_have_changed_apart(self, edge: Edge) -> None:
+        async with edge.request("GET", f"{API}/changes") as answer:
+            await answer.content.readuntil(b"\n\n")
+            add_entity(edge, "@counter@a", "5")
+            assert await answer.content.readuntil(b"\n\n") == b'event: entities\ndata: ["@counter@a"]\n\n'
+
     async def test_tells_of_changes_until_the_host_stops(self, edge: Edge) -> None:
         async with edge.request("GET", f"{API}/changes") as answer:
             assert (answer.status, answer.content_type) == (200, "text/event-stream")

@@ -22,6 +22,7 @@ from durablehost.large_text import join_pieces
 from durablehost.types import JsonValue
 from durablehost.web.answer import empty, json_answer, text_answer
 from durablehost.web.console.changes import ChangeFeed
+from durablehost.web.console.entities import list_entities, show_entity
 from durablehost.web.console.stream import SIGN_OF_LIFE, EventStream, event
 from durablehost.web.console.view import (
     LONG,
@@ -45,7 +46,10 @@ _QUIET_CHECKS = 10
 
 
 class ConsoleApi:
-    """Answers from the task hub. `orchestrators`: the names to offer for a start."""
+    """Answers from the task hub. `orchestrators`: the names to offer for a start.
+
+    The page offers actions if they are allowed, and says that a host has to run a start if this process runs none.
+    """
 
     def __init__(
         self,
@@ -57,6 +61,8 @@ class ConsoleApi:
         orchestrators: Sequence[str],
         starts: ActivityStarts,
         stopping: asyncio.Event,
+        allows_actions: bool = True,
+        runs_instances: bool = True,
     ) -> None:
         self._client = client
         self._changes = changes
@@ -65,6 +71,8 @@ class ConsoleApi:
         self._orchestrators = orchestrators
         self._starts = starts
         self._stopping = stopping
+        self._allows_actions = allows_actions
+        self._runs_instances = runs_instances
 
     async def handle(self, request: EdgeRequest, rest: str) -> web.StreamResponse:
         """`rest` is the raw path below `/console/api`."""
@@ -79,6 +87,11 @@ class ConsoleApi:
                 return await self._count(request)
             case ["changes"]:
                 return EventStream(self._events(request))
+            case ["entities"]:
+                return await self._list_entities(request)
+            case ["entities", instance_id]:
+                entity = await show_entity(self._client, instance_id)
+                return empty(404) if entity is None else json_answer(entity)
             case ["instances", instance_id]:
                 record = await self._client.get(instance_id)
                 return empty(404) if record is None else json_answer(show_instance(record))
@@ -95,6 +108,8 @@ class ConsoleApi:
             {
                 "hub": self._hub_name,
                 "orchestrators": list(self._orchestrators),
+                "actions": self._allows_actions,
+                "runs": self._runs_instances,
                 "now": format_time(self._clock.now()),
                 "version": __version__,
             }
@@ -105,6 +120,11 @@ class ConsoleApi:
         records, following = await self._read(_query(request), LISTED, token)
         rows: list[JsonValue] = [show_row(record) for record in records]
         return json_answer({"instances": rows, "continuation": token_to_header(following) or None})
+
+    async def _list_entities(self, request: EdgeRequest) -> web.Response:
+        token = token_from_header(request.query.text("continuation") or "")
+        shown, following = await list_entities(self._client, request.query.text("name"), token)
+        return json_answer({"entities": shown, "continuation": token_to_header(following) or None})
 
     async def _count(self, request: EdgeRequest) -> web.Response:
         records, following = await self._read(_query(request), COUNTED, None)
@@ -156,7 +176,7 @@ class ConsoleApi:
         return entries_of(await self._client.history(record.instance_id))
 
     async def _events(self, request: EdgeRequest) -> AsyncGenerator[bytes, None]:
-        """`open` first, then `changes` with rows, and `problem` with a text, or null when it is over."""
+        """`open` first; then `changes` with rows, `entities` with ids, `problem` with a text, or null at its end."""
         async with self._changes.open_page() as page:
             yield event("open", {"now": format_time(self._clock.now())})
             told: str | None = None
@@ -167,8 +187,10 @@ class ConsoleApi:
                 if problem != told:
                     told = problem
                     yield event("problem", {"text": problem})
-                if changed:
-                    yield event("changes", [show_row(record) for record in changed])
+                if rows := [show_row(record) for record in changed if not is_entity_id(record.instance_id)]:
+                    yield event("changes", [*rows])
+                if entities := [record.instance_id for record in changed if is_entity_id(record.instance_id)]:
+                    yield event("entities", [*entities])
                 quiet = 0 if has_news else quiet + 1
                 if quiet == _QUIET_CHECKS:
                     quiet = 0

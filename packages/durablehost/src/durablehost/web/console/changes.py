@@ -13,7 +13,6 @@ from contextlib import asynccontextmanager, suppress
 from datetime import datetime, timedelta
 
 from durablehost.clock import Clock
-from durablehost.core.ids import is_entity_id
 from durablehost.engine.client import OrchestrationClient
 from durablehost.engine.ports import InstancePage, InstanceQuery, InstanceRecord
 from durablehost.errors import StorageError
@@ -108,11 +107,7 @@ class ChangeFeed:
         )
 
     def _changed(self, page: InstancePage) -> list[InstanceRecord]:
-        changed = [
-            record
-            for record in page.records
-            if self._seen.get(record.instance_id) != record and not is_entity_id(record.instance_id)
-        ]
+        changed = [record for record in page.records if self._seen.get(record.instance_id) != record]
         self._seen.update({record.instance_id: record for record in changed})
         return changed
 

@@ -30,3 +30,10 @@ test("a row that has changed is shown if it matches every condition", () => {
   assert.ok(!fits({ prefix: "parcel" }));
   assert.ok(!filters.matches({ ...ROW, created: "2026-01-05T08:00:00Z" }, { ...filters.EVERYTHING, created: "hour" }, NOW));
 });
+
+test("only instances that have ended can be purged", () => {
+  const of = (...status) => filters.finishedOnly({ ...filters.EVERYTHING, status, prefix: "order-" });
+  assert.deepEqual(of().status, ["Completed", "Failed", "Terminated", "Canceled"]);
+  assert.deepEqual(of("Running", "Failed"), { ...filters.EVERYTHING, status: ["Failed"], prefix: "order-" });
+  assert.equal(of("Running", "Pending"), null);
+});

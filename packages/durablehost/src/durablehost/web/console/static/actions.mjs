@@ -2,7 +2,7 @@
 
 import { html, useEffect, useRef, useState } from "./vendor/htm-preact.mjs";
 import { manage } from "./api.mjs";
-import { isFinished } from "./words.mjs";
+import { isFinished, link } from "./words.mjs";
 
 const isActive = (row) => !isFinished(row.status);
 
@@ -62,7 +62,7 @@ export function Actions({ row, store, onStart }) {
     if (chosen.removes) {
       store.remove([row.id]);
       location.hash = "#/";
-    } else if (typeof next === "string") location.hash = `#/instances/${encodeURIComponent(next)}`;
+    } else if (typeof next === "string") location.hash = link(next);
     else setNote(`${chosen.confirm}: the request is stored.`);
   };
   return html`<div class="actions">
@@ -87,9 +87,10 @@ export function StartDialog({ hub, initial, onClose }) {
     const path = `/orchestrators/${encodeURIComponent(name)}${id.trim() ? `/${encodeURIComponent(id.trim())}` : ""}`;
     const answer = await manage("POST", path, input.trim() || undefined);
     onClose();
-    location.hash = `#/instances/${encodeURIComponent(answer.id)}`;
+    location.hash = link(answer.id);
   };
-  return html`<${Dialog} title="Start an instance" fields=${fields} confirm="Start" onRun=${run} onClose=${onClose} />`;
+  const explain = hub?.runs ? "" : "This console stores the start; a host has to run it.";
+  return html`<${Dialog} title="Start an instance" explain=${explain} fields=${fields} confirm="Start" onRun=${run} onClose=${onClose} />`;
 }
 
 /** A modal form; `onRun` gets the values by name, and its error is shown. */

@@ -51,9 +51,9 @@ export async function get(path, signal) {
   return answer.json();
 }
 
-/** A request to the management API; the JSON of its answer, or null. `body` is JSON text. */
-export async function manage(method, path, body) {
-  const headers = body === undefined ? {} : { "Content-Type": "application/json" };
+/** A request to the management API; the JSON of its answer, or null. `body` is JSON text unless `type` says otherwise. */
+export async function manage(method, path, body, type = "application/json") {
+  const headers = body === undefined ? {} : { "Content-Type": type };
   const answer = await request(MANAGEMENT + path, { method, headers, body });
   const text = await answer.text();
   return text ? JSON.parse(text) : null;

@@ -1,8 +1,9 @@
 // The page: what the address shows, the key, and the stream of changes.
 
-import { html, render, useEffect, useState } from "./vendor/htm-preact.mjs";
+import { html, render, useEffect, useLayoutEffect, useState } from "./vendor/htm-preact.mjs";
 import { StartDialog } from "./actions.mjs";
 import { get, setKey } from "./api.mjs";
+import { Entities, Entity } from "./entities.mjs";
 import { EVERYTHING, readFilter, writeFilter } from "./filter.mjs";
 import { Instance } from "./instance.mjs";
 import { List } from "./list.mjs";
@@ -46,23 +47,32 @@ function App() {
   }, [needsKey, isVisible]);
   useEffect(() => setFailure(null), [route, opened]);
   useEffect(() => {
-    if (route.id === null) document.title = hub ? `${hub.hub}: console` : "Console";
-  }, [route.id, hub]);
+    if (route.view === "list") document.title = hub ? `${hub.hub}: console` : "Console";
+  }, [route.view, hub]);
 
   if (needsKey !== null) return html`<${KeyForm} onDone=${() => setNeedsKey(null)} />`;
   const views = { store, clock, opened, onProblem, onStart: setStart };
   return html`
     <header class="top">
-      <a class="brand" href="#/">Console</a>
+      <span class="brand">Console</span>
+      <nav class="views" aria-label="Views">
+        <a href="#/" aria-current=${isOfInstances(route) ? "page" : undefined}>Instances</a>
+        <a href="#/entities" aria-current=${isOfInstances(route) ? undefined : "page"}>Entities</a>
+      </nav>
       <span class="soft hub">${hub && html`Task hub <b>${hub.hub}</b>`}</span>
       <span class=${`state ${problem ? "lost" : opened ? "live" : ""}`} role="status">${problem ? "Not connected" : opened ? "Live" : "Connecting …"}</span>
-      <button type="button" class="main" disabled=${!hub} onClick=${() => setStart({})}>Start …</button>
+      ${hub && (hub.actions ? html`<button type="button" class="main" onClick=${() => setStart({})}>Start …</button>` : html`<span class="soft">Only reads</span>`)}
     </header>
     ${(problem ?? failure) && html`<p class="problem bar" role="alert">${problem ?? failure}</p>`}
     ${opened === 0 ? html`<main><p class="empty">Loading …</p></main>`
-      : route.id === null ? html`<${List} ...${views} hub=${hub} filter=${route.filter} onFilter=${showFilter} />`
-      : html`<${Instance} key=${route.id} id=${route.id} ...${views} />`}
+      : html`<${VIEWS[route.view]} key=${route.id} id=${route.id} hub=${hub} filter=${route.filter} onFilter=${showFilter} ...${views} />`}
     ${start && html`<${StartDialog} hub=${hub} initial=${start} onClose=${() => setStart(null)} />`}`;
+}
+
+const VIEWS = { list: List, instance: Instance, entities: Entities, entity: Entity };
+
+function isOfInstances(route) {
+  return route.view === "list" || route.view === "instance";
 }
 
 function showFilter(filter) {
@@ -75,12 +85,13 @@ function showFilter(filter) {
 function useRoute() {
   const read = () => {
     const [path, query] = location.hash.replace(/^#\/?/, "").split("?");
-    const [view, id] = path.split("/");
-    const isInstance = view === "instances" && id;
-    return { id: isInstance ? decoded(id) : null, filter: readFilter(query ?? "") };
+    const [first, id] = path.split("/");
+    const view = first === "entities" ? (id ? "entity" : "entities") : first === "instances" && id ? "instance" : "list";
+    return { view, id: id ? decoded(id) : null, filter: readFilter(query ?? "") };
   };
   const [route, setRoute] = useState(read);
-  useEffect(() => {
+  // Before the page is painted: nobody can click on a link earlier.
+  useLayoutEffect(() => {
     const change = () => setRoute(read());
     window.addEventListener("hashchange", change);
     return () => window.removeEventListener("hashchange", change);

@@ -1,6 +1,6 @@
 // The filter of the list: in the address, in requests, and applied to rows that have changed. Pure.
 
-import { timeOf } from "./words.mjs";
+import { FINISHED, isFinished, timeOf } from "./words.mjs";
 
 export const EVERYTHING = { status: [], name: "", prefix: "", created: "", from: "", to: "" };
 const HOURS = { hour: 1, day: 24, week: 7 * 24 };
@@ -37,6 +37,12 @@ export function filterQuery(filter, now, withStatus = true) {
   if (from !== null) query.set("createdTimeFrom", new Date(from).toISOString());
   if (to !== null) query.set("createdTimeTo", new Date(to).toISOString());
   return query.toString();
+}
+
+/** The filter for the instances among its own that have ended; null if there can be none. */
+export function finishedOnly(filter) {
+  const status = filter.status.length ? filter.status.filter(isFinished) : [...FINISHED];
+  return status.length ? { ...filter, status } : null;
 }
 
 export function matches(row, filter, now) {

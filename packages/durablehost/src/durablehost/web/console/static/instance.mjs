@@ -6,12 +6,12 @@ import { get } from "./api.mjs";
 import { Explanation } from "./explanation.mjs";
 import { Timeline } from "./timeline.mjs";
 import { Badge, LongTable, Progress, Text, useNow } from "./ui.mjs";
-import { count, countTasks, cutNote, duration, failureText, headline, isFinished, moment, pretty, readable, timeOf } from "./words.mjs";
+import { count, countTasks, cutNote, duration, failureText, headline, isFinished, link, moment, pretty, readable, timeOf } from "./words.mjs";
 
 // After a load, the page waits so long, and five times as long as the load took: large histories are costly.
 const LEAST_PAUSE_MS = 1000;
 
-export function Instance({ id, store, clock, opened, onProblem, onStart }) {
+export function Instance({ id, hub, store, clock, opened, onProblem, onStart }) {
   const { detail, entries, problem, isGone } = useInstance({ id, store, opened, onProblem });
   const live = store.rows.get(id);
   const row = detail && live && timeOf(live.updated) > timeOf(detail.updated) ? { ...detail, ...live, customStatus: detail.customStatus } : detail;
@@ -29,7 +29,7 @@ export function Instance({ id, store, clock, opened, onProblem, onStart }) {
       <p class="headline" role="status">${headline(row, countTasks(entries), now)}</p>
       ${row.progress && html`<${Progress} progress=${row.progress} withText=${false} />`}
       <p class="soft facts">Id <code>${id}</code> · created ${moment(timeOf(row.created), now)} · updated ${moment(timeOf(row.updated), now)}${row.version ? ` · version ${row.version}` : ""}</p>
-      <${Actions} row=${row} store=${store} onStart=${() => onStart({ name: row.name, input: wholeText(row.input) })} />
+      ${hub?.actions && html`<${Actions} row=${row} store=${store} onStart=${() => onStart({ name: row.name, input: wholeText(row.input) })} />`}
     </div>
     ${row.problem && html`<p class="problem" role="alert">${row.problem}</p>`}
     ${problem && html`<p class="problem" role="alert">The history cannot be read: ${problem}</p>`}
@@ -46,10 +46,6 @@ export function Instance({ id, store, clock, opened, onProblem, onStart }) {
 
 function Crumbs({ id, parent = null }) {
   return html`<nav class="crumbs" aria-label="Where you are"><a href="#/">Instances</a>${parent && html`${" / "}<a href=${link(parent)} title="The parent">${parent}</a>`}${" / "}<span>${id}</span></nav>`;
-}
-
-function link(id) {
-  return `#/instances/${encodeURIComponent(id)}`;
 }
 
 /** The text of an input if it is whole, for a start with the same one. */
@@ -101,11 +97,11 @@ function useInstance({ id, store, opened, onProblem }) {
 const COLUMNS = [
   { title: "What", class: "what" },
   { title: "Status", class: "status" },
-  { title: "At", class: "time", hint: "When it was requested, or happened" },
-  { title: "Waited", class: "time", hint: "Until this host began to run it. Unknown if another host ran it, or before the last start" },
-  { title: "Ran", class: "time", hint: "Until its result. With ≤, the wait is part of it" },
+  { title: "At", class: "time exact", hint: "When it was requested, or happened" },
+  { title: "Waited", class: "time short", hint: "Until this host began to run it. Unknown if another host ran it, or before the last start" },
+  { title: "Ran", class: "time short", hint: "Until its result. With ≤, the wait is part of it" },
 ];
-const LEGEND = [["waited", "waiting"], ["done", "completed"], ["open", "not ended yet"], ["failed", "failed"], ["mark", "event"]];
+const LEGEND = [["waited", "waiting"], ["done", "completed"], ["open", "not ended yet"], ["failed", "failed"], ["timer", "timer"], ["mark", "event"]];
 const SHOWN = { all: () => true, failed: (entry) => entry.failed, open: isOpen };
 
 function isOpen(entry) {
@@ -162,9 +158,9 @@ function cells(entry, isUnfolded, toggle, now) {
     <td class="what"><button type="button" class="fold" aria-expanded=${isUnfolded} onClick=${toggle}>
       <span class="soft">${entry.kind}</span> ${title}${entry.task === undefined ? "" : html` <span class="soft">(task ${entry.task})</span>`}</button>${entry.instanceId ? html` <a href=${link(entry.instanceId)} title=${entry.instanceId}>${entry.instanceId}</a>` : html` <span class="soft gist">${readable(entry.error ?? entry.input ?? entry.result, 0)}</span>`}</td>
     <td class="status">${outcome(entry)}</td>
-    <td class="time">${moment(at, now, true)}</td>
-    <td class="time">${began === null ? "" : duration(began - at)}</td>
-    <td class="time">${takesTime ? (entry.kind === "timer" ? duration(until - at) : ran) : ""}</td>`;
+    <td class="time exact">${moment(at, now, true)}</td>
+    <td class="time short">${began === null ? "" : duration(began - at)}</td>
+    <td class="time short">${takesTime ? (entry.kind === "timer" ? duration(until - at) : ran) : ""}</td>`;
 }
 
 function outcome(entry) {

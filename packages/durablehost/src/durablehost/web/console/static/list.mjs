@@ -3,8 +3,9 @@
 import { html, useEffect, useRef, useState } from "./vendor/htm-preact.mjs";
 import { get } from "./api.mjs";
 import { filterQuery, matches, writeFilter } from "./filter.mjs";
+import { PurgeDialog } from "./purge.mjs";
 import { Badge, LongTable, Progress, useNow, useStore } from "./ui.mjs";
-import { STATUSES, ago, count, duration, isFinished, moment, runTime, timeOf } from "./words.mjs";
+import { STATUSES, ago, count, duration, isFinished, link, moment, runTime, timeOf } from "./words.mjs";
 
 const TYPING_MS = 300;
 // Counting reads up to 10,000 rows: after a count the page waits this long, and ten times as long as the count took.
@@ -16,7 +17,7 @@ const COLUMNS = [
   { title: "Id", class: "id" },
   { title: "Created", class: "time" },
   { title: "Updated", class: "time wide" },
-  { title: "Duration", class: "time" },
+  { title: "Duration", class: "time short" },
   { title: "Progress", class: "rest", hint: "The custom status" },
 ];
 
@@ -32,6 +33,7 @@ export function List({ store, clock, hub, filter, opened, onFilter, onProblem })
   const rows = [...store.rows.values()]
     .filter((row) => matches(row, filter, now))
     .sort((a, b) => timeOf(b.created) - timeOf(a.created) || (a.id < b.id ? -1 : 1));
+  const [isPurging, setIsPurging] = useState(false);
   return html`<main>
     <h1 class="hidden">Instances</h1>
     <${Counts} counts=${counts} filter=${filter} onFilter=${onFilter} />
@@ -43,6 +45,8 @@ export function List({ store, clock, hub, filter, opened, onFilter, onProblem })
           row=${(number) => cells(rows[number], now)} />`
       : html`<p class="empty">${isLoading ? "Loading …" : "No instance matches."}</p>`}
     <p class="soft" role="status">${count(rows.length)} ${rows.length === 1 ? "instance" : "instances"}, newest first</p>
+    ${hub?.actions && rows.length > 0 && html`<button type="button" class="destructive" onClick=${() => setIsPurging(true)}>Purge all that match …</button>`}
+    ${isPurging && html`<${PurgeDialog} filter=${filter} store=${store} clock=${clock} onClose=${() => setIsPurging(false)} />`}
   </main>`;
 }
 
@@ -52,10 +56,10 @@ function cells(row, now) {
   return html`
     <td class="status"><${Badge} status=${row.status} /></td>
     <td class="name" title=${row.name}>${row.name}</td>
-    <td class="id" title=${row.id}><a href=${`#/instances/${encodeURIComponent(row.id)}`}>${row.id}</a></td>
+    <td class="id" title=${row.id}><a href=${link(row.id)}>${row.id}</a></td>
     <td class="time">${moment(timeOf(row.created), now)}</td>
     <td class="time wide">${isFinished(row.status) ? moment(timeOf(row.updated), now) : ago(timeOf(row.updated), now)}</td>
-    <td class="time">${time === null ? "" : duration(time)}</td>
+    <td class="time short">${time === null ? "" : duration(time)}</td>
     <td class="rest" title=${custom}>${row.progress ? html`<${Progress} progress=${row.progress} />` : custom}</td>`;
 }
 

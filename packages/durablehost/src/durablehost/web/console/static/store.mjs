@@ -10,10 +10,21 @@ const PAUSES = [500, 1000, 2000, 5000, 10_000];
 export class Store {
   rows = new Map();
   listeners = new Set();
+  entityListeners = new Set();
 
   listen(listener) {
     this.listeners.add(listener);
     return () => this.listeners.delete(listener);
+  }
+
+  /** `listener` gets the set of ids of the entities that have changed, which are not kept here. */
+  listenToEntities(listener) {
+    this.entityListeners.add(listener);
+    return () => this.entityListeners.delete(listener);
+  }
+
+  tellOfEntities(ids) {
+    for (const listener of [...this.entityListeners]) listener(new Set(ids));
   }
 
   /** Keeps the newer of two rows of an instance: an answer may overtake a change. */
@@ -52,6 +63,7 @@ export function follow(store, { onOpen, onProblem, onKeyNeeded }) {
             onProblem(null);
             onOpen(data);
           } else if (name === "changes") store.merge(data, true);
+          else if (name === "entities") store.tellOfEntities(data);
           else if (name === "problem") onProblem(data.text);
         }
         onProblem("The host has ended the connection. Trying again.");

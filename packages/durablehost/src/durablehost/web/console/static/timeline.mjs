@@ -52,7 +52,8 @@ export function Timeline({ entries, began, end, onOpen }) {
 function Bar({ bar, x, y, height, width, onOpen }) {
   const from = x(bar.from);
   const length = Math.max(MARK / 2, x(bar.to) - from);
-  const waited = bar.began === null ? 0 : Math.max(0, x(bar.began) - from);
+  // However short the run was, its colour shows how it ended.
+  const waited = bar.began === null ? 0 : Math.min(x(bar.began) - from, length - MARK);
   const isMark = bar.from === bar.to;
   const letters = Math.floor((length - 8) / LETTER);
   const label = bar.name.length <= letters ? bar.name : letters > 3 ? `${bar.name.slice(0, letters - 1)}…` : "";
@@ -62,7 +63,7 @@ function Bar({ bar, x, y, height, width, onOpen }) {
     ${isMark
       ? html`<rect class="mark" x=${Math.min(from, width - MARK)} y=${y} width=${MARK} height=${height} />`
       : html`<rect class="whole" x=${left} y=${y} width=${length} height=${height} rx="2" />
-          ${waited > 1 && html`<rect class="waited" x=${left} y=${y} width=${Math.min(waited, length)} height=${height} rx="2" />`}`}
+          ${waited > 1 && html`<rect class="waited" x=${left} y=${y} width=${waited} height=${height} rx="2" />`}`}
     ${height > 14 && label && html`<text x=${left + 5} y=${y + height - 6}>${label}</text>`}
   </g>`;
 }

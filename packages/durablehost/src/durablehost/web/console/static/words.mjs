@@ -9,7 +9,12 @@ const DAY = 24 * HOUR;
 const EARLIEST = Date.UTC(1970, 0, 1);
 
 export const STATUSES = ["Pending", "Running", "Suspended", "Completed", "Failed", "Terminated", "Canceled", "ContinuedAsNew"];
-const FINISHED = new Set(["Completed", "Failed", "Terminated", "Canceled"]);
+export const FINISHED = new Set(["Completed", "Failed", "Terminated", "Canceled"]);
+
+/** The address of the view of an instance or an entity. */
+export function link(id) {
+  return `#/${id.startsWith("@") ? "entities" : "instances"}/${encodeURIComponent(id)}`;
+}
 
 export function isFinished(status) {
   return FINISHED.has(status);

@@ -1,0 +1,103 @@
+"""Serves the console alone, without an app and a host, on the loopback: for `durablehost console`.
+
+The rules about pages of other sites are those of the host. Without actions, there is no route that changes anything.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from aiohttp import web
+
+from durablehost.clock import Clock
+from durablehost.engine.activity_starts import ActivityStarts
+from durablehost.engine.client import OrchestrationClient
+from durablehost.errors import RequestError
+from durablehost.web.answer import empty, error_answer
+from durablehost.web.console.api import ConsoleApi
+from durablehost.web.console.changes import ChangeFeed
+from durablehost.web.console.site import CONSOLE_PATH, ConsoleSite
+from durablehost.web.cors import CorsPolicy
+from durablehost.web.links import WEBHOOK_PATH, Links
+from durablehost.web.listener import HttpLimits, HttpListener
+from durablehost.web.management import ManagementApi
+from durablehost.web.pages import PageGuard
+from durablehost.web.paths import below
+from durablehost.web.request import EdgeRequest
+from durablehost.web.start import StartRoutes
+
+_LOOPBACK = "127.0.0.1"
+# As large as the input of an instance may be by HTTP under `func`.
+_LARGEST_BODY = 100 * 1024 * 1024
+
+
+class ConsoleServer:
+    """Listens from `start` to `stop`. `orchestrators`: the names to offer for a start."""
+
+    def __init__(
+        self,
+        client: OrchestrationClient,
+        clock: Clock,
+        *,
+        hub_name: str,
+        orchestrators: Sequence[str] = (),
+        allows_actions: bool,
+    ) -> None:
+        self._stopping = asyncio.Event()
+        self._pages = PageGuard(CorsPolicy((), allows_credentials=False), ())
+        self._links = Links(hub_name=hub_name)
+        self._management = ManagementApi(client, self._links, StartRoutes(client, self._links, self._stopping))
+        api = ConsoleApi(
+            client,
+            ChangeFeed(client, clock),
+            clock,
+            hub_name=hub_name,
+            orchestrators=orchestrators,
+            starts=ActivityStarts(),
+            stopping=self._stopping,
+            allows_actions=allows_actions,
+            runs_instances=False,
+        )
+        self._console = ConsoleSite(api, lambda request: None)
+        self._allows_actions = allows_actions
+        self._listener = HttpListener(self._serve, HttpLimits(body_bytes=_LARGEST_BODY))
+
+    @property
+    def url(self) -> str:
+        """The address of the page."""
+        return f"http://localhost:{self._listener.port}{CONSOLE_PATH}"
+
+    async def start(self, port: int) -> None:
+        """Returns when connections are accepted.
+
+        Raises:
+            ConfigurationError: the port is taken.
+        """
+        await self._listener.start(_LOOPBACK, port)
+        self._links.origin = f"http://localhost:{self._listener.port}"
+
+    async def stop(self) -> None:
+        """Ends the streams of open pages, and closes every connection."""
+        self._stopping.set()
+        await self._listener.close()
+
+    async def _serve(self, source: web.BaseRequest) -> web.StreamResponse:
+        request = EdgeRequest(source, default_origin=self._links.origin, body_limit=_LARGEST_BODY)
+        try:
+            self._pages.check_host(request)
+            self._pages.check_page(request)
+            return await self._route(request)
+        except Exception as error:
+            return error_answer(error)
+
+    async def _route(self, request: EdgeRequest) -> web.StreamResponse:
+        if (rest := below(CONSOLE_PATH, request.raw_path)) is not None:
+            return await self._console.handle(request, rest)
+        if (rest := below(WEBHOOK_PATH, request.raw_path)) is not None:
+            if not self._allows_actions:
+                raise RequestError(403, "This console only reads.", "Start it with --allow-actions to change the hub.")
+            return await self._management.handle(request, rest)
+        if request.raw_path == "/" and request.method == "GET":
+            return web.Response(status=302, headers={"Location": CONSOLE_PATH})
+        return empty(404)

@@ -1,0 +1,135 @@
+"""Whether everybody can use the console: axe finds nothing serious, and the keyboard reaches every action."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Awaitable, Callable
+from importlib import resources
+from typing import Any
+
+import pytest
+
+from durablehost.core.status import RuntimeStatus
+from packages.durablehost.tests.browser.devtools import Page
+from packages.durablehost.tests.browser.test_console import STATUS, add_entity, console, edge, history, page
+from packages.durablehost.tests.eventually import eventually
+from packages.durablehost.tests.unit.web.conftest import Edge
+
+__all__ = ["edge", "page"]
+
+Visit = Callable[[Edge, Page], Awaitable[None]]
+
+
+@pytest.fixture(scope="module")
+def axe() -> str:
+    """The script of axe, as a package for Python carries it."""
+    try:
+        return (resources.files("axe_core_python") / "axe.min.js").read_text("utf-8")
+    except ModuleNotFoundError:
+        stop = pytest.fail if os.environ.get("CI") else pytest.skip
+        stop("needs axe-core-python of requirements-dev.txt")
+
+
+async def visit_list(edge: Edge, page: Page) -> None:
+    await page.go(console(edge))
+    await page.shows("Live", "63 of 100 chunks", "instances")
+
+
+async def visit_instance(edge: Edge, page: Page) -> None:
+    await page.go(console(edge, "#/instances/run"))
+    await page.shows("Why is it waiting?", "approve")
+    await page.click("activity Check (task 1)")
+    await page.shows("the blob is gone")
+
+
+async def visit_dialog(edge: Edge, page: Page) -> None:
+    await page.go(console(edge, "#/instances/run"))
+    await page.click("Terminate …")
+    await page.shows("Ends the instance at its next episode.")
+
+
+async def visit_entities(edge: Edge, page: Page) -> None:
+    await page.go(console(edge, "#/entities"))
+    await page.shows("1 entity", "41")
+
+
+async def visit_entity(edge: Edge, page: Page) -> None:
+    await page.go(console(edge, "#/entities/%40counter%40a"))
+    await page.shows("State", "41")
+
+
+VIEWS = [visit_list, visit_instance, visit_dialog, visit_entities, visit_entity]
+
+
+@pytest.fixture
+async def full(edge: Edge) -> Edge:
+    """A hub with an instance of every status, a history with every kind of entry, and an entity."""
+    for status in RuntimeStatus:
+        edge.hub.add(f"a-{status.value}", status, input="17", output='"done"')
+    edge.hub.add("run", custom_status=STATUS % 63, input='{"chunks": 100}', parent_id="root")
+    edge.hub.histories["run"] = history()
+    add_entity(edge, "@counter@a", "41")
+    return edge
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("visit", VIEWS, ids=lambda visit: visit.__name__)
+async def test_axe_finds_nothing_serious(axe: str, full: Edge, page: Page, visit: Visit, scheme: str) -> None:
+    await page.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
+    await visit(full, page)
+    await page.run(f"{axe}; 0")
+    found: list[dict[str, Any]] = json.loads(
+        await page.run("axe.run({resultTypes: ['violations']}).then(({violations}) => JSON.stringify(violations))")
+    )
+    serious = [
+        f"{each['id']}: {each['help']}: {node['html']} {node['failureSummary']}"
+        for each in found
+        if each["impact"] in ("serious", "critical")
+        for node in each["nodes"]
+    ]
+    assert serious == []
+
+
+FOCUSED = "(e => (e.innerText || e.name || e.getAttribute('aria-label') || '').trim())(document.activeElement)"
+CODES = {"Tab": 9, "Enter": 13, "Escape": 27}
+
+
+async def press(page: Page, key: str) -> None:
+    known = {"key": key, "code": key, "windowsVirtualKeyCode": CODES[key]}
+    await page.call("Input.dispatchKeyEvent", type="keyDown", text="\r" if key == "Enter" else "", **known)
+    await page.call("Input.dispatchKeyEvent", type="keyUp", **known)
+
+
+async def tab_to(page: Page, wanted: str) -> None:
+    """Presses Tab until the element with this text or name has the focus."""
+    passed = []
+    for _ in range(60):
+        await press(page, "Tab")
+        passed.append(await page.run(FOCUSED))
+        if passed[-1] == wanted:
+            return
+    raise AssertionError(f"{wanted} is not among {passed}")
+
+
+async def test_an_instance_is_opened_and_acted_on_with_the_keyboard_alone(full: Edge, page: Page) -> None:
+    await visit_list(full, page)
+    await tab_to(page, "run")
+    await press(page, "Enter")
+    await page.shows("Why is it waiting?")
+    for action in ("Raise event …", "Suspend …", "Terminate …", "Restart …", "Start another …", "Failed 1"):
+        await page.run("document.activeElement.blur()")
+        await tab_to(page, action)
+    await page.run("document.activeElement.blur()")
+    await tab_to(page, "Suspend …")
+    await press(page, "Enter")
+    await page.shows("Its messages wait until it is resumed.")
+    await press(page, "Escape")
+    await eventually(lambda: page.run("!document.querySelector('dialog')"))
+    assert full.hub.sent == []
+    assert await page.run(FOCUSED) == "Suspend …"
+    await press(page, "Enter")
+    await page.shows("Its messages wait until it is resumed.")
+    await tab_to(page, "Suspend")
+    await press(page, "Enter")
+    await eventually(lambda: len(full.hub.sent) == 1)
