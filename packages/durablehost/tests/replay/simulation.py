@@ -100,8 +100,10 @@ class SimulatedHub:
         for message in checkpoint.outbox:
             self.put(message)
         if checkpoint.new_events or checkpoint.outbox or self.kept_rows is not None:
+            # What this item has recorded may be what a deferred message of it waits for.
             self.deferred_ids.clear()
-        self.deferred_ids.update(each.message_id for each in deferred)
+        else:
+            self.deferred_ids.update(each.message_id for each in deferred)
         is_new = checkpoint.update is not None and checkpoint.update.execution_id != item.execution_id
         past = () if is_new else item.history
         ahead = checkpoint.written_ahead

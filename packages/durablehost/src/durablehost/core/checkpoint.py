@@ -47,12 +47,11 @@ class Checkpoint:
     def written_ahead(self) -> tuple[HistoryEvent, ...]:
         """The events to store before anything is sent.
 
-        Requests to entities are identified by the time of their episode. With that time in the history, an episode
-        that is repeated after a crash sends the same requests, and entities drop them as duplicates.
+        Requests to entities are identified by the time of their episode, children by their task ids. With that time
+        and all that has arrived in the history, an episode that is repeated after a crash sends the same requests and
+        starts. Entities and children drop them as duplicates.
         """
-        events = (message.event for message in self.outbox)
-        sends_requests = any(isinstance(event, EventRaised) and is_request(event.name) for event in events)
-        return self.opening or () if sends_requests else ()
+        return self.opening or () if any(_must_be_repeatable(message.event) for message in self.outbox) else ()
 
     def then(self, later: Checkpoint) -> Checkpoint:
         """Combines this checkpoint with a later one."""
@@ -68,3 +67,7 @@ class Checkpoint:
         if later is None or self.update is None or later.custom_status is not None:
             return later or self.update
         return replace(later, custom_status=self.update.custom_status)
+
+
+def _must_be_repeatable(event: HistoryEvent) -> bool:
+    return isinstance(event, ExecutionStarted) or (isinstance(event, EventRaised) and is_request(event.name))
