@@ -249,10 +249,10 @@ class Episode:
             )
             messages += self._result_for_parent(end)
         new_events.append(OrchestratorCompleted(timestamp=self.now))
-        return Checkpoint(
-            new_events=tuple(new_events),
-            outbox=tuple(messages),
-            update=self._update(end, custom_status),
+        return Checkpoint.of_episode(
+            tuple(new_events),
+            tuple(messages),
+            self._update(end, custom_status),
             opening=tuple(new_events[: len(self.opened)]),
         )
 
