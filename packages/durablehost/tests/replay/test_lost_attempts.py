@@ -23,11 +23,12 @@ from hypothesis import strategies as st
 from durablehost.core.status import RuntimeStatus
 from packages.durablehost.tests.replay.simulation import Simulation
 from packages.durablehost.tests.replay.test_agreement import Flaky
+from packages.durablehost.tests.replay.test_events import raised
 
 Context = Any  # a df.DurableOrchestrationContext; the SDK has no types
 Lanes = list[list[str]]
 
-STEPS = st.sampled_from(["work", "work", "retry", "timer", "child", "entity"])
+STEPS = st.sampled_from(["work", "work", "retry", "timer", "child", "entity", "event"])
 LANES = st.lists(st.lists(STEPS, min_size=1, max_size=4), min_size=2, max_size=5)
 
 
@@ -40,6 +41,8 @@ def begin(context: Context, step: str, name: str) -> Any:
         return context.call_sub_orchestrator("child", name)
     if step == "entity":
         return context.call_entity(df.EntityId("echo_entity", "one"), "say", name)
+    if step == "event":
+        return context.wait_for_external_event(name)
     return context.create_timer(context.current_utc_datetime + timedelta(seconds=1))
 
 
@@ -84,5 +87,6 @@ def test_a_result_reaches_only_the_task_that_asked_for_it(lanes: Lanes, seed: in
     expected = [
         [None if step == "timer" else f"{i}.{j}" for j, step in enumerate(lane)] for i, lane in enumerate(lanes)
     ]
-    status, output = asyncio.run(simulation.run("run"))
+    names = [f"{i}.{j}" for i, lane in enumerate(lanes) for j, step in enumerate(lane) if step == "event"]
+    status, output = asyncio.run(simulation.run("run", events=[raised(name, name) for name in names]))
     assert (status, output) == (RuntimeStatus.COMPLETED, expected), json.dumps(lanes)
