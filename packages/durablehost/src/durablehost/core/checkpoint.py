@@ -85,8 +85,7 @@ class Checkpoint:
         if self.is_replaced:
             # What the next execution does follows from the last run of the one that is stored.
             opening = self.opening
-            is_needed = stages and opening and opening not in self.stages
-            stages = (opening,) if is_needed and opening else ()
+            stages = (opening,) if later.stages and opening and opening not in self.stages else ()
         else:
             opening = opening and self._before(opening)
             stages = tuple(map(self._before, stages))
