@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Generator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -33,6 +34,7 @@ from durablehost.engine.ports import InstanceRecord, TaskHub
 from durablehost.storage.account.options import StorageOptions
 from durablehost.storage.hub.task_hub import open_task_hub
 from packages.durablehost.tests.contract.account import OVERRIDABLE
+from packages.durablehost.tests.contract.failing_transport import Line, open_failing_hub
 from packages.durablehost.tests.eventually import eventually
 from packages.durablehost.tests.hubs import build
 from packages.durablehost.tests.replay.simulation import SdkExecutor
@@ -101,6 +103,17 @@ async def record_with(hub: TaskHub, status: RuntimeStatus) -> InstanceRecord:
 
 async def output_of(hub: TaskHub) -> Any:
     return json.loads((await record_with(hub, RuntimeStatus.COMPLETED)).output or "")
+
+
+def parent(context: Context) -> Generator[Any, Any, Any]:
+    """Starts an activity at once, and a child when `Go` comes."""
+    if context.get_input() == "child":
+        return "grown"
+    work = context.call_activity("sleep", 0)
+    go = context.wait_for_external_event("Go")
+    if (yield context.task_any([work, go])) == work:
+        yield go
+    return (yield context.task_all([work, context.call_sub_orchestrator("run", "child")]))
 
 
 def monitor(context: Context) -> Generator[Any, Any, Any]:
@@ -233,3 +246,44 @@ async def test_an_event_that_no_execution_awaited_is_not_delivered_to_the_next_s
 
 def waits_for_b(context: Context) -> Generator[Any, Any, Any]:
     return (yield context.wait_for_external_event("B"))
+
+
+async def test_a_child_that_an_event_in_one_batch_with_the_start_leads_to_is_started_once(
+    one_partition: StorageOptions,
+) -> None:
+    """Its episode is written ahead, after the messages of the first episode are sent."""
+    async with open_task_hub(one_partition, SystemClock()) as hub:
+        await hub.create()
+        await start(hub)
+        await say(hub, "Go")
+        await hub.start()
+        async with engine_on(hub, executor_of(parent)):
+            assert await output_of(hub) == [0, "grown"]
+        history = await hub.read_history(ID)
+    kinds = Counter(event.type_name for event in history)
+    assert (kinds["TaskScheduled"], kinds["SubOrchestrationInstanceCreated"], kinds["EventRaised"]) == (1, 1, 1)
+    assert [each.event_id for each in history if each.event_id >= 0] == [0, 1, 2]
+
+
+@pytest.mark.parametrize("writes", range(1, 8))
+async def test_such_a_child_is_right_after_a_crash_at_any_write(one_partition: StorageOptions, writes: int) -> None:
+    """The writes: a lease; a request, the stage, the start of the child, the history, the record; deletions."""
+    options = replace(
+        one_partition,
+        control_queue_visibility_seconds=1,
+        work_item_visibility_seconds=1,
+        is_abandoned_owner=lambda owner: owner == "host-a",
+    )
+    async with open_task_hub(replace(options, worker_id="host-b"), SystemClock()) as second:
+        await second.create()
+        await start(second)
+        await say(second, "Go")
+        line = Line(writes)
+        async with open_failing_hub(replace(options, worker_id="host-a"), line) as first:
+            await first.start()
+            async with engine_on(first, executor_of(parent)):
+                await asyncio.wait([asyncio.ensure_future(line.was_cut.wait())], timeout=30)
+            line.cut()
+        await second.start()
+        async with engine_on(second, executor_of(parent)):
+            assert await output_of(second) == [0, "grown"]

@@ -117,9 +117,10 @@ CASES = (
     CrashCase(
         crash="within 1",
         stored="some messages of the outbox",
-        next="as before 1; the same outbox is sent again, under the same task ids",
-        repeats="activities may run twice: the second result is dropped by its task id. A child start that is sent "
-        "twice has one execution id, so the second one is dropped",
+        next="as before 1; the outbox is sent again. If more messages have come meanwhile, it may give its task ids to "
+        "other work; a task takes only the result of its own request",
+        repeats="activities may run twice: only one result counts. A child start that is sent twice has one execution "
+        "id, so the second one is dropped",
         run=partial(_at, operation=Operation.SEND_REQUEST, number=CHUNKS // 2),
     ),
     CrashCase(

@@ -22,7 +22,7 @@ from durablehost.clock import Clock, SystemClock
 from durablehost.core.history import ExecutionCompleted, HistoryEvent, TaskCompleted, TaskScheduled
 from durablehost.core.status import RuntimeStatus
 from durablehost.engine.dispatcher import Engine, EngineOptions
-from durablehost.engine.ports import InstanceRecord, TaskHub
+from durablehost.engine.ports import Executor, InstanceRecord, TaskHub
 from packages.durablehost.tests.contract.account import OVERRIDABLE
 from packages.durablehost.tests.eventually import eventually
 from packages.durablehost.tests.hubs import build
@@ -72,7 +72,7 @@ class Chunks:
 
 @asynccontextmanager
 async def engine_on(
-    hub: TaskHub, executor: Chunks, clock: Clock | None = None, app: FunctionApp = APP, *, is_drained: bool = False
+    hub: TaskHub, executor: Executor, clock: Clock | None = None, app: FunctionApp = APP, *, is_drained: bool = False
 ) -> AsyncIterator[None]:
     """Runs dispatchers that are cut off or drained at the end of the block; a cut can fall into an episode."""
     engine = Engine(

@@ -39,6 +39,7 @@ DIFFERENT = [
     "Message EventRaisedEvent: Sender.ExecutionId: *",
     "Message TaskCompletedEvent: TaskMessage.Event.Result: *",
     "Message TaskFailedEvent: *",
+    "Message Task*Event: RequestTime: *",
     "Message reference to a blob: CompressedBlobName: *",
 ]
 SENT = (Operation.SEND_CONTROL, Operation.SEND_REQUEST)

@@ -1,8 +1,8 @@
 """Orchestrations over the real SDK, with messages in any order: the engine's own code, without storage or time.
 
 The hub stores the checkpoints of the engine. A random generator decides which instance is next, with which messages,
-in which order, which messages come twice, and which checkpoints are lost, whole or in part, after their messages were
-sent.
+in which order, which messages come twice, and which checkpoints are lost, whole or in part, after some or all of their
+messages were sent.
 """
 
 from __future__ import annotations
@@ -79,7 +79,9 @@ class SimulatedHub:
     kept: dict[str, list[ReceivedMessage]] = field(default_factory=dict)
     # Messages that were deferred since the last change.
     deferred_ids: set[str] = field(default_factory=set)
+    # Of the next checkpoint, if a crash is to cut it; None: all.
     kept_rows: int | None = None
+    sent_messages: int | None = None
     stored: int = 0
     sent: list[TaskMessage] = field(default_factory=list)
 
@@ -97,18 +99,23 @@ class SimulatedHub:
         deferred: Sequence[ReceivedMessage] = (),
         kept: Sequence[ReceivedMessage] = (),
     ) -> None:
-        for message in checkpoint.outbox:
+        outbox = checkpoint.outbox[: self.sent_messages]
+        for message in outbox:
             self.put(message)
         if checkpoint.new_events or checkpoint.outbox or self.kept_rows is not None:
+            # What this item has recorded may be what a deferred message of it waits for.
             self.deferred_ids.clear()
-        self.deferred_ids.update(each.message_id for each in deferred)
+        else:
+            self.deferred_ids.update(each.message_id for each in deferred)
         is_new = checkpoint.update is not None and checkpoint.update.execution_id != item.execution_id
         past = () if is_new else item.history
-        ahead = checkpoint.written_ahead
+        reached = [stage.events for stage in checkpoint.stages if stage.sent <= len(outbox)]
+        ahead = reached[-1] if reached else ()
         if ahead:
             self.histories[item.instance_id] = (*item.history, *ahead)
         if checkpoint.new_events and (self.kept_rows is None or not is_new):
-            rows = None if self.kept_rows is None else max(self.kept_rows, len(ahead))
+            kept_rows = self.kept_rows if len(outbox) == len(checkpoint.outbox) else 0
+            rows = None if kept_rows is None else max(kept_rows, len(ahead))
             self.histories[item.instance_id] = (*past, *checkpoint.new_events[:rows])
         self.kept[item.instance_id] = list(kept) if self.kept_rows is None else []
         self.waiting += deferred if self.kept_rows is None else item.messages
@@ -248,6 +255,7 @@ class Simulation:
         # Rows are stored in transactions: a crash leaves none of them or some of the first, never only the very first.
         is_lost = self.may_lose(instance_id) and self.random.random() < self.losses
         self.hub.kept_rows = self.random.choice([0, 2, 3, 5, 8]) if is_lost else None
+        self.hub.sent_messages = self.random.choice([0, 1, 2, None, None, None]) if is_lost else None
         await self.instances.process(
             OrchestrationWorkItem(
                 instance_id=instance_id,

@@ -88,7 +88,8 @@ class Episode:
     `arrived` are the events that open it, in the order of their delivery; it is None for the rest of an episode of
     which a crash left only the first rows in `history`. `states_start`: the record of the instance may not show yet
     that the execution has started. `carried_status` is the custom status of the execution that this one has just
-    continued from, as JSON text; it applies if the first episode sets none.
+    continued from, as JSON text; it applies if the first episode sets none. `request_time` is the time of its requests
+    for activities, which no other attempt at this episode has; None: `now`.
     """
 
     started: ExecutionStarted
@@ -98,6 +99,7 @@ class Episode:
     rules: Rules = DEFAULT_RULES
     states_start: bool = False
     carried_status: str | None = None
+    request_time: datetime | None = None
 
     @property
     def opened(self) -> tuple[HistoryEvent, ...]:
@@ -180,7 +182,7 @@ class Episode:
 
     def end(self, end: End) -> EpisodeResult:
         """Ends the execution at once, whatever is still open."""
-        next_id = max(fold(self.history).scheduled_ids, default=-1) + 1
+        next_id = max(fold(self.history).scheduled, default=-1) + 1
         # A custom status that the record has from an earlier execution of this id is cleared.
         custom_status = None if self.history else self.carried_status or NO_CUSTOM_STATUS
         return EpisodeResult(checkpoint=self._checkpoint([], [], end, next_id, custom_status))
@@ -247,10 +249,10 @@ class Episode:
             )
             messages += self._result_for_parent(end)
         new_events.append(OrchestratorCompleted(timestamp=self.now))
-        return Checkpoint(
-            new_events=tuple(new_events),
-            outbox=tuple(messages),
-            update=self._update(end, custom_status),
+        return Checkpoint.of_episode(
+            tuple(new_events),
+            tuple(messages),
+            self._update(end, custom_status),
             opening=tuple(new_events[: len(self.opened)]),
         )
 
@@ -289,6 +291,7 @@ class Episode:
             started=self.started,
             episode=episode,
             now=self.now,
+            request_time=self.request_time or self.now,
             rules=self.rules,
             stamps=self._stamps(),
             rewound_count=rewound_count(self.history),

@@ -15,13 +15,16 @@ from durablehost.core.history import (
     HistoryEvent,
     OrchestrationInstance,
     SubOrchestrationInstanceCompleted,
+    SubOrchestrationInstanceCreated,
     SubOrchestrationInstanceFailed,
     TaskCompleted,
     TaskFailed,
     TaskScheduled,
+    TimerCreated,
     TimerFired,
 )
 from durablehost.core.ids import is_entity_id
+from durablehost.core.ticks import EARLIEST_TIME
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,12 +33,15 @@ class TaskMessage:
 
     `target.execution_id` is None for events of clients, which are for whichever execution is current. `sender` is None
     for clients. `episode` counts the sender's episodes; results of activities copy it from their request.
+    `request_time` identifies a request for an activity: it is the time of the event that records the request. The
+    result copies it; it is None in both if a real host has sent the request or the result.
     """
 
     event: HistoryEvent
     target: OrchestrationInstance
     sender: OrchestrationInstance | None = None
     episode: int | None = None
+    request_time: datetime | None = None
 
     @property
     def is_activity_request(self) -> bool:
@@ -70,3 +76,21 @@ def completed_task_id(event: HistoryEvent) -> int | None:
     if isinstance(event, TimerFired):
         return event.timer_id
     return None
+
+
+def answers(message: TaskMessage, request: HistoryEvent) -> bool:
+    """Whether a result is that of the task which this event of the history records under its task id.
+
+    The same id may have been given to other work by an episode that was lost in a crash after it had sent its requests.
+    """
+    event = message.event
+    if isinstance(event, TimerFired):
+        return isinstance(request, TimerCreated) and _stored(event.fire_at) == _stored(request.fire_at)
+    if isinstance(event, (TaskCompleted, TaskFailed)):
+        return isinstance(request, TaskScheduled) and message.request_time in (None, request.timestamp)
+    return isinstance(request, SubOrchestrationInstanceCreated)
+
+
+def _stored(at: datetime) -> datetime:
+    """The time as a history that was stored has it."""
+    return max(at, EARLIEST_TIME)

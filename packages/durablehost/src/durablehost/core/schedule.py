@@ -49,14 +49,15 @@ from durablehost.core.ticks import NO_TIME
 class Scheduler:
     """Schedules the work of one episode of one execution.
 
-    `now` is the current time. `stamps` identify the requests to entities and keep them in order. `rewound_count` counts
-    the events that rewinds have undone: it makes a child that is requested again under its old task id a new execution,
-    so that its start is not dropped as a duplicate.
+    `now` is the time of the episode, `request_time` that of its requests for activities. `stamps` identify the requests
+    to entities and keep them in order. `rewound_count` counts the events that rewinds have undone: it makes a child
+    that is requested again under its old task id a new execution, so that its start is not dropped as a duplicate.
     """
 
     started: ExecutionStarted
     episode: int
     now: datetime
+    request_time: datetime
     rules: Rules = DEFAULT_RULES
     stamps: Stamps = field(default_factory=lambda: Stamps(NO_TIME))
     rewound_count: int = 0
@@ -110,11 +111,9 @@ class Scheduler:
         return created, self.message(fired, self.instance)
 
     def _activity(self, task_id: int, name: str, text: str) -> tuple[HistoryEvent, TaskMessage]:
-        request = TaskScheduled(timestamp=self.now, event_id=task_id, name=name, input=text)
-        recorded = (
-            request if self.rules.stores_inputs else TaskScheduled(timestamp=self.now, event_id=task_id, name=name)
-        )
-        return recorded, self.message(request, self.instance)
+        request = TaskScheduled(timestamp=self.request_time, event_id=task_id, name=name, input=text)
+        recorded = request if self.rules.stores_inputs else replace(request, input=None)
+        return recorded, replace(self.message(request, self.instance), request_time=self.request_time)
 
     def _request(self, task_id: int, action: CallEntity | SignalEntity) -> tuple[HistoryEvent, TaskMessage]:
         execution_id = self.instance.execution_id or ""

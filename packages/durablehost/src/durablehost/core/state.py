@@ -2,13 +2,13 @@
 
 Mirrors OrchestrationRuntimeState and the admission rules of AzureStorageOrchestrationService: duplicates are dropped by
 task id and execution id, results that come before their request is in the history wait, and a finished execution
-accepts nothing. A message that names no execution is for the current one; one that names another execution never
-affects those that arrive with it.
+accepts nothing. Unlike there, the result of another request under the same task id is dropped. A message that names no
+execution is for the current one; one that names another execution never affects those that arrive with it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeVar
@@ -31,7 +31,7 @@ from durablehost.core.history import (
     TimerCreated,
 )
 from durablehost.core.lineage import descends
-from durablehost.core.messages import TaskMessage, completed_task_id
+from durablehost.core.messages import TaskMessage, answers, completed_task_id
 from durablehost.core.status import RuntimeStatus
 
 # After so many deliveries, with delays of 2, 4, 8 ... 600 seconds, a result without a request has waited for over half
@@ -48,16 +48,17 @@ _RaisedKey = tuple[str, datetime, "str | None"]
 class OrchestrationState:
     """The fold of a history. `status` is Pending if nothing has started.
 
-    `request_ids` are those of requests to entities; an entity's result is an event that has such an id for its name.
-    `raised_names` are the names of all events. `open_since` is the time of an episode whose end is missing, because a
-    crash cut it short, and `open_raised` are its external events. `has_suspended_events`: the history has events that
-    arrived while the instance was suspended, and the function has not been run over them. Real hosts record such
-    events. `marks` are the suspensions and resumptions, as `_mark_key` identifies them.
+    `scheduled` are the events that record tasks, by task id. `request_ids` are those of requests to entities; an
+    entity's result is an event that has such an id for its name. `raised_names` are the names of all events.
+    `open_since` is the time of an episode whose end is missing, because a crash cut it short, and `open_raised` are its
+    external events. `has_suspended_events`: the history has events that arrived while the instance was suspended, and
+    the function has not been run over them. Real hosts record such events. `marks` are the suspensions and
+    resumptions, as `_mark_key` identifies them.
     """
 
     started: ExecutionStarted | None
     status: RuntimeStatus
-    scheduled_ids: frozenset[int]
+    scheduled: Mapping[int, HistoryEvent]
     completed_ids: frozenset[int]
     request_ids: frozenset[str]
     raised_names: frozenset[str]
@@ -83,7 +84,7 @@ def fold(history: Sequence[HistoryEvent]) -> OrchestrationState:
     return OrchestrationState(
         started=started,
         status=status,
-        scheduled_ids=frozenset(e.event_id for e in history if _schedules(e)),
+        scheduled={e.event_id: e for e in history if _schedules(e)},
         completed_ids=frozenset(i for i in map(completed_task_id, history) if i is not None),
         request_ids=frozenset(_request_ids(history)),
         raised_names=frozenset(e.name for e in history if isinstance(e, EventRaised)),
@@ -130,7 +131,7 @@ def admit(state: OrchestrationState, messages: Iterable[tuple[TaskMessage, int]]
     assert start is None or isinstance(start, ExecutionStarted)
     execution_id = start.orchestration_instance.execution_id if start else None
     is_open = start is not None and not state.status.is_finished
-    requested: set[int | str] = {*state.scheduled_ids, *state.request_ids}
+    requested: set[int | str] = {*state.scheduled, *state.request_ids}
     completed: set[int | str] = {*state.completed_ids, *state.raised_names}
     delivered: list[int] = [] if state.started else starts[:1]
     raised: list[int] = []
@@ -162,7 +163,7 @@ def admit(state: OrchestrationState, messages: Iterable[tuple[TaskMessage, int]]
             # In a suspended instance it may take long until an episode records the request.
             if dequeue_count < MAX_EARLY_DELIVERIES or state.status is RuntimeStatus.SUSPENDED:
                 deferred.append(position)
-        elif task not in completed:
+        elif task not in completed and (isinstance(task, str) or answers(message, state.scheduled[task])):
             completed.add(task)
             delivered.append(position)
     return Admission(

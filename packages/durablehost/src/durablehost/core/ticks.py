@@ -11,6 +11,8 @@ from datetime import datetime, timedelta, timezone
 from durablehost.core.history_json import parse_time
 
 NO_TIME = 0
+# The earliest time that a table accepts: earlier ones are stored as this one.
+EARLIEST_TIME = datetime(1601, 1, 1, tzinfo=timezone.utc)
 
 _PER_SECOND = 10_000_000
 _FIRST = datetime(1, 1, 1, tzinfo=timezone.utc)

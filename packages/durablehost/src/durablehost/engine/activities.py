@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import cast
 
 from durablehost.app.invocation import Failure, Invocation
@@ -15,7 +16,6 @@ from durablehost.clock import Clock
 from durablehost.core.actions import HTTP_ACTIVITY, HTTP_INPUT
 from durablehost.core.failure_texts import http_details, problem_details, raised_details
 from durablehost.core.history import HistoryEvent, TaskCompleted, TaskFailed, TaskScheduled
-from durablehost.core.messages import TaskMessage
 from durablehost.core.payload import activity_argument, normalize_result
 from durablehost.engine.activity_starts import ActivityStarts
 from durablehost.engine.last_resort import one_sentence
@@ -84,7 +84,7 @@ class Activities:
 
     async def _complete(self, item: ActivityWorkItem, event: HistoryEvent) -> None:
         request = item.received.message
-        result = TaskMessage(event=event, target=request.target, sender=request.target, episode=request.episode)
+        result = replace(request, event=event, sender=request.target)
         await self._hub.complete_activity(item, result)
 
     async def _run(self, request: TaskScheduled, message_id: str) -> HistoryEvent:

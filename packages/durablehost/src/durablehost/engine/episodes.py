@@ -199,7 +199,7 @@ class Episodes:
         for event in self._earlier:
             self._warnings.event_carried_over(start.name, event.name)
         update = self.checkpoint.update
-        self.checkpoint = replace(self.checkpoint, new_events=(), update=None)
+        self.checkpoint = self.checkpoint.replaced()
         self._episode = replace(self._episode, started=start, history=(), states_start=True)
         return replace(self._episode, arrived=(start,), carried_status=update.custom_status if update else None)
 

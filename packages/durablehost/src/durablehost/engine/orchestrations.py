@@ -131,12 +131,14 @@ class Orchestrations:
     def _episode(
         self, item: OrchestrationWorkItem, state: OrchestrationState, started: ExecutionStarted, *, states_start: bool
     ) -> Episode:
+        now = self._clock.now()
         return Episode(
             started=started,
             history=item.history,
             arrived=None,
             # What follows an episode that a crash cut short has its time, as it had before the crash.
-            now=state.open_since or self._clock.now(),
+            now=state.open_since or now,
+            request_time=now,
             rules=self._rules,
             states_start=states_start,
         )

@@ -204,11 +204,11 @@ class TaskHub(Protocol):
     ) -> None:
         """Makes a checkpoint durable: outbox sent, then history written, then the record merged, then messages deleted.
 
-        On return all of it is stored and the item's messages are deleted, except two kinds. The `deferred` ones become
-        visible again after a delay that grows with their `dequeue_count`. The `kept` ones stay stored, and this hub
-        object keeps them: they are part of the next item of the instance, but do not cause one. A crash in between
-        repeats the episode and loses nothing. An empty checkpoint only deletes the messages. The instance may be handed
-        out again.
+        The events of a stage are written before the messages that follow it are sent. On return all of it is stored
+        and the item's messages are deleted, except two kinds. The `deferred` ones become visible again after a delay
+        that grows with their `dequeue_count`. The `kept` ones stay stored, and this hub object keeps them: they are
+        part of the next item of the instance, but do not cause one. A crash in between repeats the episode and loses
+        nothing. An empty checkpoint only deletes the messages. The instance may be handed out again.
 
         Raises:
             StaleCheckpoint: another host has advanced the instance since `item` was fetched. No history was written,

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from durablehost.core.actions import CallEntity, OrchestratorResult, SignalEntity
-from durablehost.core.checkpoint import Checkpoint
+from durablehost.core.actions import CallEntity, CallSubOrchestrator, OrchestratorResult, SignalEntity, Work
+from durablehost.core.checkpoint import Checkpoint, Stage
 from durablehost.core.entity_messages import request_id
 from durablehost.core.episode import Episode
 from durablehost.core.history import EventRaised, EventSent, HistoryEvent, OrchestrationInstance
@@ -79,18 +79,36 @@ def test_an_episode_that_a_crash_cut_short_sends_the_same_requests_later() -> No
     assert requests(first) == requests(cut_short.complete(ASKS).checkpoint)
 
 
-def test_only_an_episode_that_sends_requests_is_written_ahead() -> None:
-    opened = episode(started())
-    assert opened.complete(ASKS).checkpoint.written_ahead == opened.complete(ASKS).checkpoint.new_events[:2]
-    assert opened.complete(waits("A")).checkpoint.written_ahead == ()
+CHILD = CallSubOrchestrator(name="C", input="1")
 
 
-def test_of_combined_episodes_the_first_is_written_ahead() -> None:
+@pytest.mark.parametrize("actions", [(SIGNAL, CALL), (CALL,), (CHILD,)])
+def test_an_episode_that_sends_requests_or_starts_children_is_written_ahead(actions: tuple[Work, ...]) -> None:
+    checkpoint = episode(started()).complete(OrchestratorResult(is_done=False, actions=actions)).checkpoint
+    assert checkpoint.stages == (Stage(checkpoint.new_events[:2]),)
+
+
+def test_an_episode_that_sends_neither_is_not_written_ahead() -> None:
+    assert episode(started()).complete(waits("A")).checkpoint.stages == ()
+
+
+def test_a_later_episode_is_written_ahead_after_the_messages_of_the_earlier_one_are_sent() -> None:
     first = episode(started()).complete(waits("A")).checkpoint
-    second = episode(completed(0), history=first.new_events).complete(
-        replace(waits("A"), actions=(*waits("A").actions, SIGNAL))
-    )
-    assert first.then(second.checkpoint).written_ahead == first.new_events[:2]
+    result = replace(waits("A"), actions=(*waits("A").actions, SIGNAL))
+    combined = first.then(episode(completed(0), history=first.new_events).complete(result).checkpoint)
+    opened = len(first.new_events) + 2
+    assert combined.new_events[opened - 1] == replace(completed(0), is_played=True)
+    assert combined.stages == (Stage(combined.new_events[:opened], sent=1),)
+
+
+def test_before_the_next_execution_sends_requests_the_one_that_continues_as_it_is_written_ahead() -> None:
+    first = episode(started()).complete(waits("A")).checkpoint
+    later = episode(completed(0), history=first.new_events).complete(waits("A", "B")).checkpoint
+    opened = (*first.new_events, *later.new_events[:2])
+    following = episode(started()).complete(ASKS).checkpoint
+    combined = first.then(later).replaced().then(following)
+    assert (combined.new_events, combined.stages) == (following.new_events, (Stage(opened, sent=1),))
+    assert combined.then(following).stages == combined.stages
 
 
 def test_later_requests_follow_the_recorded_ones() -> None:

@@ -203,7 +203,7 @@ def test_a_request_to_an_entity_is_not_sent_again_unless_it_followed_from_what_i
 
 
 def test_a_child_that_is_requested_again_is_a_new_execution_of_the_same_instance() -> None:
-    scheduler = Scheduler(started=started(), episode=1, now=LATER)
+    scheduler = Scheduler(started=started(), episode=1, now=LATER, request_time=LATER)
     again = replace(scheduler, rewound_count=3)
     first, second = (each._child(1, "Child", "e1:1", "", None)[1].target for each in (scheduler, again))
     assert first.instance_id == second.instance_id

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from datetime import datetime, timezone
 
 import pytest
 
@@ -19,11 +20,17 @@ from durablehost.core.history import (
     OrchestrationInstance,
     OrchestratorCompleted,
     OrchestratorStarted,
+    SubOrchestrationInstanceCompleted,
+    SubOrchestrationInstanceCreated,
+    SubOrchestrationInstanceFailed,
+    TimerCreated,
+    TimerFired,
 )
 from durablehost.core.lineage import continued_execution_id
 from durablehost.core.messages import TaskMessage
 from durablehost.core.state import MAX_DELIVERIES_TO_NOTHING, MAX_EARLY_DELIVERIES, Admission, admit, fold, restated
 from durablehost.core.status import RuntimeStatus
+from durablehost.core.ticks import EARLIEST_TIME
 from packages.durablehost.tests.unit.core.examples import (
     AT,
     LATER,
@@ -50,7 +57,7 @@ def test_an_empty_history_is_pending() -> None:
 def test_a_history_without_an_end_is_running() -> None:
     state = fold(RUNNING)
     assert state.status is RuntimeStatus.RUNNING
-    assert (state.scheduled_ids, state.completed_ids) == (frozenset({0, 1}), frozenset())
+    assert (set(state.scheduled), state.completed_ids) == ({0, 1}, frozenset())
     assert not state.is_episode_open
 
 
@@ -146,6 +153,60 @@ def test_an_early_result_for_a_suspended_instance_waits_for_its_resumption() -> 
 @pytest.mark.parametrize(("dequeue_count", "deferred"), [(1, (0,)), (MAX_DELIVERIES_TO_NOTHING + 1, ())])
 def test_a_result_for_an_unknown_instance_waits_for_about_a_minute(dequeue_count: int, deferred: tuple[int]) -> None:
     assert admitted((), completed(0), dequeue_count=dequeue_count).deferred == deferred
+
+
+def timer(at: datetime = LATER) -> TimerCreated:
+    return TimerCreated(timestamp=AT, event_id=0, fire_at=at)
+
+
+def fired(at: datetime = LATER) -> TimerFired:
+    return TimerFired(timestamp=AT, timer_id=0, fire_at=at)
+
+
+CHILD = SubOrchestrationInstanceCreated(timestamp=AT, event_id=0, name="C", instance_id="child")
+CHILD_COMPLETED = SubOrchestrationInstanceCompleted(timestamp=LATER, task_scheduled_id=0, result="1")
+CHILD_FAILED = SubOrchestrationInstanceFailed(timestamp=LATER, task_scheduled_id=0, reason="r")
+RESULTS: dict[HistoryEvent, list[HistoryEvent]] = {
+    scheduled(0): [completed(0), failure(0)],
+    timer(): [fired()],
+    CHILD: [CHILD_COMPLETED, CHILD_FAILED],
+}
+
+
+@pytest.mark.parametrize("request_event", RESULTS, ids=lambda event: event.type_name)
+def test_a_task_takes_only_results_of_its_own_kind(request_event: HistoryEvent) -> None:
+    history = first_episode(request_event)
+    for kind, results in RESULTS.items():
+        for result in results:
+            assert admitted(history, result).delivered == ((0,) if kind is request_event else ())
+            assert admitted(history, result).deferred == ()
+
+
+def test_a_dropped_result_does_not_keep_out_the_right_one() -> None:
+    assert admitted(first_episode(scheduled(0)), fired(), CHILD_FAILED, completed(0)).delivered == (2,)
+
+
+def test_a_timer_that_fires_at_another_time_is_that_of_a_lost_episode() -> None:
+    admission = admitted(first_episode(timer()), fired(AT), fired())
+    assert admission == Admission(delivered=(1,))
+
+
+def test_a_timer_before_all_times_of_a_table_fires() -> None:
+    first = datetime.min.replace(tzinfo=timezone.utc)
+    for recorded in (first, EARLIEST_TIME):
+        assert admitted(first_episode(timer(recorded)), fired(first)).delivered == (0,)
+
+
+@pytest.mark.parametrize("event", [completed(0), failure(0)])
+def test_the_result_of_another_request_with_the_same_task_id_is_dropped(event: HistoryEvent) -> None:
+    lost, own = (replace(to_me(event), request_time=at) for at in (LATER, AT))
+    history = first_episode(scheduled(0))
+    assert admit(fold(history), [(lost, 1), (own, 1)]) == Admission(delivered=(1,))
+
+
+@pytest.mark.parametrize("event", [completed(0), failure(0)])
+def test_a_result_of_a_real_host_which_does_not_identify_its_request_is_accepted(event: HistoryEvent) -> None:
+    assert admit(fold(first_episode(scheduled(0))), [(to_me(event), 1)]).delivered == (0,)
 
 
 def requested(number: int, *, signal: bool = False) -> EventSent:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from dataclasses import replace
 from datetime import datetime, timezone
 
 import pytest
@@ -62,6 +63,7 @@ REQUEST = TaskMessage(
     target=ORDER,
     sender=ORDER,
     episode=1,
+    request_time=datetime(2026, 1, 5, 10, 0, 1, 250000, tzinfo=timezone.utc),
 )
 REQUEST_TAIL = (
     '"SequenceNumber":0,"OrchestrationInstance":' + ORDER_JSON + ","
@@ -69,7 +71,7 @@ REQUEST_TAIL = (
     '"OrchestrationTags":{'
     '"$type":"System.Collections.Generic.Dictionary`2[[System.String, System.Private.CoreLib],'
     '[System.String, System.Private.CoreLib]]"}}},'
-    '"CompressedBlobName":null,"SequenceNumber":2,"Episode":1,'
+    '"CompressedBlobName":null,"SequenceNumber":2,"Episode":1,"RequestTime":"2026-01-05T10:00:01.25Z",'
     '"Sender":{"InstanceId":"order-42","ExecutionId":"0f6d2b8c4e1a4c7d9b3a5e6f70819203"},'
     '"SerializableTraceContext":null}'
 )
@@ -85,7 +87,7 @@ def test_a_start_is_written_as_a_real_host_writes_it() -> None:
     assert envelope_to_text(START, activity_id=ACTIVITY_ID, sequence_number=1) == START_TEXT
 
 
-def test_an_activity_request_carries_its_episode_and_its_sender() -> None:
+def test_an_activity_request_carries_its_episode_its_time_and_its_sender() -> None:
     text = envelope_to_text(REQUEST, activity_id=ACTIVITY_ID, sequence_number=2)
     assert text.endswith(REQUEST_TAIL)
     assert '"Event":{"$type":"DurableTask.Core.History.TaskScheduledEvent","EventType":4,' in text
@@ -117,6 +119,19 @@ def test_a_message_is_read_back_from_raw_text_and_from_base64(message: TaskMessa
     text = envelope_to_text(message, activity_id=ACTIVITY_ID, sequence_number=9)
     assert read(text) == Envelope(message=message, sequence_number=9)
     assert read(base64.b64encode(text.encode()).decode()) == Envelope(message=message, sequence_number=9)
+
+
+def test_a_request_of_a_real_host_has_no_time() -> None:
+    envelope = json.loads(envelope_to_text(REQUEST, activity_id=ACTIVITY_ID, sequence_number=2))
+    del envelope["RequestTime"]
+    assert read(json.dumps(envelope)).message == replace(REQUEST, request_time=None)
+
+
+@pytest.mark.parametrize("value", [5, "yesterday"])
+def test_a_request_time_that_is_no_time_makes_a_message_unreadable(value: object) -> None:
+    envelope = json.loads(envelope_to_text(REQUEST, activity_id=ACTIVITY_ID, sequence_number=2))
+    with pytest.raises(PoisonMessage, match="not a time"):
+        envelope_from_text(json.dumps({**envelope, "RequestTime": value}))
 
 
 def test_unknown_members_and_typed_dictionaries_are_skipped() -> None:

@@ -305,10 +305,16 @@ class AzureStorageTaskHub:
             await self._drop(batch)
             return
         # The order guarantees that work left undone by a crash is repeated: the messages are deleted last.
-        ahead = checkpoint.written_ahead
-        blobs = await self._append(batch, item, item.execution_id or "", item.history, ahead, is_last=False)
-        await self._outbox.send_all(checkpoint.outbox)
-        blobs = {**blobs, **await self._append_history(batch, item, checkpoint, ahead)}
+        blobs: dict[str, str] = {}
+        ahead: tuple[HistoryEvent, ...] = ()
+        sent = 0
+        for stage in checkpoint.stages:
+            await self._outbox.send_all(checkpoint.outbox[sent : stage.sent])
+            past, events = item.history + ahead, stage.events[len(ahead) :]
+            blobs |= await self._append(batch, item, item.execution_id or "", past, events, is_last=False)
+            ahead, sent = stage.events, stage.sent
+        await self._outbox.send_all(checkpoint.outbox[sent:])
+        blobs |= await self._append_history(batch, item, checkpoint, ahead)
         if checkpoint.update:
             await self._instances.merge(item.instance_id, checkpoint.update, blobs)
         await self._payloads.delete_each(batch.replaced_blobs)

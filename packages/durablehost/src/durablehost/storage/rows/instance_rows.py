@@ -14,11 +14,12 @@ from durablehost.core.checkpoint import InstanceUpdate
 from durablehost.core.history import ExecutionStarted
 from durablehost.core.json_text import compact
 from durablehost.core.status import RuntimeStatus
+from durablehost.core.ticks import EARLIEST_TIME
 from durablehost.engine.ports import InstanceQuery, InstanceRecord
 from durablehost.storage.account.names import escape_key, unescape_key
 from durablehost.storage.rows.columns import Columns
 from durablehost.storage.rows.odata import quoted, quoted_time
-from durablehost.storage.rows.table import EARLIEST_TIME, Column, StoredRow
+from durablehost.storage.rows.table import Column, StoredRow
 
 _COLUMNS_WITHOUT_INPUT = (
     "PartitionKey",

@@ -12,6 +12,7 @@ import binascii
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from durablehost.core.event_check import described, is_int32
@@ -20,8 +21,10 @@ from durablehost.core.history_json import (
     TYPE,
     event_from_json,
     event_to_json,
+    format_time,
     instance_from_json,
     instance_to_json,
+    parse_time,
     reason_of,
 )
 from durablehost.core.messages import TaskMessage
@@ -61,6 +64,9 @@ def envelope_to_text(message: TaskMessage, *, activity_id: str, sequence_number:
     }
     if message.episode is not None:
         envelope["Episode"] = message.episode
+    if message.request_time is not None:
+        # Only durablehost knows this member: other hosts skip it.
+        envelope["RequestTime"] = format_time(message.request_time)
     sender = message.sender
     envelope["Sender"] = {
         "InstanceId": sender.instance_id if sender else "",
@@ -175,6 +181,7 @@ def _message_from_json(envelope: Mapping[str, Any]) -> TaskMessage:
         target=target,
         sender=_sender_from_json(envelope.get("Sender")),
         episode=_number_or_none(envelope, "Episode"),
+        request_time=_time_or_none(envelope, "RequestTime"),
     )
 
 
@@ -183,6 +190,15 @@ def _number_or_none(envelope: Mapping[str, Any], name: str) -> int | None:
     if value is None or is_int32(value):
         return value
     raise PoisonMessage(f"{name} is {described(value)}, not a whole number")
+
+
+def _time_or_none(envelope: Mapping[str, Any], name: str) -> datetime | None:
+    value = envelope.get(name)
+    if value is None:
+        return None
+    if isinstance(value, str):
+        return parse_time(value)
+    raise PoisonMessage(f"{name} is {described(value)}, not a time")
 
 
 def _sequence_number(envelope: Mapping[str, Any]) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timezone
 
-from durablehost.storage.rows.table import EARLIEST_TIME
+from durablehost.core.ticks import EARLIEST_TIME
 
 
 def quoted(text: str) -> str:

@@ -16,6 +16,7 @@ from enum import Enum
 from typing import Any, Union
 from urllib.parse import quote
 
+from durablehost.core.ticks import EARLIEST_TIME
 from durablehost.errors import StorageError
 from durablehost.storage.account.service_client import Answer, ServiceClient
 from durablehost.storage.account.signing import Request
@@ -32,9 +33,6 @@ _CHANGE_SET = "changeset_durablehost"
 _ODATA_TYPE = "@odata.type"
 _STATUS_OF_PART = re.compile(rb"^HTTP/1\.1 (\d{3})", re.MULTILINE)
 _ETAG_OF_PART = re.compile(rb"^etag: *(\S+)", re.MULTILINE | re.IGNORECASE)
-
-# The earliest Edm.DateTime.
-EARLIEST_TIME = datetime(1601, 1, 1, tzinfo=timezone.utc)
 
 
 class Write(Enum):
