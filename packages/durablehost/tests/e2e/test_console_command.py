@@ -55,13 +55,16 @@ class Served:
             return False
 
 
+def command(hub_name: str, port: int, *options: str) -> list[str]:
+    hub = ["--connection-string-setting", CONNECTION, "--task-hub-name", hub_name]
+    return [sys.executable, "-m", "durablehost", "console", "--port", str(port), "--no-azurite", *hub, *options]
+
+
 @contextmanager
 def served(storage: str, hub_name: str, folder: Path, *options: str) -> Iterator[Served]:
     port = free_port()
-    command = [sys.executable, "-m", "durablehost", "console", "--port", str(port), "--no-azurite", *options]
-    command += ["--connection-string-setting", CONNECTION, "--task-hub-name", hub_name]
     with subprocess.Popen(
-        command,
+        command(hub_name, port, *options),
         env=environment_of(None, None, {CONNECTION: storage}),
         cwd=folder,
         stdin=subprocess.DEVNULL,
@@ -138,7 +141,21 @@ def test_a_hub_that_does_not_exist_is_empty_and_is_not_created(azurite: Azurite,
     assert contents(azurite.connection_string) == before
 
 
+def test_actions_on_a_hub_that_does_not_exist_are_refused_at_the_start(
+    azurite: Azurite, hub_name: str, tmp_path: Path
+) -> None:
+    before = contents(azurite.connection_string)
+    environment = environment_of(None, None, {CONNECTION: azurite.connection_string})
+    refused = command(hub_name, free_port(), "--allow-actions")
+    done = subprocess.run(refused, env=environment, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert f"There is no task hub '{hub_name}' in this storage to act on." in done.stderr
+    assert "Traceback" not in done.stderr
+    assert contents(azurite.connection_string) == before
+
+
 def test_pages_of_others_get_nothing(azurite: Azurite, hub_name: str, tmp_path: Path) -> None:
+    assert Verbs(azurite.connection_string, hub_name)("start-new", "--function-name", "ask").code == 0
     foreign: list[dict[str, str]] = [
         {"Origin": "https://evil.test"},
         {"Host": "rebound.test"},
@@ -175,5 +192,6 @@ def test_ctrl_c_is_the_way_to_end_it(azurite: Azurite, hub_name: str, tmp_path: 
         out, _ = console.process.communicate(timeout=120)
     assert console.process.returncode == 0
     assert f"Task hub: {hub_name} (storage: {CONNECTION})" in out
+    assert "There is no such task hub in this storage yet." in out
     assert f"Console: {console.url}/console" in out
     assert "Traceback" not in out

@@ -11,6 +11,7 @@ from typing import Any
 
 from durablehost.commands.arguments import add_common_options, add_hub_options
 from durablehost.console import Console
+from durablehost.errors import ConfigurationError
 from durablehost.settings import Settings
 
 # Not that of a host, which may run beside it.
@@ -59,6 +60,12 @@ async def _serve(settings: Settings, console: Console, *, allows_actions: bool, 
     clock = SystemClock()
     async with usable_storage(settings, console) as usable, open_task_hub(receiving_nothing(usable), clock) as hub:
         hub_name = usable.durable.hub_name
+        has_hub = bool((await hub.look_around("")).leases)
+        if allows_actions and not has_hub:
+            raise ConfigurationError(
+                f"There is no task hub '{hub_name}' in this storage to act on. Check --task-hub-name and "
+                "--connection-string-setting; a host creates its hub at its first start."
+            )
         server = ConsoleServer(
             client_of(hub, usable, app),
             clock,
@@ -69,6 +76,8 @@ async def _serve(settings: Settings, console: Console, *, allows_actions: bool, 
         await server.start(settings.http.port)
         try:
             console.line(f"Task hub: {hub_name} (storage: {usable.storage.connection_name})")
+            if not has_hub:
+                console.line("There is no such task hub in this storage yet.")
             console.line(
                 "With actions: every program of this machine can change this hub."
                 if allows_actions

@@ -29,6 +29,7 @@ from durablehost.engine.ports import InstanceRecord
 from durablehost.engine.task_names import task_list, task_name
 from durablehost.engine.unknown import why_absent
 from durablehost.engine.wording import (
+    counted,
     duration,
     failure_line,
     listed,
@@ -176,8 +177,9 @@ def _retries(facts: Facts, work: OpenWork) -> Iterator[Reason]:
         yield reason(Kind.RETRY, text)
     if work.pauses:
         first = min(work.pauses, key=lambda pause: pause.timer.fire_at)
-        others = f" {len(work.pauses) - 1} more wait for an attempt." if len(work.pauses) > 1 else ""
-        yield reason(Kind.RETRY, f"{_failed(first)} {_next_attempt(first, facts.now)}{others}")
+        more = len(work.pauses) - 1
+        waiting = f" {counted(more, 'more waits', 'more wait')} for an attempt." if more else ""
+        yield reason(Kind.RETRY, f"{_failed(first)} {_next_attempt(first, facts.now)}{waiting}")
 
 
 def _failed(pause: Pause) -> str:
