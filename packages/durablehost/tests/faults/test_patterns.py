@@ -51,14 +51,21 @@ LONGEST_LIFE_SECONDS = 3.0
 # From less than one episode to a large part of all episodes.
 WRITES = (3, 60)
 KILLS = 6
+# How long no host runs after a kill: longer than any message stays invisible.
+PAUSE_SECONDS = 600
 POLL_SECONDS = 0.01
 
 
 @asynccontextmanager
 async def engine_on(hub: TaskHub, clock: Clock) -> AsyncIterator[None]:
-    engine = Engine(
-        hub, new_executor(), APP, clock, EngineOptions(max_orchestrations=4, max_activities=4, renew_seconds=0.5)
+    options = EngineOptions(
+        max_orchestrations=4,
+        max_activities=4,
+        renew_seconds=0.5,
+        # Beyond this window, entities do not know what they have done before: the pauses after all kills are within it.
+        entity_reorder_window_seconds=KILLS * PAUSE_SECONDS * 2,
     )
+    engine = Engine(hub, new_executor(), APP, clock, options)
     running = asyncio.create_task(engine.run(asyncio.Event()), name="engine")
     try:
         yield
@@ -162,7 +169,7 @@ async def test_patterns_end_exactly_on_a_hub_in_memory_that_shuffles_its_message
         async with engine_on(hub, clock):
             await live(client, was_cut, is_last=kill == KILLS, pass_time=lambda: clock.advance(0.1))
         storage.before_write = lambda operation: None
-        clock.advance(600)
+        clock.advance(PAUSE_SECONDS)
     await assert_exact(client.hub)
 
 
