@@ -31,7 +31,15 @@ ROUTES = (
     f"{API}/instances/a/history", f"{API}/instances/a/history/0", f"{API}/instances/a/explanation", f"{API}/nothing",
     f"{API}/entities", f"{API}/entities/@counter@a",
 )  # fmt: skip
-FILES = ("/console", "/console/", "/console/app.mjs", "/console/style.css", "/console/vendor/htm-preact.mjs")
+FILES = (
+    "/console",
+    "/console/",
+    "/console/app.mjs",
+    "/console/style.css",
+    "/console/vendor/htm-preact.mjs",
+    "/console/vendor/uPlot.iife.min.js",
+    "/console/vendor/uPlot.min.css",
+)
 
 
 async def got(edge: Edge, path: str, **headers: str) -> tuple[int, Any]:

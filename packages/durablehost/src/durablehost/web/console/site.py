@@ -19,7 +19,13 @@ CONSOLE_PATH = "/console"
 _STATIC = Path(__file__).parent / "static"
 _PAGE = "index.html"
 _API = "/api"
-_CONTENT_TYPES = {".html": "text/html", ".css": "text/css", ".mjs": "text/javascript", ".svg": "image/svg+xml"}
+_CONTENT_TYPES = {
+    ".html": "text/html",
+    ".css": "text/css",
+    ".js": "text/javascript",
+    ".mjs": "text/javascript",
+    ".svg": "image/svg+xml",
+}
 # Nothing from elsewhere, nothing inline, and in no frame: a page around it could make somebody click on "Purge".
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; "
