@@ -14,7 +14,22 @@ import dev
 
 
 def test_soak_tests_are_left_out_unless_a_mark_expression_is_given() -> None:
-    assert dev.pytest_arguments(["-k", "window"]) == ["-m", "not soak", "-k", "window"]
+    arguments = dev.pytest_arguments(["-k", "window"])
+
+    assert arguments[:2] == ["-m", "not soak"]
+    assert arguments[-2:] == ["-k", "window"]
+
+
+@pytest.mark.parametrize(("arguments", "is_shared"), [
+    ([], True),
+    (["--maxfail=10", "-v"], True),
+    (["tests/unit", "-v"], False),
+    (["tests/unit/test_windows.py::TestSplitting"], False),
+])  # fmt: skip
+def test_two_processes_share_the_whole_suite_but_not_what_the_caller_names(
+    arguments: list[str], is_shared: bool
+) -> None:
+    assert ("--numprocesses=2" in dev.pytest_arguments(arguments)) == is_shared
 
 
 @pytest.mark.parametrize("arguments", [["-m", "soak"], ["-msoak"], ["tests/unit", "-m", "azurite"]])
