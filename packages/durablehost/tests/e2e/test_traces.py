@@ -59,6 +59,15 @@ def test_spans_reach_the_collector_and_those_of_the_app_are_among_them(
     ]
 
 
+def test_without_variables_a_host_imports_nothing_of_opentelemetry(running_host: RunningHost) -> None:
+    with running_host(FEATURES_APP, environment={"PYTHONPROFILEIMPORTTIME": "1"}) as host:
+        assert begin(host.url, "start/chained", "x").output() == "xabc"
+        # What a worker process prints comes with a time before it.
+        imports = [line for line in host.output.splitlines() if line.startswith("import time:")]
+    assert [line for line in imports if line.endswith("durablehost.traces.opening")]
+    assert not [line for line in imports if "opentelemetry" in line]
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="a kill is that of POSIX")
 def test_a_host_that_is_killed_leaves_one_span_of_the_orchestration_to_the_next(
     running_host: RunningHost, collector: Collector, tmp_path: Path

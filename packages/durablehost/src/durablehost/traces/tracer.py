@@ -29,6 +29,7 @@ from durablehost.traces.options import TraceOptions
 _SERVICE = "durablehost"
 _UNKNOWN = "unknown_service"
 _LONGEST_TEXT = 4096
+_EXPORTERS = "opentelemetry.exporter"
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _SCOPE = InstrumentationScope(_SERVICE, __version__)
 
@@ -41,11 +42,11 @@ class OpenTelemetryTracer:
     is_on = True
 
     def __init__(self, exporter: SpanExporter) -> None:
-        _quieten()
         # It reads the variables; its tracers are not used.
         provider = TracerProvider(shutdown_on_exit=False)
         self._ids, self._sampler, self._resource = provider.id_generator, provider.sampler, _named(provider.resource)
         self._processor = BatchSpanProcessor(exporter)
+        self._lines = _LinesOfTheSdk()
 
     def begin(self, parent: TraceContext | None, name: str) -> TraceContext:
         trace_id = self._ids.generate_trace_id() if parent is None else int(parent.trace_id, 16)
@@ -68,6 +69,7 @@ class OpenTelemetryTracer:
         closing = threading.Thread(target=self._processor.shutdown, name="close traces", daemon=True)
         closing.start()
         closing.join(seconds)
+        self._lines.detach()
 
     def _readable(self, span: Span) -> ReadableSpan:
         place = span.place
@@ -85,6 +87,26 @@ class OpenTelemetryTracer:
             end_time=_nanoseconds(max(place.ended_at, place.started_at)),
             instrumentation_scope=_SCOPE,
         )
+
+
+class _LinesOfTheSdk(logging.Handler):
+    """Shows each warning of the SDK once, such as that of a full queue. What an exporter logs is reported otherwise."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self._shown: set[str] = set()
+        self._logger = logging.getLogger("opentelemetry")
+        self._logger.propagate = False
+        self._logger.addHandler(self)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        text = record.getMessage()
+        if not record.name.startswith(_EXPORTERS) and text not in self._shown:
+            self._shown.add(text)
+            _log.warning("OpenTelemetry: %s", text)
+
+    def detach(self) -> None:
+        self._logger.removeHandler(self)
 
 
 class ReportingExporter(SpanExporter):
@@ -128,13 +150,6 @@ def _named(resource: Resource) -> Resource:
     """The resource of the variables; the service has the name of this host if they give it none."""
     is_named = not str(resource.attributes.get(SERVICE_NAME, _UNKNOWN)).startswith(_UNKNOWN)
     return resource if is_named else resource.merge(Resource({SERVICE_NAME: _SERVICE}))
-
-
-def _quieten() -> None:
-    """Keeps the lines of the SDK, one for each failed batch and each dropped span, out of the console."""
-    logger = logging.getLogger("opentelemetry")
-    logger.addHandler(logging.NullHandler())
-    logger.propagate = False
 
 
 def _span_context(context: TraceContext, is_remote: bool) -> SpanContext:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 
@@ -52,8 +52,10 @@ class HangingExporter(SpanExporter):
 
 
 @pytest.fixture
-def recorder() -> Recorder:
-    return Recorder()
+def recorder() -> Iterator[Recorder]:
+    recorder = Recorder()
+    yield recorder
+    recorder.close()
 
 
 def test_a_span_keeps_its_ids_and_times(recorder: Recorder) -> None:
@@ -103,6 +105,7 @@ def test_the_sampler_is_that_of_the_variables(monkeypatch: pytest.MonkeyPatch) -
     recorder = Recorder()
     assert not recorder.tracer.begin(None, "a").is_sampled
     assert not recorder.tracer.begin(CONTEXT, "a").is_sampled
+    recorder.close()
 
 
 def test_an_outage_of_the_collector_costs_one_line_and_its_end_another(caplog: pytest.LogCaptureFixture) -> None:
@@ -128,3 +131,15 @@ def test_the_end_does_not_wait_for_a_collector_that_hangs() -> None:
     tracer.record([SPAN])
     tracer.close(0.01)
     exporter.is_over.set()
+
+
+def test_a_full_queue_costs_one_line(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    monkeypatch.setenv("OTEL_BSP_MAX_QUEUE_SIZE", "1")
+    monkeypatch.setenv("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "1")
+    exporter = HangingExporter()
+    tracer = OpenTelemetryTracer(exporter)
+    tracer.record([SPAN] * 10)
+    exporter.is_over.set()
+    tracer.close(WAIT_SECONDS)
+    lines = [record.getMessage() for record in caplog.records if record.name == "Host.Traces"]
+    assert lines == ["OpenTelemetry: Queue full, dropping Span."]
