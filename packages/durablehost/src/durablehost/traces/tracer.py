@@ -30,6 +30,7 @@ _SERVICE = "durablehost"
 _UNKNOWN = "unknown_service"
 _LONGEST_TEXT = 4096
 _EXPORTERS = "opentelemetry.exporter"
+_LATEST = 2**64 - 1
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _SCOPE = InstrumentationScope(_SERVICE, __version__)
 
@@ -100,10 +101,10 @@ class _LinesOfTheSdk(logging.Handler):
         self._logger.addHandler(self)
 
     def emit(self, record: logging.LogRecord) -> None:
-        text = record.getMessage()
-        if not record.name.startswith(_EXPORTERS) and text not in self._shown:
-            self._shown.add(text)
-            _log.warning("OpenTelemetry: %s", text)
+        # By the text before its values are filled in, so that there are few.
+        if not record.name.startswith(_EXPORTERS) and record.msg not in self._shown:
+            self._shown.add(record.msg)
+            _log.warning("OpenTelemetry: %s", record.getMessage())
 
     def detach(self) -> None:
         self._logger.removeHandler(self)
@@ -178,4 +179,5 @@ def _text(text: str) -> str:
 
 
 def _nanoseconds(at: datetime) -> int:
-    return (at - _EPOCH) // timedelta(microseconds=1) * 1000
+    """Since 1970; a time that OTLP cannot carry becomes the first or the last one that it can."""
+    return min(max(0, (at - _EPOCH) // timedelta(microseconds=1) * 1000), _LATEST)

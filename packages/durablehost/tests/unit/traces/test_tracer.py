@@ -9,6 +9,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 
 import pytest
+from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
@@ -143,3 +144,10 @@ def test_a_full_queue_costs_one_line(monkeypatch: pytest.MonkeyPatch, caplog: py
     tracer.close(WAIT_SECONDS)
     lines = [record.getMessage() for record in caplog.records if record.name == "Host.Traces"]
     assert lines == ["OpenTelemetry: Queue full, dropping Span."]
+
+
+@pytest.mark.parametrize("year", [1, 1969, 9999])
+def test_times_are_made_fit_to_be_sent(recorder: Recorder, year: int) -> None:
+    at = AT.replace(year=year)
+    recorder.tracer.record([replace(SPAN, place=replace(SPAN.place, started_at=at, ended_at=at))])
+    assert encode_spans(recorder.close()).SerializeToString()
