@@ -10,6 +10,7 @@ import json
 import re
 import uuid
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -25,7 +26,9 @@ from durablehost.core.history import (
     TaskScheduled,
     TimerCreated,
 )
+from durablehost.core.messages import TaskMessage
 from durablehost.core.status import RuntimeStatus
+from durablehost.core.trace_context import begin_span, parse_trace_context, stored_context
 from durablehost.engine.ports import InstanceQuery, TaskHub
 from durablehost.errors import RequestError
 from durablehost.storage.account.options import StorageOptions
@@ -139,6 +142,37 @@ async def test_a_start_is_one_message_and_one_pending_row(idle_hub: TaskHub, acc
         "ParentInstanceId": "",
         "TaskHubName": account.hub_name,
     }
+
+
+async def test_the_trace_context_is_stored_as_a_real_host_stores_it(hub: TaskHub, account: Account) -> None:
+    parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    caller = parse_trace_context(parent, "vendor=1")
+    assert caller is not None
+    start = START.event
+    assert isinstance(start, ExecutionStarted)
+    waiting = replace(start, parent_trace_context=stored_context(caller))
+    await hub.start_instance(TaskMessage(event=waiting, target=START.target), overridable=OVERRIDABLE)
+    item = await next_item(hub)
+    (received,) = item.messages
+    arrived = received.message.event
+    assert isinstance(arrived, ExecutionStarted)
+    assert arrived.parent_trace_context == {
+        "TraceParent": parent,
+        "TraceState": "vendor=1",
+        "Id": None,
+        "SpanId": None,
+        "ActivityStartTime": None,
+    }
+    begun_start = begin_span(arrived, caller, AT)
+    own = begun_start.parent_trace_context or {}
+    events = (OrchestratorStarted(timestamp=AT), begun_start, OrchestratorCompleted(timestamp=AT))
+    await hub.complete_orchestration(item, Checkpoint(new_events=events))
+
+    row = next(row for row in account.rows("History") if row.get("EventType") == "ExecutionStarted")
+    assert row["ParentTraceContext"] == (
+        f'{{"TraceParent":"{parent}","TraceState":"vendor=1","Id":"{own["Id"]}","SpanId":"{own["SpanId"]}",'
+        '"ActivityStartTime":"2026-01-05T10:00:00.500000+00:00"}'
+    )
 
 
 async def test_the_first_episode_is_stored_as_a_real_host_stores_it(hub: TaskHub, account: Account) -> None:

@@ -28,7 +28,7 @@ READY_SECONDS = 180
 END_SECONDS = 120
 
 # Variables of the developer's shell must not affect a test.
-_FOREIGN_PREFIXES = ("azurewebjobs", "azurefunctions", "functions_", "readings", "website_")
+_FOREIGN_PREFIXES = ("azurewebjobs", "azurefunctions", "functions_", "otel_", "readings", "website_")
 
 
 @dataclass(frozen=True, kw_only=True)

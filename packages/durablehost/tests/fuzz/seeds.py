@@ -64,6 +64,14 @@ REQUESTS = (
     ),
 )
 
+TRACE_CONTEXT = {
+    "TraceParent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+    "TraceState": "vendor=1",
+    "Id": "00-0af7651916cd43dd8448eb211c80319c-c7ad6b7169203331-01",
+    "SpanId": "c7ad6b7169203331",
+    "ActivityStartTime": "2026-01-05T10:00:00.1234567+00:00",
+}
+
 EVENTS: tuple[HistoryEvent, ...] = (
     OrchestratorStarted(timestamp=AT),
     ExecutionStarted(timestamp=AT, orchestration_instance=VICTIM, name="FanOut", input='"{}"', generation=0),
@@ -75,7 +83,7 @@ EVENTS: tuple[HistoryEvent, ...] = (
         input='"{}"',
         tags={"a": "b"},
         scheduled_start_time=AT,
-        parent_trace_context={"TraceParent": "x"},
+        parent_trace_context=TRACE_CONTEXT,
     ),
     TaskScheduled(timestamp=AT, event_id=0, name="Chunk", input='["1"]', tags={"a": "b"}),
     TimerCreated(timestamp=AT, event_id=1, fire_at=AT),

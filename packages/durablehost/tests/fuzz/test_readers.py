@@ -10,6 +10,7 @@ import json
 import random
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, cast
 
@@ -18,13 +19,21 @@ import pytest
 from durablehost.core.entities import EntityEpisode
 from durablehost.core.entity_messages import request_from_text, request_to_text
 from durablehost.core.entity_result import BatchResult, OperationResult
-from durablehost.core.history import EventRaised, ExecutionStarted, HistoryEvent, OrchestrationInstance
+from durablehost.core.episode_spans import spans_of_episode
+from durablehost.core.history import (
+    EventRaised,
+    ExecutionCompleted,
+    ExecutionStarted,
+    HistoryEvent,
+    OrchestrationInstance,
+)
 from durablehost.core.history_json import event_to_json, format_time
 from durablehost.core.ids import partition_of
 from durablehost.core.messages import TaskMessage
 from durablehost.core.payload import activity_argument, orchestrator_payload
 from durablehost.core.rewind import plan_rewind
 from durablehost.core.state import admit, fold
+from durablehost.core.status import RuntimeStatus
 from durablehost.engine.partitions import Situation, plan
 from durablehost.errors import PoisonMessage, UnreadableState
 from durablehost.storage.account.names import escape_key, message_blob
@@ -49,6 +58,7 @@ from packages.durablehost.tests.fuzz.seeds import (
     ENTITY,
     HISTORY,
     REQUESTS,
+    TRACE_CONTEXT,
     entity_documents,
     history_rows,
     instance_rows,
@@ -58,6 +68,8 @@ from packages.durablehost.tests.fuzz.seeds import (
 from packages.durablehost.tests.hubs import build
 
 SEED = 12
+TRACED = replace(cast(ExecutionStarted, HISTORY[1]), parent_trace_context=TRACE_CONTEXT)
+ENDED = ExecutionCompleted(timestamp=AT, orchestration_status=RuntimeStatus.COMPLETED)
 EVERYTHING = HistoryOptions(with_input=True, with_output=True)
 
 
@@ -105,6 +117,10 @@ def use_event(event: HistoryEvent) -> None:
     history = (*HISTORY, event)
     fold(history)
     plan_rewind(history)
+    started = event if isinstance(event, ExecutionStarted) else TRACED
+    for span in spans_of_episode(started, HISTORY, (event, ENDED)):
+        json.dumps([span.name, span.error, dict(span.attributes)]).encode()
+        assert span.place.started_at.tzinfo is not None
     asyncio.run(history_json(history, EVERYTHING)).encode()
     activity_argument(getattr(event, "input", None))
 

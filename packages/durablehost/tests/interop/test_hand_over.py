@@ -25,12 +25,21 @@ def test_durablehost_ends_what_the_real_engine_has_begun(
         runs.end(Host(host.url, options))
 
 
+# With traces, the context is in every start, request and event; nothing listens there.
+TRACED = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9"}
+
+
 @pytest.mark.azurite
+@pytest.mark.parametrize("variables", [{}, TRACED], ids=["untraced", "traced"])
 def test_the_real_engine_ends_what_durablehost_has_begun(
-    running_host: RunningHost, real_engine: StartEngine, options: StorageOptions, tmp_path: Path
+    running_host: RunningHost,
+    real_engine: StartEngine,
+    options: StorageOptions,
+    tmp_path: Path,
+    variables: dict[str, str],
 ) -> None:
     runs = Runs(tmp_path)
-    with running_host(SCRIPTED_APP, environment=ENVIRONMENT) as host:
+    with running_host(SCRIPTED_APP, environment={**ENVIRONMENT, **variables}) as host:
         runs.begin(Host(host.url, options))
         host.kill()
     with real_engine() as engine:

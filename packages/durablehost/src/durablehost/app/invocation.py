@@ -48,7 +48,8 @@ class Invocation:
     bindings with direction `in`, by binding name: the trigger always, durable clients are filled in by the executor.
     `reason` is the text of the Executing line. `work` identifies the work of the call, the same in each attempt; empty
     if nobody repeats it. `crashes` counts 1 for each worker process that the call may have ended, and `PROVEN` for each
-    that it has certainly ended.
+    that it has certainly ended. `trace_parent` and `trace_state` are the W3C trace context of the span that the call
+    belongs to; empty if it belongs to none.
     """
 
     invocation_id: str
@@ -57,6 +58,8 @@ class Invocation:
     reason: str = "(null)"
     work: str = ""
     crashes: int = 0
+    trace_parent: str = ""
+    trace_state: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

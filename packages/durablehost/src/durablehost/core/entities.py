@@ -113,7 +113,10 @@ class EntityEpisode:
             PoisonMessage: the event cannot be read.
         """
         if is_request(event.name):
-            self._receive_request(request_from_text(event.input), is_scheduled=event.name != OPERATION_EVENT)
+            request = request_from_text(event.input)
+            if request.parent_trace_context is None:
+                request = replace(request, parent_trace_context=event.parent_trace_context)
+            self._receive_request(request, is_scheduled=event.name != OPERATION_EVENT)
         elif event.name == RELEASE_EVENT and release_from_text(event.input).parent == self._locked_by:
             self._locked_by = None
 

@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from durablehost.core.event_check import described, is_int32
+from durablehost.core.event_check import described, is_int32, is_shallow
 from durablehost.core.history_json import TYPE, format_time, parse_time
 from durablehost.core.ids import EntityId, storable_id_problem
 from durablehost.core.json_text import compact
 from durablehost.core.ticks import NO_TIME, ticks_from_text, ticks_to_round_trip_text, ticks_to_text
 from durablehost.errors import PoisonMessage
-from durablehost.types import JsonValue
+from durablehost.types import JsonObject, JsonValue
 
 OPERATION_EVENT = "op"
 RELEASE_EVENT = "release"
@@ -39,6 +39,7 @@ class EntityRequest:
 
     `input` is the JSON text that the operation gets. `parent` is None if a client sent the request. `timestamp` and
     `predecessor` are the ticks by which the requests of one sender are ordered, `NO_TIME` if this one is not ordered.
+    `parent_trace_context` is set once the request has arrived: it comes with the event.
     """
 
     id: str
@@ -52,6 +53,7 @@ class EntityRequest:
     predecessor: int = NO_TIME
     lock_set: tuple[EntityId, ...] = ()
     position: int = 0
+    parent_trace_context: JsonObject | None = None
 
     @property
     def is_lock(self) -> bool:
@@ -112,6 +114,8 @@ def request_to_json(request: EntityRequest) -> dict[str, JsonValue]:
         out["lockset"] = [{"name": entity.name, "key": entity.key} for entity in request.lock_set]
     if request.position:
         out["pos"] = request.position
+    if request.parent_trace_context is not None:
+        out["parentTraceContext"] = request.parent_trace_context
     return out
 
 
@@ -135,6 +139,7 @@ def request_from_json(document: Any) -> EntityRequest:
             predecessor=ticks_from_text(document.get("Predecessor")),
             lock_set=tuple(map(_entity, document.get("lockset") or ())),
             position=_position(document.get("pos") or 0),
+            parent_trace_context=_trace_context(document.get("parentTraceContext")),
         )
     except Exception as error:
         # A text may contain anything: whatever fails here, the text is at fault.
@@ -221,6 +226,11 @@ def _entity(document: Any) -> EntityId:
     if problem := storable_id_problem(entity.instance_id):
         raise ValueError(f"the entity id {problem}")
     return entity
+
+
+def _trace_context(value: Any) -> JsonObject | None:
+    """The context as it is; a value that is none is left out, because no operation may fail for it."""
+    return value if isinstance(value, dict) and is_shallow(value) else None
 
 
 def _position(value: Any) -> int:

@@ -43,6 +43,8 @@ from durablehost.core.rules import DEFAULT_RULES, Rules
 from durablehost.core.sorter import Stamps
 from durablehost.core.status import RuntimeStatus
 from durablehost.core.ticks import NO_TIME
+from durablehost.core.trace_context import own_context, stored_context, task_context, task_span_id
+from durablehost.types import JsonObject
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,7 +113,13 @@ class Scheduler:
         return created, self.message(fired, self.instance)
 
     def _activity(self, task_id: int, name: str, text: str) -> tuple[HistoryEvent, TaskMessage]:
-        request = TaskScheduled(timestamp=self.request_time, event_id=task_id, name=name, input=text)
+        request = TaskScheduled(
+            timestamp=self.request_time,
+            event_id=task_id,
+            name=name,
+            input=text,
+            parent_trace_context=self._trace_context(task_id),
+        )
         recorded = request if self.rules.stores_inputs else replace(request, input=None)
         return recorded, replace(self.message(request, self.instance), request_time=self.request_time)
 
@@ -137,7 +145,12 @@ class Scheduler:
             name=OPERATION_EVENT,
             input=text,
         )
-        raised = EventRaised(timestamp=self.now, name=OPERATION_EVENT, input=text)
+        raised = EventRaised(
+            timestamp=self.now,
+            name=OPERATION_EVENT,
+            input=text,
+            parent_trace_context=self._trace_context(task_id),
+        )
         target = OrchestrationInstance(instance_id=action.instance_id, execution_id=None)
         return sent, self.message(raised, target)
 
@@ -152,6 +165,7 @@ class Scheduler:
             version=version,
             instance_id=child_id,
             input=text if self.rules.stores_inputs else None,
+            client_span_id=self._client_span_id(task_id),
         )
         start = ExecutionStarted(
             timestamp=self.now,
@@ -166,11 +180,19 @@ class Scheduler:
             version=version,
             input=text,
             tags=self.started.tags,
+            parent_trace_context=self._trace_context(task_id),
         )
         return created, self.message(start, child)
 
     def _child_execution_id(self, task_id: int) -> str:
         return derived_execution_id(self.instance.execution_id, str(task_id), self.rewound_count)
+
+    def _trace_context(self, task_id: int) -> JsonObject | None:
+        return stored_context(task_context(self.started, task_id, self.rewound_count))
+
+    def _client_span_id(self, task_id: int) -> str | None:
+        has_span = own_context(self.started, self.rewound_count) is not None
+        return task_span_id(self.started, task_id, self.rewound_count) if has_span else None
 
 
 def already_exists(instance_id: str, status: RuntimeStatus) -> str:

@@ -17,9 +17,11 @@ from durablehost.core.actions import HTTP_ACTIVITY, HTTP_INPUT
 from durablehost.core.failure_texts import http_details, problem_details, raised_details
 from durablehost.core.history import HistoryEvent, TaskCompleted, TaskFailed, TaskScheduled
 from durablehost.core.payload import activity_argument, normalize_result
+from durablehost.core.spans import Place, Span, SpanKind, activity_name, activity_span
 from durablehost.engine.activity_starts import ActivityStarts
 from durablehost.engine.last_resort import one_sentence
 from durablehost.engine.ports import ActivityWorkItem, Executor, TaskHub
+from durablehost.engine.tracing import NO_TRACES, OpenSpan, Tracer, context_of, open_below, within
 from durablehost.engine.trials import Trials
 from durablehost.engine.unknown import unknown_activity
 from durablehost.errors import FunctionGivenUp, PayloadTooLarge
@@ -41,12 +43,14 @@ class Activities:
         functions: Mapping[str, Function],
         clock: Clock,
         starts: ActivityStarts | None = None,
+        tracer: Tracer = NO_TRACES,
     ) -> None:
         self._hub = hub
         self._trials = Trials(executor)
         self._functions = functions
         self._clock = clock
         self._starts = starts or ActivityStarts()
+        self._tracer = tracer
 
     async def fetch(self) -> ActivityWorkItem:
         return await self._hub.fetch_activity()
@@ -70,12 +74,16 @@ class Activities:
         request = cast(TaskScheduled, item.received.message.event)
         self._starts.note(item.received.message.target.instance_id, request.event_id, self._clock.now())
         self._trials.begin(item.received.message_id, [item.received])
-        event = await self._run(request, item.received.message_id)
+        span = open_below(self._tracer, request.parent_trace_context, activity_name(request), self._clock.now())
+        event = await self._run(request, item.received.message_id, span)
         try:
             await self._complete(item, event)
         except PayloadTooLarge as error:
-            await self._complete(item, self._failed(request, str(error)))
+            event = self._failed(request, str(error))
+            await self._complete(item, event)
         self._trials.done(item.received.message_id)
+        if self._tracer.is_on and span is not None:
+            self._tracer.record([_finished(item, event, span.until(event.timestamp))])
 
     async def give_up(self, item: ActivityWorkItem, error: Exception) -> None:
         """Fails a task that cannot be processed, or whose result cannot be stored."""
@@ -87,12 +95,12 @@ class Activities:
         result = replace(request, event=event, sender=request.target)
         await self._hub.complete_activity(item, result)
 
-    async def _run(self, request: TaskScheduled, message_id: str) -> HistoryEvent:
+    async def _run(self, request: TaskScheduled, message_id: str, span: OpenSpan | None) -> HistoryEvent:
         invocation = self._invocation(request, message_id)
         if invocation is None:
             return self._failed(request, unknown_activity(request.name, self._functions))
         try:
-            outcome = await self._trials.invoke(invocation)
+            outcome = await self._trials.invoke(within(invocation, context_of(span)))
             value = outcome.return_value
             result = None if value is None else await call_on_text(normalize_result, value)
         except FunctionGivenUp as error:
@@ -129,6 +137,12 @@ class Activities:
         return TaskFailed(
             timestamp=self._clock.now(), task_scheduled_id=request.event_id, reason=reason, details=details
         )
+
+
+def _finished(item: ActivityWorkItem, event: HistoryEvent, place: Place) -> Span:
+    request = cast(TaskScheduled, item.received.message.event)
+    error = (event.reason or "") if isinstance(event, TaskFailed) else None
+    return activity_span(request, item.received.message.target.instance_id, SpanKind.SERVER, place, error)
 
 
 def _reason(request: TaskScheduled, text: str) -> str:

@@ -26,15 +26,18 @@ from durablehost.core.history import (
 from durablehost.core.ids import instance_id_problem, is_entity_id
 from durablehost.core.messages import TaskMessage
 from durablehost.core.payload import input_problem
+from durablehost.core.spans import creation_name, creation_span, event_name, event_span
 from durablehost.core.status import FINISHED, RuntimeStatus
+from durablehost.core.trace_context import TraceContext, stored_context
 from durablehost.engine.awaited import AwaitedEvents
 from durablehost.engine.entity_client import EntityClient
 from durablehost.engine.explaining import Explainer
 from durablehost.engine.explanation import AppFunctions, Explanation
 from durablehost.engine.ports import InstancePage, InstanceQuery, InstanceRecord, TaskHub
 from durablehost.engine.shared_reads import SharedReads
+from durablehost.engine.tracing import NO_TRACES, Tracer, context_of, open_span
 from durablehost.engine.unknown import unknown_orchestrator
-from durablehost.errors import RequestError, UnreadableState
+from durablehost.errors import DurableHostError, RequestError, UnreadableState
 from durablehost.large_text import call_on_text
 
 _PURGE_PAGE_SIZE = 100
@@ -49,6 +52,7 @@ class OrchestrationClient:
     statuses in which an existing instance is replaced by a new start under its id. `entities` is the client for
     entities, whose functions are `entity_functions`; None: any name is accepted. For explanations, `awaited` are the
     external events that orchestrators of this process wait for, and `app` are all functions; None: they are not known.
+    `trace` is the context of the caller; None: what the operation begins is a trace of its own.
     """
 
     def __init__(
@@ -62,11 +66,13 @@ class OrchestrationClient:
         default_version: str | None = None,
         awaited: AwaitedEvents | None = None,
         app: AppFunctions | None = None,
+        tracer: Tracer = NO_TRACES,
     ) -> None:
-        self.entities = EntityClient(hub, entity_functions, clock)
+        self.entities = EntityClient(hub, entity_functions, clock, tracer)
         self._hub = hub
         self._functions = functions
         self._clock = clock
+        self._tracer = tracer
         self._overridable = overridable
         self._default_version = default_version
         self._records = SharedReads(hub.peek_instance)
@@ -79,6 +85,7 @@ class OrchestrationClient:
         instance_id: str | None = None,
         input_text: str | None = None,
         version: str | None = None,
+        trace: TraceContext | None = None,
     ) -> str:
         """Starts an instance and returns its id; on return the start survives a crash. `input_text` is JSON text.
 
@@ -99,10 +106,24 @@ class OrchestrationClient:
             version=version if version is not None else self._default_version,
             input=input_text,
         )
-        await self._hub.start_instance(TaskMessage(event=started, target=instance), overridable=self._overridable)
+        await self._start(started, trace)
         if input_text and (problem := await call_on_text(input_problem, input_text)):
             _log.warning("The input of the instance '%s' of '%s': %s.", instance.instance_id, registered_name, problem)
         return instance.instance_id
+
+    async def _start(self, started: ExecutionStarted, trace: TraceContext | None) -> None:
+        span = open_span(self._tracer, trace, creation_name(started), started.timestamp)
+        traced = replace(started, parent_trace_context=stored_context(context_of(span)))
+        error: str | None = None
+        try:
+            message = TaskMessage(event=traced, target=started.orchestration_instance)
+            await self._hub.start_instance(message, overridable=self._overridable)
+        except DurableHostError as problem:
+            error = str(problem)
+            raise
+        finally:
+            if self._tracer.is_on and span is not None:
+                self._tracer.record([creation_span(started, span.until(self._clock.now()), error)])
 
     def _registered_name(self, name: str) -> str:
         if self._functions is None:
@@ -155,14 +176,22 @@ class OrchestrationClient:
         await self.get_active(instance_id)
         await self._send(instance_id, ExecutionTerminated(timestamp=self._clock.now(), input=reason))
 
-    async def raise_event(self, instance_id: str, name: str, input_text: str | None) -> None:
+    async def raise_event(
+        self, instance_id: str, name: str, input_text: str | None, *, trace: TraceContext | None = None
+    ) -> None:
         """Sends an event to an instance; it is kept until the orchestrator waits for it. `input_text` is JSON text.
 
         Raises:
             RequestError: 404 if the instance is unknown, 410 if it has ended already.
         """
         await self.get_active(instance_id)
-        await self._send(instance_id, EventRaised(timestamp=self._clock.now(), name=name, input=input_text))
+        now = self._clock.now()
+        span = open_span(self._tracer, trace, event_name(name), now)
+        context = stored_context(context_of(span))
+        event = EventRaised(timestamp=now, name=name, input=input_text, parent_trace_context=context)
+        await self._send(instance_id, event)
+        if self._tracer.is_on and span is not None:
+            self._tracer.record([event_span(name, instance_id, span.until(self._clock.now()))])
 
     async def suspend(self, instance_id: str, reason: str | None) -> None:
         """Asks an instance to pause: its messages wait until it is resumed.
@@ -203,7 +232,7 @@ class OrchestrationClient:
             )
         await self._hub.rewind_instance(instance_id, reason)
 
-    async def restart(self, instance_id: str, *, with_new_id: bool) -> str:
+    async def restart(self, instance_id: str, *, with_new_id: bool, trace: TraceContext | None = None) -> str:
         """Starts the same orchestrator with the same input again and returns the id.
 
         Raises:
@@ -225,6 +254,7 @@ class OrchestrationClient:
             instance_id=None if with_new_id else instance_id,
             input_text=record.input,
             version=record.version,
+            trace=trace,
         )
 
     async def get_active(self, instance_id: str) -> InstanceRecord:

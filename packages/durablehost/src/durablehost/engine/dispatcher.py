@@ -31,6 +31,7 @@ from durablehost.engine.last_resort import MAX_ROUNDS, UnforeseenErrors, is_unfo
 from durablehost.engine.long_calls import LONG_EPISODE_SECONDS, LongCalls
 from durablehost.engine.orchestrations import Orchestrations
 from durablehost.engine.ports import Executor, TaskHub
+from durablehost.engine.tracing import NO_TRACES, Tracer
 from durablehost.errors import DurableHostError, StaleCheckpoint, StorageError
 from durablehost.resilience import Counts, back_off_seconds, is_worth_a_line
 
@@ -250,7 +251,7 @@ class EngineOptions:
 class Engine:
     """Both dispatchers of one app over one hub: entities count as orchestrations.
 
-    `starts` is told when activities begin to run.
+    `starts` is told when activities begin to run, `tracer` what a trace shows.
     """
 
     def __init__(
@@ -263,12 +264,13 @@ class Engine:
         awaited: AwaitedEvents | None = None,
         *,
         starts: ActivityStarts | None = None,
+        tracer: Tracer = NO_TRACES,
     ) -> None:
         episodes = LongCalls(executor, long_seconds=LONG_EPISODE_SECONDS)
         # The limit of activities bounds the work that runs, so long calls count.
         work = LongCalls(executor, long_seconds=None)
         orchestrators = app.of_kind(TriggerKind.ORCHESTRATION)
-        orchestrations = Orchestrations(hub, episodes, orchestrators, clock, options.rules, awaited)
+        orchestrations = Orchestrations(hub, episodes, orchestrators, clock, options.rules, awaited, tracer)
         entities = Entities(
             hub,
             episodes,
@@ -276,9 +278,10 @@ class Engine:
             clock,
             max_batch_size=options.max_entity_batch_size,
             reorder_window_seconds=options.entity_reorder_window_seconds,
+            tracer=tracer,
         )
         instances = Instances(hub, orchestrations, entities)
-        activities = Activities(hub, work, app.of_kind(TriggerKind.ACTIVITY), clock, starts)
+        activities = Activities(hub, work, app.of_kind(TriggerKind.ACTIVITY), clock, starts, tracer)
         self._instances = Dispatcher(instances, limit=options.max_orchestrations, renew_seconds=options.renew_seconds)
         episodes.on_long, episodes.on_end = self._instances.call_is_long, self._instances.long_call_ended
         self._activities = Dispatcher(activities, limit=options.max_activities, renew_seconds=options.renew_seconds)

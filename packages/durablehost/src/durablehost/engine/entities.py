@@ -20,12 +20,15 @@ from durablehost.core.entities import EntityEpisode
 from durablehost.core.entity_messages import EntityRequest
 from durablehost.core.entity_result import BatchResult, parse_batch_result
 from durablehost.core.history import EventRaised, OrchestrationInstance
+from durablehost.core.ids import EntityId
 from durablehost.core.sdk_errors import explained
+from durablehost.core.spans import Span, operation_span, request_name
 from durablehost.core.state import OrchestrationState, fold
 from durablehost.core.status import RuntimeStatus
 from durablehost.defaults import ENTITY_REORDER_WINDOW_SECONDS, MAX_ENTITY_BATCH_SIZE
 from durablehost.engine.entity_control import repair, status_checkpoint, wanted_status
 from durablehost.engine.ports import Executor, OrchestrationWorkItem, TaskHub
+from durablehost.engine.tracing import NO_TRACES, OpenSpan, Tracer, context_of, open_below, within
 from durablehost.engine.trials import Trials
 from durablehost.engine.unknown import unknown_entity
 from durablehost.errors import FunctionGivenUp, PoisonMessage, StaleCheckpoint, StorageUnavailable, UserCodeError
@@ -45,6 +48,7 @@ class Entities:
         *,
         max_batch_size: int = MAX_ENTITY_BATCH_SIZE,
         reorder_window_seconds: float = ENTITY_REORDER_WINDOW_SECONDS,
+        tracer: Tracer = NO_TRACES,
     ) -> None:
         self._hub = hub
         self._trials = Trials(executor)
@@ -52,6 +56,7 @@ class Entities:
         self._clock = clock
         self._max_batch_size = max_batch_size
         self._reorder_window_seconds = reorder_window_seconds
+        self._tracer = tracer
 
     async def process(self, item: OrchestrationWorkItem) -> None:
         """Stores the checkpoint that the item's messages lead to. Raises what the two seams raise."""
@@ -60,9 +65,10 @@ class Entities:
         raised = [event for event in events if isinstance(event, EventRaised)]
         wanted = wanted_status(state, events)
         self._trials.begin(item.instance_id, item.messages)
+        spans: list[Span] = []
         if raised and wanted in (RuntimeStatus.PENDING, RuntimeStatus.RUNNING):
             # This begins a new execution, which runs whatever the status of the one before was.
-            checkpoint = await self._episode(item, raised)
+            checkpoint = await self._episode(item, raised, spans)
         else:
             checkpoint = await self._control(item, state, wanted)
         is_waiting = wanted is RuntimeStatus.SUSPENDED
@@ -72,6 +78,7 @@ class Entities:
             kept=[each for each in item.messages if is_waiting and isinstance(each.message.event, EventRaised)],
         )
         self._trials.done(item.instance_id)
+        self._tracer.record(spans)
 
     async def give_up(self, item: OrchestrationWorkItem, problem: str) -> None:
         """Fails the calls of an entity that cannot be processed; its state stays as it was.
@@ -104,7 +111,10 @@ class Entities:
             )
         return repair(await self._hub.get_instance(item.instance_id), state, item.history)
 
-    async def _episode(self, item: OrchestrationWorkItem, events: Sequence[EventRaised]) -> Checkpoint:
+    async def _episode(
+        self, item: OrchestrationWorkItem, events: Sequence[EventRaised], spans: list[Span]
+    ) -> Checkpoint:
+        """Runs the requests; appends the spans of the operations to `spans`."""
         episode = self._begin(item)
         for event in events:
             try:
@@ -114,7 +124,7 @@ class Entities:
         # One by one after a crash, so that only the request that causes it fails in the end.
         most = 1 if self._trials.has_crashed(item.instance_id) else self._max_batch_size
         while batch := episode.take(most):
-            await self._run(episode, batch)
+            await self._run(episode, batch, spans)
         return episode.checkpoint()
 
     def _begin(self, item: OrchestrationWorkItem) -> EntityEpisode:
@@ -125,22 +135,37 @@ class Entities:
             reorder_window_seconds=self._reorder_window_seconds,
         )
 
-    async def _run(self, episode: EntityEpisode, batch: Sequence[EntityRequest]) -> None:
+    async def _run(self, episode: EntityEpisode, batch: Sequence[EntityRequest], spans: list[Span]) -> None:
+        opened = [self._open_span(request, episode.entity) for request in batch]
         try:
-            result = await self._call(episode, batch)
+            # One call runs the whole batch: it belongs to the span of the first operation.
+            result = await self._call(episode, batch, opened[0])
         except UserCodeError as error:
             if len(batch) > 1:
                 # The failed batch has changed nothing: run one by one, only the request at fault fails.
                 for request in batch:
-                    await self._run(episode, [request])
+                    await self._run(episode, [request], spans)
                 return
             _log.error("The entity '%s' could not be run: %s", episode.entity.instance_id, error)
             episode.fail(batch, str(error))
+            errors: list[str | None] = [str(error)]
         else:
             episode.complete(batch, result)
             self._report(episode, batch, result)
+            errors = [operation.result if operation.is_error else None for operation in result.results]
+        if self._tracer.is_on:
+            now = self._clock.now()
+            spans += [
+                operation_span(request, episode.entity, span.until(now), problem)
+                for request, span, problem in zip(batch, opened, errors, strict=True)
+                if span is not None
+            ]
 
-    async def _call(self, episode: EntityEpisode, batch: Sequence[EntityRequest]) -> BatchResult:
+    def _open_span(self, request: EntityRequest, entity: EntityId) -> OpenSpan | None:
+        name, stored = request_name(request, entity), request.parent_trace_context
+        return open_below(self._tracer, stored, name, self._clock.now())
+
+    async def _call(self, episode: EntityEpisode, batch: Sequence[EntityRequest], span: OpenSpan | None) -> BatchResult:
         name = episode.entity.name
         function = self._functions.get(name)
         if function is None:
@@ -152,7 +177,7 @@ class Entities:
             work=episode.entity.instance_id,
         )
         try:
-            outcome = await self._trials.invoke(invocation)
+            outcome = await self._trials.invoke(within(invocation, context_of(span)))
         except FunctionGivenUp as error:
             raise _failed(name, str(error)) from error
         if outcome.failure is not None:

@@ -18,7 +18,10 @@ from durablehost.core.history import EventRaised, OrchestrationInstance
 from durablehost.core.ids import ENTITY_MARK, EntityId
 from durablehost.core.json_text import compact
 from durablehost.core.messages import TaskMessage
+from durablehost.core.spans import request_name, request_span
+from durablehost.core.trace_context import TraceContext, stored_context
 from durablehost.engine.ports import InstanceQuery, InstanceRecord, TaskHub
+from durablehost.engine.tracing import NO_TRACES, Tracer, context_of, open_span
 from durablehost.engine.unknown import unknown_entity
 from durablehost.errors import RequestError, UnreadableState
 
@@ -55,13 +58,19 @@ class EntityPage:
 class EntityClient:
     """Operations on the entities of one hub. `functions`: by name in lower case; None: any name is accepted."""
 
-    def __init__(self, hub: TaskHub, functions: Mapping[str, Function] | None, clock: Clock) -> None:
+    def __init__(
+        self, hub: TaskHub, functions: Mapping[str, Function] | None, clock: Clock, tracer: Tracer = NO_TRACES
+    ) -> None:
         self._hub = hub
         self._functions = functions
         self._clock = clock
+        self._tracer = tracer
 
-    async def signal(self, entity: EntityId, operation: str, input_text: str | None) -> None:
+    async def signal(
+        self, entity: EntityId, operation: str, input_text: str | None, *, trace: TraceContext | None = None
+    ) -> None:
         """Asks an entity for an operation; on return the signal survives a crash. `input_text` is JSON text.
+        `trace` is the context of the caller.
 
         Raises:
             RequestError: 400, for an unknown entity function or a key that is not allowed.
@@ -71,9 +80,18 @@ class EntityClient:
         if self._functions is not None and entity.name not in self._functions:
             raise RequestError(400, unknown_entity(entity.name, self._functions))
         request = EntityRequest(id=str(uuid.uuid4()), operation=operation, is_signal=True, input=input_text)
-        event = EventRaised(timestamp=self._clock.now(), name=OPERATION_EVENT, input=request_to_text(request))
+        now = self._clock.now()
+        span = open_span(self._tracer, trace, request_name(request, entity), now)
+        event = EventRaised(
+            timestamp=now,
+            name=OPERATION_EVENT,
+            input=request_to_text(request),
+            parent_trace_context=stored_context(context_of(span)),
+        )
         target = OrchestrationInstance(instance_id=entity.instance_id, execution_id=None)
         await self._hub.send(TaskMessage(event=event, target=target))
+        if self._tracer.is_on and span is not None:
+            self._tracer.record([request_span(request, entity.instance_id, span.until(self._clock.now()))])
 
     async def state(self, entity: EntityId) -> str | None:
         """The state of an entity as JSON text; None if there is no such entity.

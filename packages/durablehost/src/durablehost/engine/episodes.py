@@ -17,12 +17,17 @@ from durablehost.core.actions import OrchestratorResult, parse_failure, parse_re
 from durablehost.core.checkpoint import Checkpoint
 from durablehost.core.episode import Episode, EpisodeResult, failed
 from durablehost.core.episode_plan import Deliver, EndAtOnce, EpisodePlan, FinishCutShort
+from durablehost.core.episode_spans import spans_of_episode
 from durablehost.core.failure_texts import unhandled_details, unhandled_text
 from durablehost.core.history import MARKS, EventRaised, ExecutionStarted
 from durablehost.core.payload import orchestrator_payload
+from durablehost.core.rewind import rewound_count
 from durablehost.core.sdk_errors import explained
+from durablehost.core.spans import Span
+from durablehost.core.trace_context import TraceContext, work_context
 from durablehost.engine.azure_warnings import AzureWarnings
 from durablehost.engine.ports import Executor
+from durablehost.engine.tracing import Tracer, within
 from durablehost.engine.unknown import unknown_orchestrator
 from durablehost.errors import UserCodeError
 from durablehost.large_text import join_pieces
@@ -52,7 +57,10 @@ class Appetites:
 
 
 class Episodes:
-    """The episodes of one work item; `episode` is the first of them, before anything has arrived."""
+    """The episodes of one work item; `episode` is the first of them, before anything has arrived.
+
+    `spans` are those that these episodes end.
+    """
 
     def __init__(
         self,
@@ -61,17 +69,20 @@ class Episodes:
         episode: Episode,
         warnings: AzureWarnings,
         appetites: Appetites,
+        tracer: Tracer,
     ) -> None:
         self._executor = executor
         self._functions = functions
         self._episode = episode
         self._warnings = warnings
         self._appetites = appetites
+        self._tracer = tracer
         # The external events that came before what is being delivered.
         self._earlier: Collection[EventRaised] = ()
         self._work = episode.started.orchestration_instance.instance_id
         self._result: OrchestratorResult | None = None
         self.checkpoint = Checkpoint()
+        self.spans: list[Span] = []
         self._has_ended = False
 
     async def carry_out(self, plan: EpisodePlan) -> tuple[int, ...]:
@@ -205,6 +216,9 @@ class Episodes:
 
     def _take(self, outcome: EpisodeResult) -> None:
         self._has_ended = outcome.has_ended
+        if self._tracer.is_on:
+            episode = self._episode
+            self.spans += spans_of_episode(episode.started, episode.history, outcome.checkpoint.new_events)
         self.checkpoint = self.checkpoint.then(outcome.checkpoint)
         self._episode = replace(self._episode, history=self._episode.history + outcome.checkpoint.new_events)
 
@@ -236,14 +250,13 @@ class Episodes:
 
     async def _call(self, function: Function, episode: Episode) -> OrchestratorResult:
         payload = await join_pieces(orchestrator_payload(episode.started, episode.events))
-        outcome = await self._executor.invoke(
-            Invocation(
-                invocation_id=str(uuid.uuid4()),
-                function_name=function.name,
-                inputs={function.trigger.name: payload},
-                work=self._work,
-            )
+        invocation = Invocation(
+            invocation_id=str(uuid.uuid4()),
+            function_name=function.name,
+            inputs={function.trigger.name: payload},
+            work=self._work,
         )
+        outcome = await self._executor.invoke(within(invocation, _context_of(episode)))
         if outcome.failure is None:
             return parse_result(outcome.return_value or "")
         labelled = parse_failure(outcome.failure.message, outcome.failure.stack)
@@ -252,3 +265,10 @@ class Episodes:
             stack = outcome.failure.stack
             raise UserCodeError(unhandled_text(error, stack), details=unhandled_details(error, stack))
         return labelled
+
+
+def _context_of(episode: Episode) -> TraceContext | None:
+    """The span that a run of the orchestrator belongs to."""
+    if episode.started.parent_trace_context is None:
+        return None
+    return work_context(episode.started, rewound_count(episode.history))

@@ -6,7 +6,7 @@ the admission part of AzureStorageOrchestrationService.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from durablehost.app.model import Function
@@ -14,6 +14,7 @@ from durablehost.clock import Clock
 from durablehost.core.checkpoint import Checkpoint, InstanceUpdate
 from durablehost.core.episode import Episode, failed
 from durablehost.core.episode_plan import plan_episodes
+from durablehost.core.episode_spans import spans_of_episode
 from durablehost.core.history import (
     EventRaised,
     ExecutionStarted,
@@ -22,6 +23,7 @@ from durablehost.core.history import (
 )
 from durablehost.core.lineage import descends
 from durablehost.core.rules import DEFAULT_RULES, Rules
+from durablehost.core.spans import Span
 from durablehost.core.state import MAX_DELIVERIES_TO_NOTHING, Admission, OrchestrationState, admit, fold, restated
 from durablehost.core.status import RuntimeStatus
 from durablehost.engine.awaited import AwaitedEvents
@@ -29,6 +31,7 @@ from durablehost.engine.azure_warnings import AzureWarnings
 from durablehost.engine.episodes import Appetites, Episodes
 from durablehost.engine.occupied import refusal_of_start
 from durablehost.engine.ports import Executor, InstanceRecord, OrchestrationWorkItem, ReceivedMessage, TaskHub
+from durablehost.engine.tracing import NO_TRACES, Tracer, open_start
 from durablehost.engine.trials import Trials
 from durablehost.errors import StaleCheckpoint, StorageUnavailable
 
@@ -47,6 +50,7 @@ class Orchestrations:
         clock: Clock,
         rules: Rules = DEFAULT_RULES,
         awaited: AwaitedEvents | None = None,
+        tracer: Tracer = NO_TRACES,
     ) -> None:
         self._hub = hub
         self._trials = Trials(executor)
@@ -56,6 +60,7 @@ class Orchestrations:
         self._warnings = AzureWarnings()
         self._appetites = Appetites()
         self._awaited = awaited or AwaitedEvents()
+        self._tracer = tracer
 
     async def process(self, item: OrchestrationWorkItem) -> None:
         """Stores the checkpoint that the item's messages lead to. Raises what the two seams raise."""
@@ -70,8 +75,10 @@ class Orchestrations:
         if admission.is_empty and not state.is_episode_open:
             outcome = await self._without_episode(item, state, admission)
         else:
-            episodes = self._episodes(item, state)
-            kept = await episodes.carry_out(plan_episodes(state, _events(item), admission))
+            events, spans = self._opened(item, state)
+            episodes = self._episodes(item, state, events)
+            episodes.spans += spans
+            kept = await episodes.carry_out(plan_episodes(state, events, admission))
             checkpoint = episodes.checkpoint
             if checkpoint.update is None and admission.kept_count < len(item.messages):
                 # The dropped messages may be those of an episode that a crash cut short before it wrote the record.
@@ -85,6 +92,7 @@ class Orchestrations:
         )
         if episodes is not None:
             self._note_awaited(item, episodes)
+            self._tracer.record(episodes.spans)
         self._trials.done(item.instance_id)
 
     def _note_awaited(self, item: OrchestrationWorkItem, episodes: Episodes) -> None:
@@ -100,7 +108,8 @@ class Orchestrations:
         Of the messages at most the start is stored. If that cannot be stored either, only the record shows the failure.
         """
         state = fold(item.history)
-        start = next((event for event in _events(item) if isinstance(event, ExecutionStarted)), None)
+        events, spans = self._opened(item, state)
+        start = next((event for event in events if isinstance(event, ExecutionStarted)), None)
         started = state.started or start
         if started is None or state.status.is_finished:
             await self._hub.complete_orchestration(item, Checkpoint())
@@ -118,15 +127,26 @@ class Orchestrations:
                 raise
             update = replace(checkpoint.update, started=None)
             await self._hub.complete_orchestration(item, replace(checkpoint, new_events=(), update=update))
+        if self._tracer.is_on:
+            self._tracer.record((*spans, *spans_of_episode(started, item.history, checkpoint.new_events)))
 
-    def _episodes(self, item: OrchestrationWorkItem, state: OrchestrationState) -> Episodes:
-        start = next((event for event in _events(item) if isinstance(event, ExecutionStarted)), None)
+    def _opened(
+        self, item: OrchestrationWorkItem, state: OrchestrationState
+    ) -> tuple[list[HistoryEvent], tuple[Span, ...]]:
+        """The arrived events, a start that is not recorded yet with a span of its own; and the span of its creation."""
+        events = _events(item)
+        return (events, ()) if state.started else open_start(events, self._tracer, self._clock.now())
+
+    def _episodes(
+        self, item: OrchestrationWorkItem, state: OrchestrationState, events: Sequence[HistoryEvent]
+    ) -> Episodes:
+        start = next((event for event in events if isinstance(event, ExecutionStarted)), None)
         started = state.started or start
         assert started is not None
         episode = self._episode(item, state, started, states_start=start is not None)
         if start is not None and not self._rules.runs_in_azure(start.version):
             self._warnings.version_not_run(start.name, version=start.version or "", default=self._rules.default_version)
-        return Episodes(self._trials, self._functions, episode, self._warnings, self._appetites)
+        return Episodes(self._trials, self._functions, episode, self._warnings, self._appetites, self._tracer)
 
     def _episode(
         self, item: OrchestrationWorkItem, state: OrchestrationState, started: ExecutionStarted, *, states_start: bool

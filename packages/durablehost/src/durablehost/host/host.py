@@ -50,6 +50,7 @@ from durablehost.system.local_folder import NAME as LOCAL_FOLDER
 from durablehost.system.local_folder import make_local_folder
 from durablehost.system.memory import return_large_blocks
 from durablehost.system.open_files import raise_limit
+from durablehost.traces.opening import open_tracer
 from durablehost.web.admin import HostStatus
 from durablehost.web.connections import most_connections
 from durablehost.web.console.site import CONSOLE_PATH
@@ -182,6 +183,9 @@ class Host:
         settings, clock = self._settings, SystemClock()
         connections = most_connections(raise_limit())
         public = await self._listen(connections, resources)
+        # Ends after all whose spans it exports.
+        traces = open_tracer(settings.environment, warn=self._console.warning, report=self._console.log)
+        tracer = await resources.enter_async_context(traces)
         app = self._discover()
         keys = self._load_keys(app) if settings.checks_keys else None
         hub = await self._start_hub(resources)
@@ -202,6 +206,7 @@ class Host:
             default_version=settings.durable.rules.default_version,
             awaited=awaited,
             app=functions,
+            tracer=tracer,
         )
         web = WebServer(
             app,
@@ -215,10 +220,11 @@ class Host:
             keys=keys,
             public=public,
             connections=connections,
+            tracer=tracer,
         )
         await web.start()
         resources.push_async_callback(web.stop)
-        engine = Engine(hub, running, app, clock, engine_options(settings), awaited, starts=starts)
+        engine = Engine(hub, running, app, clock, engine_options(settings), awaited, starts=starts, tracer=tracer)
         await hub.start()
         self._report_ready(app)
         return _Parts(web=web, engine=engine, running=running)

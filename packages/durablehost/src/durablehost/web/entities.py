@@ -54,14 +54,16 @@ class EntityApi:
             if error.status != 400:
                 raise
             return _bad_request(error.detail or error.message)
-        return await self._signal(parts, request.query.text("op") or "", input_text)
+        return await self._signal(request, parts, request.query.text("op") or "", input_text)
 
-    async def delete(self, _: EdgeRequest, parts: dict[str, str]) -> web.Response:
-        return await self._signal(parts, _DELETE_OPERATION, None)
+    async def delete(self, request: EdgeRequest, parts: dict[str, str]) -> web.Response:
+        return await self._signal(request, parts, _DELETE_OPERATION, None)
 
-    async def _signal(self, parts: dict[str, str], operation: str, input_text: str | None) -> web.Response:
+    async def _signal(
+        self, request: EdgeRequest, parts: dict[str, str], operation: str, input_text: str | None
+    ) -> web.Response:
         try:
-            await self._client.signal(_entity(parts), operation, input_text)
+            await self._client.signal(_entity(parts), operation, input_text, trace=request.trace)
         except RequestError as error:
             return _bad_request(error.message)
         return empty(202)

@@ -153,7 +153,7 @@ class ManagementApi:
         except RequestError:
             await self._client.get_active(parts["id"])
             raise
-        await self._client.raise_event(parts["id"], parts["event"], text)
+        await self._client.raise_event(parts["id"], parts["event"], text, trace=request.trace)
         return empty(202)
 
     async def _purge(self, _: EdgeRequest, parts: dict[str, str]) -> web.Response:

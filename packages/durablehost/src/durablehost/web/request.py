@@ -12,6 +12,7 @@ from urllib.parse import unquote
 
 from aiohttp import web
 
+from durablehost.core.trace_context import TraceContext, parse_trace_context
 from durablehost.errors import RequestError
 from durablehost.web.origin import host_in
 from durablehost.web.query import Query
@@ -64,6 +65,12 @@ class EdgeRequest:
     def header(self, name: str) -> str:
         """The first header of this name; empty if there is none."""
         return clean(self._source.headers.get(name, ""))
+
+    @property
+    def trace(self) -> TraceContext | None:
+        """The W3C trace context of the client; None if it sends none."""
+        states = self._source.headers.getall("tracestate", ())
+        return parse_trace_context(self.header("traceparent"), ",".join(map(clean, states)))
 
     def joined_headers(self) -> Mapping[str, str]:
         """Every header by its name in lower case; repeated ones are joined with a comma."""

@@ -20,6 +20,7 @@ from durablehost.clock import Clock
 from durablehost.engine.activity_starts import ActivityStarts
 from durablehost.engine.client import OrchestrationClient
 from durablehost.engine.ports import Executor
+from durablehost.engine.tracing import NO_TRACES, Tracer
 from durablehost.errors import ConfigurationError
 from durablehost.keys.key_store import KeyStore
 from durablehost.settings.model import HttpSettings
@@ -54,7 +55,7 @@ class WebServer:
 
     `keys` None: no route needs a key. The RPC base never needs one. `public`: a listener that has started already;
     this server takes it over. `connections`: how many each listener keeps.
-    `starts`: when activities began to run, for the console.
+    `starts`: when activities began to run, for the console. `tracer` gets the spans of requests to functions.
     """
 
     def __init__(
@@ -72,6 +73,7 @@ class WebServer:
         public: HttpListener | None = None,
         rpc_port: int = RPC_PORT,
         connections: int = MOST_CONNECTIONS,
+        tracer: Tracer = NO_TRACES,
     ) -> None:
         self._app = app
         self._links = links
@@ -82,7 +84,7 @@ class WebServer:
         self._cors = CorsPolicy(http.cors_origins, allows_credentials=http.cors_credentials)
         self._pages = PageGuard(self._cors, http.allowed_hosts)
         self._router = Router(app.functions, prefix=http.route_prefix)
-        self._caller = FunctionCaller(executor)
+        self._caller = FunctionCaller(executor, clock, prefix=http.route_prefix, tracer=tracer)
         self._admin = AdminApi(
             app,
             self._caller,

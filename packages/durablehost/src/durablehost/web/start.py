@@ -40,13 +40,14 @@ class StartRoutes:
             instance_id=parts.get("id"),
             input_text=await call_on_text(body_to_input, await request.read()),
             version=request.query.text("version"),
+            trace=request.trace,
         )
         return await self._answer(request, instance_id)
 
     async def restart(self, request: EdgeRequest, parts: dict[str, str]) -> web.Response:
         with_new_id = request.query.boolean("restartWithNewInstanceId", True)
         try:
-            instance_id = await self._client.restart(parts["id"], with_new_id=with_new_id)
+            instance_id = await self._client.restart(parts["id"], with_new_id=with_new_id, trace=request.trace)
         except InstanceExists as error:
             raise RequestError(
                 409, "A non-terminal instance with this instance ID already exists.", str(error)

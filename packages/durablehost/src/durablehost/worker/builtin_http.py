@@ -12,7 +12,7 @@ import asyncio
 import ipaddress
 import json
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from urllib.parse import urlsplit
 
@@ -44,6 +44,7 @@ MAX_REDIRECTS = 50
 # aiohttp adds them to a request that lacks them, .NET does not.
 _AGENT = {"User-Agent": f"durablehost/{__version__}"}
 _NOT_ADDED = ("Accept", "Accept-Encoding", "Content-Type")
+_TRACE_PARENT, _TRACE_STATE = "traceparent", "tracestate"
 
 
 class BuiltInHttp:
@@ -57,16 +58,17 @@ class BuiltInHttp:
         if invocation.function_name != HTTP_ACTIVITY:
             return await self._executor.invoke(invocation)
         try:
-            return InvocationResult(return_value=await self._send(str(invocation.inputs[HTTP_INPUT])))
+            return InvocationResult(return_value=await self._send(str(invocation.inputs[HTTP_INPUT]), invocation))
         except Exception as error:
             # A request may hold any values; whatever error they cause in the client, the request is wrong.
             message = str(error) or _message_for(error)
             return InvocationResult(failure=Failure(type_name=type(error).__name__, message=message, stack=message))
 
-    async def _send(self, text: str) -> str:
+    async def _send(self, text: str, invocation: Invocation) -> str:
         request = json.loads(text)
         method, url = request.get("method") or "GET", absolute_url(request.get("uri"))
         headers, content_type = request_headers(request.get("headers") or {})
+        headers |= _trace_headers(invocation, headers)
         content = None if request.get("content") is None else request["content"].encode()
         content_headers = {} if content is None else {CONTENT_TYPE: sent_content_type(content_type)}
         for attempt in range(MAX_REDIRECTS + 1):
@@ -111,6 +113,14 @@ async def with_http(executor: Executor, find_rpc_base: Callable[[], str | None])
         cookie_jar=aiohttp.CookieJar(unsafe=True),
     ) as session:
         yield BuiltInHttp(executor, session)
+
+
+def _trace_headers(invocation: Invocation, given: Mapping[str, str]) -> dict[str, str]:
+    """The context of the call, as .NET sends it, unless the request has one of its own."""
+    if not invocation.trace_parent or _TRACE_PARENT in map(str.lower, given):
+        return {}
+    state = {_TRACE_STATE: invocation.trace_state} if invocation.trace_state else {}
+    return {_TRACE_PARENT: invocation.trace_parent, **state}
 
 
 def _refuse_rpc_base(address: AddrInfoType, rpc_base: str | None) -> None:

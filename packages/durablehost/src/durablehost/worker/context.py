@@ -15,7 +15,8 @@ from typing import Any
 import azure.functions as func
 from azure.functions import _abc as abstract
 
-from durablehost.app.invocation import HttpRequest, Invocation
+from durablehost.app.invocation import Invocation
+from durablehost.worker.current_span import span_of
 
 # azure.functions has these since version 1.8.
 _ABSTRACT_TRACE_CONTEXT: Any = getattr(abstract, "TraceContext", object)
@@ -39,12 +40,13 @@ _running: dict[str, Call] = {}
 
 @contextmanager
 def running(invocation: Invocation) -> Iterator[None]:
-    """Attributes what is logged in this task or thread to the call."""
+    """Attributes what this task or thread logs to the call, and the spans that it begins to the span of the call."""
     call = Call(invocation_id=invocation.invocation_id, function_name=invocation.function_name)
     _running[call.invocation_id] = call
     token = _current.set(call)
     try:
-        yield
+        with span_of(invocation):
+            yield
     finally:
         _current.reset(token)
         _running.pop(call.invocation_id, None)
@@ -57,7 +59,7 @@ def current_call() -> Call | None:
 
 @dataclass(frozen=True, kw_only=True)
 class TraceContext(_ABSTRACT_TRACE_CONTEXT):  # type: ignore[misc]
-    """The W3C trace context of an HTTP request; empty elsewhere."""
+    """The W3C trace context of the span that the call belongs to; empty if it belongs to none."""
 
     Traceparent: str = ""
     Tracestate: str = ""
@@ -98,7 +100,7 @@ class FunctionContext(func.Context):
     def __init__(self, invocation: Invocation, folder: str) -> None:
         self._invocation = invocation
         self._folder = folder
-        self._trace_context = _trace_context(invocation)
+        self._trace_context = TraceContext(Traceparent=invocation.trace_parent, Tracestate=invocation.trace_state)
         self._retry_context = RetryContext()
 
     @property
@@ -124,9 +126,3 @@ class FunctionContext(func.Context):
     @property
     def retry_context(self) -> RetryContext:
         return self._retry_context
-
-
-def _trace_context(invocation: Invocation) -> TraceContext:
-    request = next((value for value in invocation.inputs.values() if isinstance(value, HttpRequest)), None)
-    headers = request.headers if request else {}
-    return TraceContext(Traceparent=headers.get("traceparent", ""), Tracestate=headers.get("tracestate", ""))

@@ -70,16 +70,14 @@ class RunningPool:
         assert result.return_value is not None
         return json.loads(result.return_value)
 
-    async def call(
-        self, name: str, inputs: Mapping[str, InputValue] | None = None, *, reason: str = "(null)"
-    ) -> InvocationResult:
+    async def call(self, name: str, inputs: Mapping[str, InputValue] | None = None, **members: Any) -> InvocationResult:
         given = {"input": "null"} if inputs is None else inputs
         return await self.pool.invoke(
-            Invocation(invocation_id=str(uuid.uuid4()), function_name=name, inputs=given, reason=reason)
+            Invocation(invocation_id=str(uuid.uuid4()), function_name=name, inputs=given, **members)
         )
 
-    async def http(self, name: str, body: bytes = b"", **members: Any) -> InvocationResult:
-        return await self.call(name, {"req": make_request(body, **members)})
+    async def http(self, name: str, body: bytes = b"", *, trace_parent: str = "", **members: Any) -> InvocationResult:
+        return await self.call(name, {"req": make_request(body, **members)}, trace_parent=trace_parent)
 
 
 def make_request(body: bytes = b"", **members: Any) -> HttpRequest:

@@ -89,11 +89,11 @@ async def server() -> AsyncIterator[TestServer]:
 
 
 async def result_of(
-    request: dict[str, Any], name: str = HTTP_ACTIVITY, *, rpc_base: str | None = None
+    request: dict[str, Any], name: str = HTTP_ACTIVITY, *, rpc_base: str | None = None, **members: Any
 ) -> InvocationResult:
     async with with_http(Elsewhere(), lambda: rpc_base) as executor:
         return await executor.invoke(
-            Invocation(invocation_id="i", function_name=name, inputs={HTTP_INPUT: json.dumps(request)})
+            Invocation(invocation_id="i", function_name=name, inputs={HTTP_INPUT: json.dumps(request)}, **members)
         )
 
 
@@ -197,6 +197,17 @@ async def test_a_request_that_cannot_be_sent_fails_its_task(server: TestServer, 
     result = await result_of(request)
     assert result.failure is not None
     assert result.failure.message
+
+
+@pytest.mark.parametrize(("given", "sent"), [({}, "00-a-b-01"), ({"Traceparent": "00-c-d-01"}, "00-c-d-01")])
+async def test_a_call_sends_the_context_of_its_span_unless_it_has_one(
+    server: TestServer, given: dict[str, str], sent: str
+) -> None:
+    request = {"uri": str(server.make_url("/reflect")), "headers": given}
+    result = await result_of(request, trace_parent="00-a-b-01", trace_state="v=1")
+    headers = dict(json.loads(json.loads(result.return_value or "")["content"])[0])
+    assert {name.lower(): value for name, value in headers.items()}["traceparent"] == sent
+    assert headers.get("tracestate") == (None if given else "v=1")
 
 
 async def test_a_call_without_a_method_is_a_get(server: TestServer) -> None:

@@ -219,7 +219,7 @@ async def test_the_context_describes_the_call(app: AppBuilder, start_pool: Start
             ]))
         """,
     )
-    result = await (await start_pool()).http("F", headers={"traceparent": "00-1-2-01"})
+    result = await (await start_pool()).http("F", trace_parent="00-1-2-01")
     assert result.response is not None
     assert json.loads(result.response.body) == [
         36, "F", str(app.root / "F"), "00-1-2-01", "00-1-2-01", "", {}, 0, 0, None,

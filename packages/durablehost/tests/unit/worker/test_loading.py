@@ -244,7 +244,7 @@ async def test_an_older_azure_functions_serves_too(app: AppBuilder, start_pool: 
     )
     # Relative to the app, as on the Functions host.
     pool = await start_pool(environment={"PYTHONPATH": "older"})
-    response = (await pool.http("Answer", headers={"traceparent": "00-1"})).response
+    response = (await pool.http("Answer", trace_parent="00-1")).response
     assert response is not None
     assert (response.body, response.headers["x-a"], response.cookies) == (b"00-10", "1", ())
 

@@ -1,0 +1,1 @@
+"""Traces: exports the spans of the host by OpenTelemetry, if the usual variables ask for it."""

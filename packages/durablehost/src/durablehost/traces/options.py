@@ -1,0 +1,67 @@
+"""Reads the variables of OpenTelemetry that decide whether, and to where, traces are exported.
+
+The other `OTEL_` variables, such as those of sampling and batches, are read by the SDK itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from urllib.parse import urlsplit, urlunsplit
+
+from durablehost.errors import ConfigurationError
+
+PREFIX = "OTEL_"
+DEFAULT_ENDPOINT = "http://localhost:4318"
+_SERVED_EXPORTER = "otlp"
+_SERVED_PROTOCOL = "http/protobuf"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TraceOptions:
+    """`endpoint` is the address that receives the spans; `variables` are all variables of OpenTelemetry."""
+
+    endpoint: str
+    variables: Mapping[str, str]
+
+    @property
+    def shown_endpoint(self) -> str:
+        """The address without user name, password and query."""
+        parts = urlsplit(self.endpoint)
+        return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+
+
+def trace_options(environment: Mapping[str, str]) -> TraceOptions | None:
+    """None if traces are off.
+
+    Raises:
+        ConfigurationError: the variables ask for another exporter or protocol.
+    """
+    variables = {name: value.strip() for name, value in environment.items() if name.startswith(PREFIX)}
+    exporter = variables.get("OTEL_TRACES_EXPORTER", "").lower()
+    endpoint = _endpoint(variables)
+    if variables.get("OTEL_SDK_DISABLED", "").lower() == "true" or exporter == "none":
+        return None
+    if not exporter and endpoint is None:
+        return None
+    if exporter not in ("", _SERVED_EXPORTER):
+        raise ConfigurationError(
+            f"OTEL_TRACES_EXPORTER is '{exporter}', but durablehost exports traces by '{_SERVED_EXPORTER}' only"
+        )
+    for name in ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"):
+        if protocol := variables.get(name):
+            if protocol != _SERVED_PROTOCOL:
+                raise ConfigurationError(
+                    f"{name} is '{protocol}', but durablehost sends traces by '{_SERVED_PROTOCOL}' only: set "
+                    f"{name}={_SERVED_PROTOCOL}, and the endpoint to the HTTP port of the collector, usually 4318"
+                )
+            break
+    return TraceOptions(endpoint=endpoint or f"{DEFAULT_ENDPOINT}/v1/traces", variables=variables)
+
+
+def _endpoint(variables: Mapping[str, str]) -> str | None:
+    """The address of the traces, None if no variable names one. Only the general variable lacks the path."""
+    if endpoint := variables.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"):
+        return endpoint
+    base = variables.get("OTEL_EXPORTER_OTLP_ENDPOINT")
+    return f"{base.rstrip('/')}/v1/traces" if base else None

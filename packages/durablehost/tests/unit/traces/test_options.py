@@ -1,0 +1,71 @@
+"""Which variables turn traces on, and what is said about those that cannot be served."""
+
+from __future__ import annotations
+
+import pytest
+
+from durablehost.errors import ConfigurationError
+from durablehost.traces.options import trace_options
+
+BASE = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318"}
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {},
+        {"OTEL_SERVICE_NAME": "mine", "OTEL_EXPORTER_OTLP_HEADERS": "a=b"},
+        {"OTEL_EXPORTER_OTLP_ENDPOINT": ""},
+        {**BASE, "OTEL_SDK_DISABLED": "true"},
+        {**BASE, "OTEL_TRACES_EXPORTER": "none"},
+    ],
+)
+def test_traces_are_off(variables: dict[str, str]) -> None:
+    assert trace_options(variables) is None
+
+
+@pytest.mark.parametrize(
+    ("variables", "endpoint"),
+    [
+        (BASE, "http://collector:4318/v1/traces"),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "https://collector/base/"}, "https://collector/base/v1/traces"),
+        ({"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://other/path"}, "http://other/path"),
+        ({**BASE, "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://other/path"}, "http://other/path"),
+        ({"OTEL_TRACES_EXPORTER": "otlp"}, "http://localhost:4318/v1/traces"),
+        ({**BASE, "OTEL_SDK_DISABLED": "false"}, "http://collector:4318/v1/traces"),
+        ({**BASE, "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf"}, "http://collector:4318/v1/traces"),
+        (
+            {**BASE, "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc", "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": "http/protobuf"},
+            "http://collector:4318/v1/traces",
+        ),
+    ],
+)
+def test_traces_are_on(variables: dict[str, str], endpoint: str) -> None:
+    options = trace_options(variables)
+    assert options is not None
+    assert options.endpoint == endpoint
+
+
+def test_all_variables_of_opentelemetry_are_kept_and_no_others() -> None:
+    options = trace_options({**BASE, "OTEL_TRACES_SAMPLER": "always_off", "AzureWebJobsStorage": "secret"})
+    assert options is not None
+    assert options.variables == {**BASE, "OTEL_TRACES_SAMPLER": "always_off"}
+
+
+@pytest.mark.parametrize(
+    ("variables", "named"),
+    [
+        ({**BASE, "OTEL_TRACES_EXPORTER": "console"}, "OTEL_TRACES_EXPORTER is 'console'"),
+        ({**BASE, "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}, "OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf"),
+        ({**BASE, "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": "http/json"}, "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL is"),
+    ],
+)
+def test_what_cannot_be_served_is_named(variables: dict[str, str], named: str) -> None:
+    with pytest.raises(ConfigurationError, match=named):
+        trace_options(variables)
+
+
+def test_an_address_is_shown_without_secrets() -> None:
+    options = trace_options({"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "https://me:secret@collector:4318/v1/traces?key=a"})
+    assert options is not None
+    assert options.shown_endpoint == "https://collector:4318/v1/traces"
