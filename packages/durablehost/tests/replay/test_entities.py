@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 from collections.abc import Generator
 from datetime import timedelta
@@ -115,6 +116,32 @@ def test_orchestrations_that_share_an_entity_lose_nothing(seed: int) -> None:
     simulation = Simulation({"run": orchestrate, "add": add}, {}, {"log": log}, seed=seed, duplicates=0.2)
     status, entries = asyncio.run(simulation.run("run"))
     assert (status, entries) == (RuntimeStatus.COMPLETED, list("aaabbbccc"))
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.integers(0, 2**32))
+def test_no_two_callers_get_the_same_result_if_checkpoints_of_an_entity_are_lost(seed: int) -> None:
+    def count(context: Context) -> None:
+        context.set_state(context.get_state(lambda: 0) + 1)
+        context.set_result(context.get_state())
+
+    def ask(context: Context) -> Generator[Any, Any, Any]:
+        answers: list[int] = []
+        while len(answers) < 3:
+            answer = yield context.call_entity(df.EntityId("Count", "one"), "next")
+            answers.append(answer)
+        return answers
+
+    def orchestrate(context: Context) -> Generator[Any, Any, Any]:
+        return (yield context.task_all([context.call_sub_orchestrator("ask") for _ in range(3)]))
+
+    simulation = Simulation(
+        {"run": orchestrate, "ask": ask}, {}, {"count": count}, seed=seed, losses=0.4, duplicates=0.2
+    )
+    simulation.may_lose = is_entity_id
+    status, answers = asyncio.run(simulation.run("run"))
+    assert status is RuntimeStatus.COMPLETED
+    assert sorted(itertools.chain(*answers)) == list(range(1, 10))
 
 
 def test_a_failed_operation_raises_in_its_caller_only() -> None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from durablehost.core.checkpoint import Checkpoint, InstanceUpdate
+from durablehost.core.checkpoint import Checkpoint, InstanceUpdate, Stage
 from durablehost.core.entity_messages import (
     LOCK_GRANTED,
     OPERATION_EVENT,
@@ -40,6 +40,7 @@ from durablehost.core.history import (
 )
 from durablehost.core.ids import EntityId
 from durablehost.core.json_text import compact
+from durablehost.core.lineage import derived_execution_id
 from durablehost.core.messages import TaskMessage
 from durablehost.core.sorter import Sorter
 from durablehost.core.status import RuntimeStatus
@@ -54,6 +55,7 @@ _NEARLY_DUE = timedelta(milliseconds=100)
 _LONGEST_DELAY = timedelta(days=6)
 _LONG_DELAY_PART = timedelta(days=3)
 _FIRST_EPISODE = 1
+_FIRST_EXECUTION = "first"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,6 +89,7 @@ class EntityEpisode:
         started = next((event for event in reversed(history) if isinstance(event, ExecutionStarted)), None)
         stored = started.input if started else None
         document, snapshot = _stored_document(stored), read_snapshot(stored)
+        self._is_stored = started is not None
         self._me = me
         self._now = now
         self._exists = snapshot.exists
@@ -191,16 +194,12 @@ class EntityEpisode:
         for request in batch:
             self._respond(request, OperationResult(result=compact(message), is_error=True))
 
-    def checkpoint(self) -> Checkpoint:
-        """Everything that the episode makes durable: the next execution, whose input is what is kept of the entity."""
-        started = ExecutionStarted(
-            timestamp=self._now,
-            orchestration_instance=self._me,
-            name=self._me.instance_id,
-            version="",
-            input=compact(self._document()),
-            is_played=True,
-        )
+    def checkpoint(self, arrived: Sequence[EventRaised] = ()) -> Checkpoint:
+        """Everything that the episode makes durable: the next execution, whose input is what is kept of the entity.
+
+        `arrived` is what has come since the history: it is stored before any result is sent.
+        """
+        started = self._start(self._me, compact(self._document()))
         return Checkpoint(
             new_events=(
                 OrchestratorStarted(timestamp=self._now),
@@ -208,6 +207,7 @@ class EntityEpisode:
                 OrchestratorCompleted(timestamp=self._now),
             ),
             outbox=tuple(self._outbox),
+            stages=(self._opening(arrived),) if arrived and self._outbox else (),
             update=InstanceUpdate(
                 execution_id=self._me.execution_id or "",
                 last_updated_at=self._now,
@@ -215,6 +215,22 @@ class EntityEpisode:
                 started=started,
                 runtime_status=RuntimeStatus.RUNNING,
             ),
+        )
+
+    def _opening(self, arrived: Sequence[EventRaised]) -> Stage:
+        """Stores what has arrived for the execution that this episode replaces; a new entity has to begin one."""
+        first = replace(self._me, execution_id=derived_execution_id(self._me.execution_id, _FIRST_EXECUTION))
+        starts = () if self._is_stored else (self._start(first, None),)
+        return Stage((OrchestratorStarted(timestamp=self._now), *starts, *arrived))
+
+    def _start(self, execution: OrchestrationInstance, stored: str | None) -> ExecutionStarted:
+        return ExecutionStarted(
+            timestamp=self._now,
+            orchestration_instance=execution,
+            name=self._me.instance_id,
+            version="",
+            input=stored,
+            is_played=True,
         )
 
     def _document(self) -> dict[str, JsonValue]:

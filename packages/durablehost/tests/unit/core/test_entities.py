@@ -227,6 +227,35 @@ class TestLocks:
         assert taken(receive(entity, own)) == ["waiting"]
 
 
+class TestWhatIsStoredBeforeResultsAreSent:
+    def test_is_what_has_arrived_in_its_order(self) -> None:
+        arrived = op("b", **ORDER), op("a", signal=True)
+        entity = receive(episode({"exists": True, "state": "5", "sorter": {}}), *arrived)
+        entity.fail(entity.take(9), "no")
+        (stage,) = entity.checkpoint(arrived).stages
+        assert (stage.sent, stage.execution_id) == (0, None)
+        assert stage.events == (OrchestratorStarted(timestamp=AT), *arrived)
+
+    def test_begins_an_execution_of_a_new_entity_that_the_episode_replaces(self) -> None:
+        arrived = op("a", **ORDER)
+        entity = receive(episode(), arrived)
+        entity.fail(entity.take(9), "no")
+        checkpoint = entity.checkpoint([arrived])
+        (stage,) = checkpoint.stages
+        opened, start, stored_event = stage.events
+        assert (opened, stored_event) == (OrchestratorStarted(timestamp=AT), arrived)
+        assert isinstance(start, ExecutionStarted)
+        assert (start.name, start.input) == ("@counter@alice", None)
+        assert stage.execution_id not in (None, "x2")
+        repeated = EntityEpisode(ALICE, stage.events, now=AT)
+        assert taken(receive(repeated, arrived)) == ["a"]
+
+    def test_is_nothing_if_nothing_is_sent(self) -> None:
+        entity = receive(episode(), op("a"))
+        entity.fail(entity.take(9), "no")
+        assert entity.checkpoint([op("a")]).stages == ()
+
+
 class TestScheduledRequests:
     def test_that_are_early_are_sent_again(self) -> None:
         due = "2026-03-01T10:05:00Z"
