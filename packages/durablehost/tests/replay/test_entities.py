@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from durablehost.core.entities import read_snapshot
-from durablehost.core.history import ExecutionStarted
+from durablehost.core.history import EventRaised, ExecutionStarted
 from durablehost.core.ids import is_entity_id
 from durablehost.core.status import RuntimeStatus
 from packages.durablehost.tests.replay.simulation import Simulation
@@ -171,6 +171,19 @@ def test_a_deleted_entity_begins_anew() -> None:
         return (yield context.call_entity(LOG, "add", 2))
 
     assert run(orchestrate) == (RuntimeStatus.COMPLETED, [2])
+
+
+def test_an_entity_that_is_purged_between_two_calls_of_an_orchestration_answers_both() -> None:
+    def orchestrate(context: Context) -> Generator[Any, Any, Any]:
+        before = yield context.call_entity(LOG, "add", 1)
+        yield context.wait_for_external_event("Go")
+        return [before, (yield context.call_entity(LOG, "add", 2))]
+
+    simulation = simulated(orchestrate)
+    asyncio.run(simulation.run("run"))
+    del simulation.hub.histories["@log@one"]
+    go = EventRaised(timestamp=simulation.now(), name="Go", input="null")
+    assert asyncio.run(simulation.send(go)) == (RuntimeStatus.COMPLETED, [[1], [2]])
 
 
 def test_an_unanswered_call_does_not_keep_an_orchestration_running() -> None:
