@@ -173,9 +173,14 @@ def test_a_deleted_entity_begins_anew() -> None:
     assert run(orchestrate) == (RuntimeStatus.COMPLETED, [2])
 
 
-def test_an_entity_that_is_purged_between_two_calls_of_an_orchestration_answers_both() -> None:
+@pytest.mark.parametrize("is_call", [True, False])
+def test_an_entity_that_is_purged_between_two_requests_of_an_orchestration_processes_both(is_call: bool) -> None:
     def orchestrate(context: Context) -> Generator[Any, Any, Any]:
-        before = yield context.call_entity(LOG, "add", 1)
+        before = None
+        if is_call:
+            before = yield context.call_entity(LOG, "add", 1)
+        else:
+            context.signal_entity(LOG, "add", 1)
         yield context.wait_for_external_event("Go")
         return [before, (yield context.call_entity(LOG, "add", 2))]
 
@@ -183,7 +188,7 @@ def test_an_entity_that_is_purged_between_two_calls_of_an_orchestration_answers_
     asyncio.run(simulation.run("run"))
     del simulation.hub.histories["@log@one"]
     go = EventRaised(timestamp=simulation.now(), name="Go", input="null")
-    assert asyncio.run(simulation.send(go)) == (RuntimeStatus.COMPLETED, [[1], [2]])
+    assert asyncio.run(simulation.send(go)) == (RuntimeStatus.COMPLETED, [[1] if is_call else None, [2]])
 
 
 def test_an_unanswered_call_does_not_keep_an_orchestration_running() -> None:

@@ -20,8 +20,10 @@ from durablehost.core.entity_messages import (
     OPERATION_EVENT,
     RELEASE_EVENT,
     EntityRequest,
+    is_reminder,
     is_request,
     release_from_text,
+    reminder_name,
     request_from_json,
     request_from_text,
     request_to_json,
@@ -44,7 +46,7 @@ from durablehost.core.lineage import derived_execution_id
 from durablehost.core.messages import TaskMessage
 from durablehost.core.sorter import Sorter
 from durablehost.core.status import RuntimeStatus
-from durablehost.core.ticks import ticks_of_seconds
+from durablehost.core.ticks import ticks_of, ticks_of_seconds
 from durablehost.defaults import ENTITY_REORDER_WINDOW_SECONDS
 from durablehost.errors import UnreadableState
 from durablehost.types import JsonValue
@@ -55,6 +57,7 @@ _NEARLY_DUE = timedelta(milliseconds=100)
 _LONGEST_DELAY = timedelta(days=6)
 _LONG_DELAY_PART = timedelta(days=3)
 _FIRST_EPISODE = 1
+_NO_INPUT = "null"
 _FIRST_EXECUTION = "first"
 
 
@@ -92,6 +95,7 @@ class EntityEpisode:
         self._is_stored = started is not None
         self._me = me
         self._now = now
+        self._reorder_window = timedelta(seconds=reorder_window_seconds)
         self._exists = snapshot.exists
         self._state = snapshot.state
         self._locked_by = _text_or_none(document, "lockedBy")
@@ -110,7 +114,7 @@ class EntityEpisode:
         return EntityId.of_instance(self._me.instance_id)
 
     def receive(self, event: EventRaised) -> None:
-        """Receives an event; one that is neither a request nor a release only starts the episode.
+        """Receives an event; one that is no request, release or reminder only starts the episode.
 
         Raises:
             PoisonMessage: the event cannot be read.
@@ -119,6 +123,11 @@ class EntityEpisode:
             self._receive_request(request_from_text(event.input), is_scheduled=event.name != OPERATION_EVENT)
         elif event.name == RELEASE_EVENT and release_from_text(event.input).parent == self._locked_by:
             self._locked_by = None
+        elif is_reminder(event.name):
+            for each in self._sorter.expire(ticks_of(self._now)):
+                self._enqueue(each)
+            if self._sorter.is_waiting:
+                self._remind()
 
     def _receive_request(self, request: EntityRequest, *, is_scheduled: bool) -> None:
         if request.due_at is not None and request.due_at - self._now > _NEARLY_DUE:
@@ -128,6 +137,13 @@ class EntityEpisode:
         else:
             for each in self._sorter.receive(request):
                 self._enqueue(each)
+            if self._sorter.holds(request):
+                self._remind()
+
+    def _remind(self) -> None:
+        """Wakes this entity when requests have waited long enough for others, which may have gone with a purge."""
+        at = self._now + min(self._reorder_window, _LONGEST_DELAY)
+        self._send(self._me.instance_id, None, reminder_name(at), _NO_INPUT)
 
     def _put_off(self, request: EntityRequest, due_at: datetime) -> None:
         at = due_at if due_at - self._now <= _LONGEST_DELAY else self._now + _LONG_DELAY_PART

@@ -117,6 +117,20 @@ class Sorter:
             yield request
         yield from self._ready_from(sender)
 
+    def expire(self, now: int) -> Iterator[EntityRequest]:
+        """The requests that have waited for as long as the window, and those that waited for them."""
+        yield from self._advance(now - self._window)
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether any request waits for its predecessor."""
+        return any(sender.waiting for sender in self._senders.values())
+
+    def holds(self, request: EntityRequest) -> bool:
+        """Whether this request waits for its predecessor."""
+        sender = self._senders.get(request.parent or "")
+        return sender is not None and sender.waiting.get(request.timestamp) is request
+
     def _advance(self, horizon: int) -> Iterator[EntityRequest]:
         """Moves the window on and releases the requests that it leaves behind."""
         if horizon <= self._horizon:

@@ -256,6 +256,31 @@ class TestWhatIsStoredBeforeResultsAreSent:
         assert entity.checkpoint([op("a")]).stages == ()
 
 
+class TestRequestsThatWaitForOthers:
+    EARLY = op("second", parent="x", Timestamp=LATER, Predecessor=BEFORE)
+
+    def test_are_processed_after_the_window(self) -> None:
+        entity = receive(episode(), self.EARLY)
+        assert taken(entity) == []
+        checkpoint = entity.checkpoint()
+        (reminder,) = checkpoint.outbox
+        assert reminder.target.instance_id == "@counter@alice"
+        assert reminder.due_at == AT + timedelta(minutes=30)
+        assert isinstance(reminder.event, EventRaised)
+        later = receive(EntityEpisode(ALICE, checkpoint.new_events, now=reminder.due_at), reminder.event)
+        assert taken(later) == ["second"]
+        assert later.checkpoint().outbox == ()
+
+    def test_are_remembered_again_if_they_still_wait(self) -> None:
+        checkpoint = receive(episode(), self.EARLY).checkpoint()
+        (reminder,) = checkpoint.outbox
+        assert isinstance(reminder.event, EventRaised)
+        sooner = AT + timedelta(minutes=29)
+        waiting = receive(EntityEpisode(ALICE, checkpoint.new_events, now=sooner), reminder.event)
+        assert taken(waiting) == []
+        assert [message.due_at for message in waiting.checkpoint().outbox] == [sooner + timedelta(minutes=30)]
+
+
 class TestScheduledRequests:
     def test_that_are_early_are_sent_again(self) -> None:
         due = "2026-03-01T10:05:00Z"
