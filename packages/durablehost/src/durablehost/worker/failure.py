@@ -20,7 +20,14 @@ _LIBRARY = f"{os.sep}azure{os.sep}functions{os.sep}"
 
 def describe(error: BaseException) -> Failure:
     """Never raises, whatever the exception's own methods do: without a result, the call would never end."""
-    return Failure(type_name=type(error).__name__, message=_text(error), stack=_stack(error))
+    return Failure(type_name=_type_name(error), message=_text(error), stack=_stack(error))
+
+
+def _type_name(error: BaseException) -> str:
+    try:
+        return str(type(error).__name__)
+    except BaseException:
+        return "BaseException"
 
 
 def _text(error: BaseException) -> str:

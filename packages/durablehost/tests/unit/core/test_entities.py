@@ -331,7 +331,15 @@ def test_an_entity_that_does_not_exist_has_no_state() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "null", "{}", '{"entityExists":true,"results":[7]}', '{"entityExists":true,"results":[]}']
+    "text",
+    [
+        "",
+        "null",
+        "{}",
+        '{"entityExists":true,"results":[7]}',
+        '{"entityExists":true,"results":[]}',
+        '{"entityExists":true,"entityState":5,"results":[{"result":"1"}]}',
+    ],
 )
 def test_a_result_that_the_sdk_did_not_write_is_refused(text: str) -> None:
     with pytest.raises(UserCodeError):
