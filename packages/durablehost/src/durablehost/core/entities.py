@@ -237,7 +237,8 @@ class EntityEpisode:
         """Stores what has arrived for the execution that this episode replaces; a new entity has to begin one."""
         first = replace(self._me, execution_id=derived_execution_id(self._me.execution_id, _FIRST_EXECUTION))
         starts = () if self._is_stored else (self._start(first, None),)
-        return Stage((OrchestratorStarted(timestamp=self._now), *starts, *arrived))
+        played = (replace(event, is_played=True) for event in arrived)
+        return Stage((OrchestratorStarted(timestamp=self._now), *starts, *played))
 
     def _start(self, execution: OrchestrationInstance, stored: str | None) -> ExecutionStarted:
         return ExecutionStarted(

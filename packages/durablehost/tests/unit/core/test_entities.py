@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -234,7 +235,10 @@ class TestWhatIsStoredBeforeResultsAreSent:
         entity.fail(entity.take(9), "no")
         (stage,) = entity.checkpoint(arrived).stages
         assert (stage.sent, stage.execution_id) == (0, None)
-        assert stage.events == (OrchestratorStarted(timestamp=AT), *arrived)
+        assert stage.events == (
+            OrchestratorStarted(timestamp=AT),
+            *(replace(event, is_played=True) for event in arrived),
+        )
 
     def test_begins_an_execution_of_a_new_entity_that_the_episode_replaces(self) -> None:
         arrived = op("a", **ORDER)
@@ -243,7 +247,7 @@ class TestWhatIsStoredBeforeResultsAreSent:
         checkpoint = entity.checkpoint([arrived])
         (stage,) = checkpoint.stages
         opened, start, stored_event = stage.events
-        assert (opened, stored_event) == (OrchestratorStarted(timestamp=AT), arrived)
+        assert (opened, stored_event) == (OrchestratorStarted(timestamp=AT), replace(arrived, is_played=True))
         assert isinstance(start, ExecutionStarted)
         assert (start.name, start.input) == ("@counter@alice", None)
         assert stage.execution_id not in (None, "x2")
