@@ -92,8 +92,9 @@ async def assert_exact(hub: TaskHub) -> None:
         history = await hub.read_history(instance_id)
         # An instance that was terminated before it began has no history.
         assert sum(isinstance(event, ExecutionCompleted) for event in history) == bool(history)
-    for instance_id in CALLER_IDS:
-        assert outputs[instance_id] == sorted(set(outputs[instance_id]))
+    answers = [answer for instance_id in CALLER_IDS for answer in outputs[instance_id]]
+    assert sorted(answers) == list(range(1, CALLERS * CALLS + 1))
+    assert all(outputs[instance_id] == sorted(outputs[instance_id]) for instance_id in CALLER_IDS)
     counter = await hub.get_instance(COUNTER_ID)
     assert counter is not None
     assert read_snapshot(counter.input).state == str(CALLERS * CALLS)

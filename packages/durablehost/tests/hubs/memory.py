@@ -214,7 +214,7 @@ class MemoryTaskHub:
     ) -> None:
         _, messages = self._out[item.instance_id]
         if checkpoint.written_ahead:
-            self._append(item, checkpoint.written_ahead, item.execution_id)
+            self._append(item, checkpoint.written_ahead, item.execution_id or checkpoint.stages[-1].execution_id)
         for message in checkpoint.outbox:
             self.storage.put(message, self._clock.now())
         if checkpoint.new_events:

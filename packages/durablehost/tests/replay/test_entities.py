@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 from collections.abc import Generator
 from datetime import timedelta
@@ -17,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from durablehost.core.entities import read_snapshot
-from durablehost.core.history import ExecutionStarted
+from durablehost.core.history import EventRaised, ExecutionStarted
 from durablehost.core.ids import is_entity_id
 from durablehost.core.status import RuntimeStatus
 from packages.durablehost.tests.replay.simulation import Simulation
@@ -117,6 +118,32 @@ def test_orchestrations_that_share_an_entity_lose_nothing(seed: int) -> None:
     assert (status, entries) == (RuntimeStatus.COMPLETED, list("aaabbbccc"))
 
 
+@settings(max_examples=80, deadline=None)
+@given(st.integers(0, 2**32))
+def test_no_two_callers_get_the_same_result_if_checkpoints_of_an_entity_are_lost(seed: int) -> None:
+    def count(context: Context) -> None:
+        context.set_state(context.get_state(lambda: 0) + 1)
+        context.set_result(context.get_state())
+
+    def ask(context: Context) -> Generator[Any, Any, Any]:
+        answers: list[int] = []
+        while len(answers) < 3:
+            answer = yield context.call_entity(df.EntityId("Count", "one"), "next")
+            answers.append(answer)
+        return answers
+
+    def orchestrate(context: Context) -> Generator[Any, Any, Any]:
+        return (yield context.task_all([context.call_sub_orchestrator("ask") for _ in range(3)]))
+
+    simulation = Simulation(
+        {"run": orchestrate, "ask": ask}, {}, {"count": count}, seed=seed, losses=0.4, duplicates=0.2
+    )
+    simulation.may_lose = is_entity_id
+    status, answers = asyncio.run(simulation.run("run"))
+    assert status is RuntimeStatus.COMPLETED
+    assert sorted(itertools.chain(*answers)) == list(range(1, 10))
+
+
 def test_a_failed_operation_raises_in_its_caller_only() -> None:
     def orchestrate(context: Context) -> Generator[Any, Any, Any]:
         context.signal_entity(LOG, "fail", "signal")
@@ -144,6 +171,24 @@ def test_a_deleted_entity_begins_anew() -> None:
         return (yield context.call_entity(LOG, "add", 2))
 
     assert run(orchestrate) == (RuntimeStatus.COMPLETED, [2])
+
+
+@pytest.mark.parametrize("is_call", [True, False])
+def test_an_entity_that_is_purged_between_two_requests_of_an_orchestration_processes_both(is_call: bool) -> None:
+    def orchestrate(context: Context) -> Generator[Any, Any, Any]:
+        before = None
+        if is_call:
+            before = yield context.call_entity(LOG, "add", 1)
+        else:
+            context.signal_entity(LOG, "add", 1)
+        yield context.wait_for_external_event("Go")
+        return [before, (yield context.call_entity(LOG, "add", 2))]
+
+    simulation = simulated(orchestrate)
+    asyncio.run(simulation.run("run"))
+    del simulation.hub.histories["@log@one"]
+    go = EventRaised(timestamp=simulation.now(), name="Go", input="null")
+    assert asyncio.run(simulation.send(go)) == (RuntimeStatus.COMPLETED, [[1] if is_call else None, [2]])
 
 
 def test_an_unanswered_call_does_not_keep_an_orchestration_running() -> None:

@@ -39,6 +39,12 @@ class Stage:
     events: tuple[HistoryEvent, ...]
     sent: int = 0
 
+    @property
+    def execution_id(self) -> str | None:
+        """The execution that begins with these events; None if its start is stored already."""
+        started = next((event for event in self.events if isinstance(event, ExecutionStarted)), None)
+        return started.orchestration_instance.execution_id if started else None
+
 
 @dataclass(frozen=True, kw_only=True)
 class Checkpoint:

@@ -14,14 +14,16 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from durablehost.core.checkpoint import Checkpoint, InstanceUpdate
+from durablehost.core.checkpoint import Checkpoint, InstanceUpdate, Stage
 from durablehost.core.entity_messages import (
     LOCK_GRANTED,
     OPERATION_EVENT,
     RELEASE_EVENT,
     EntityRequest,
+    is_reminder,
     is_request,
     release_from_text,
+    reminder_name,
     request_from_json,
     request_from_text,
     request_to_json,
@@ -40,10 +42,11 @@ from durablehost.core.history import (
 )
 from durablehost.core.ids import EntityId
 from durablehost.core.json_text import compact
+from durablehost.core.lineage import derived_execution_id
 from durablehost.core.messages import TaskMessage
 from durablehost.core.sorter import Sorter
 from durablehost.core.status import RuntimeStatus
-from durablehost.core.ticks import ticks_of_seconds
+from durablehost.core.ticks import ticks_of, ticks_of_seconds
 from durablehost.defaults import ENTITY_REORDER_WINDOW_SECONDS
 from durablehost.errors import UnreadableState
 from durablehost.types import JsonValue
@@ -54,6 +57,8 @@ _NEARLY_DUE = timedelta(milliseconds=100)
 _LONGEST_DELAY = timedelta(days=6)
 _LONG_DELAY_PART = timedelta(days=3)
 _FIRST_EPISODE = 1
+_NO_INPUT = "null"
+_FIRST_EXECUTION = "first"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,8 +92,10 @@ class EntityEpisode:
         started = next((event for event in reversed(history) if isinstance(event, ExecutionStarted)), None)
         stored = started.input if started else None
         document, snapshot = _stored_document(stored), read_snapshot(stored)
+        self._is_stored = started is not None
         self._me = me
         self._now = now
+        self._reorder_window = timedelta(seconds=reorder_window_seconds)
         self._exists = snapshot.exists
         self._state = snapshot.state
         self._locked_by = _text_or_none(document, "lockedBy")
@@ -107,7 +114,7 @@ class EntityEpisode:
         return EntityId.of_instance(self._me.instance_id)
 
     def receive(self, event: EventRaised) -> None:
-        """Receives an event; one that is neither a request nor a release only starts the episode.
+        """Receives an event; one that is no request, release or reminder only starts the episode.
 
         Raises:
             PoisonMessage: the event cannot be read.
@@ -119,6 +126,11 @@ class EntityEpisode:
             self._receive_request(request, is_scheduled=event.name != OPERATION_EVENT)
         elif event.name == RELEASE_EVENT and release_from_text(event.input).parent == self._locked_by:
             self._locked_by = None
+        elif is_reminder(event.name):
+            for each in self._sorter.expire(ticks_of(self._now)):
+                self._enqueue(each)
+            if self._sorter.is_waiting:
+                self._remind()
 
     def _receive_request(self, request: EntityRequest, *, is_scheduled: bool) -> None:
         if request.due_at is not None and request.due_at - self._now > _NEARLY_DUE:
@@ -128,6 +140,13 @@ class EntityEpisode:
         else:
             for each in self._sorter.receive(request):
                 self._enqueue(each)
+            if self._sorter.holds(request):
+                self._remind()
+
+    def _remind(self) -> None:
+        """Wakes this entity when requests have waited long enough for others, which may have gone with a purge."""
+        at = self._now + min(self._reorder_window, _LONGEST_DELAY)
+        self._send(self._me.instance_id, None, reminder_name(at), _NO_INPUT)
 
     def _put_off(self, request: EntityRequest, due_at: datetime) -> None:
         at = due_at if due_at - self._now <= _LONGEST_DELAY else self._now + _LONG_DELAY_PART
@@ -194,16 +213,12 @@ class EntityEpisode:
         for request in batch:
             self._respond(request, OperationResult(result=compact(message), is_error=True))
 
-    def checkpoint(self) -> Checkpoint:
-        """Everything that the episode makes durable: the next execution, whose input is what is kept of the entity."""
-        started = ExecutionStarted(
-            timestamp=self._now,
-            orchestration_instance=self._me,
-            name=self._me.instance_id,
-            version="",
-            input=compact(self._document()),
-            is_played=True,
-        )
+    def checkpoint(self, arrived: Sequence[EventRaised] = ()) -> Checkpoint:
+        """Everything that the episode makes durable: the next execution, whose input is what is kept of the entity.
+
+        `arrived` is what has come since the history: it is stored before any result is sent.
+        """
+        started = self._start(self._me, compact(self._document()))
         return Checkpoint(
             new_events=(
                 OrchestratorStarted(timestamp=self._now),
@@ -211,6 +226,7 @@ class EntityEpisode:
                 OrchestratorCompleted(timestamp=self._now),
             ),
             outbox=tuple(self._outbox),
+            stages=(self._opening(arrived),) if arrived and self._outbox else (),
             update=InstanceUpdate(
                 execution_id=self._me.execution_id or "",
                 last_updated_at=self._now,
@@ -218,6 +234,23 @@ class EntityEpisode:
                 started=started,
                 runtime_status=RuntimeStatus.RUNNING,
             ),
+        )
+
+    def _opening(self, arrived: Sequence[EventRaised]) -> Stage:
+        """Stores what has arrived for the execution that this episode replaces; a new entity has to begin one."""
+        first = replace(self._me, execution_id=derived_execution_id(self._me.execution_id, _FIRST_EXECUTION))
+        starts = () if self._is_stored else (self._start(first, None),)
+        played = (replace(event, is_played=True) for event in arrived)
+        return Stage((OrchestratorStarted(timestamp=self._now), *starts, *played))
+
+    def _start(self, execution: OrchestrationInstance, stored: str | None) -> ExecutionStarted:
+        return ExecutionStarted(
+            timestamp=self._now,
+            orchestration_instance=execution,
+            name=self._me.instance_id,
+            version="",
+            input=stored,
+            is_played=True,
         )
 
     def _document(self) -> dict[str, JsonValue]:

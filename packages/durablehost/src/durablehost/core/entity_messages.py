@@ -27,6 +27,8 @@ LOCK_GRANTED = "Lock Acquisition Completed"
 
 _EXTENSION = "Microsoft.Azure.WebJobs.Extensions.DurableTask"
 _SCHEDULED_PREFIX = f"{OPERATION_EVENT}@"
+# To a real host, an event that is neither a request nor a release means that it is to process what waits.
+_REMINDER_PREFIX = "continue@"
 # The failure type that the SDKs for languages other than .NET report.
 _FAILURE_TYPE = "Error"
 # The namespace in which the original makes the ids of requests.
@@ -80,12 +82,21 @@ def scheduled_name(at: datetime) -> str:
     return f"{_SCHEDULED_PREFIX}{format_time(at)}"
 
 
+def reminder_name(at: datetime) -> str:
+    """The name of an event that reminds an entity, not before this time, of the requests that wait for others."""
+    return f"{_REMINDER_PREFIX}{format_time(at)}"
+
+
+def is_reminder(event_name: str) -> bool:
+    return event_name.startswith(_REMINDER_PREFIX)
+
+
 def scheduled_time(event_name: str) -> datetime | None:
     """The due time in the name of an event; None: at once."""
-    if not event_name.startswith(_SCHEDULED_PREFIX):
+    if not event_name.startswith((_SCHEDULED_PREFIX, _REMINDER_PREFIX)):
         return None
     try:
-        return parse_time(event_name[len(_SCHEDULED_PREFIX) :])
+        return parse_time(event_name.partition("@")[2])
     except ValueError:
         return None
 

@@ -41,7 +41,7 @@ def parse_batch_result(text: str, count: int) -> BatchResult:
         exists = bool(document["entityExists"])
         result = BatchResult(
             exists=exists,
-            state=document.get("entityState") if exists else None,
+            state=_text_or_none(document.get("entityState")) if exists else None,
             results=tuple(_operation_result(each) for each in document["results"]),
         )
         has_signals = bool(document.get("signals"))
@@ -52,6 +52,12 @@ def parse_batch_result(text: str, count: int) -> BatchResult:
     if len(result.results) != count:
         raise UserCodeError(f"The entity returned {len(result.results)} results for {count} operations")
     return result
+
+
+def _text_or_none(value: Any) -> str | None:
+    if not isinstance(value, (str, type(None))):
+        raise TypeError("the state is not JSON text")
+    return value
 
 
 def _operation_result(document: Any) -> OperationResult:

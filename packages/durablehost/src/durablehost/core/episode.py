@@ -47,7 +47,7 @@ from durablehost.core.rewind import rewound_count
 from durablehost.core.rules import DEFAULT_RULES, Rules
 from durablehost.core.schedule import Scheduler
 from durablehost.core.sdk_errors import YIELD_ONLY_TASKS
-from durablehost.core.sorter import Stamps
+from durablehost.core.sorter import Sent, Stamps
 from durablehost.core.state import fold
 from durablehost.core.status import RuntimeStatus
 from durablehost.core.ticks import ticks_of
@@ -301,7 +301,11 @@ class Episode:
         """Requests have the time of their episode as it is stored: real hosts make them again at each replay."""
         opened = (event.timestamp for event in reversed(self.events) if isinstance(event, OrchestratorStarted))
         sent = (event for event in self.events if isinstance(event, EventSent))
-        stamps = ((event.instance_id, request.timestamp) for event in sent if (request := sent_request(event.input)))
+        stamps = (
+            Sent(event.instance_id, request.timestamp, is_answered=request.id in self._raised)
+            for event in sent
+            if (request := sent_request(event.input))
+        )
         return Stamps(ticks_of(next(opened, self.now)), stamps)
 
     def _over_limit(self, result: OrchestratorResult) -> str | None:

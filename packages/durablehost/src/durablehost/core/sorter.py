@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from durablehost.core.entity_messages import EntityRequest, request_from_json, request_to_json
 from durablehost.core.lineage import descends
@@ -19,25 +19,37 @@ from durablehost.types import JsonValue
 _KEPT_MEMBERS = ("LastSentToInstance", "SendHorizon")
 
 
-class Stamps:
-    """The stamps of one execution's requests in an episode. `sent` are its earlier ones, pairs of entity and timestamp.
+class Sent(NamedTuple):
+    """An earlier request; `is_answered`: its result has arrived, so the entity has processed it."""
 
-    `at` is the time of the episode in ticks, `count` the number of requests so far.
+    entity: str
+    timestamp: int
+    is_answered: bool = False
+
+
+class Stamps:
+    """The stamps of one execution's requests in an episode. `sent` are its earlier ones.
+
+    `at` is the time of the episode in ticks, `count` the number of requests so far. Unlike in the original, a request
+    has no predecessor that was answered: if the entity was purged meanwhile, it would wait for that one in vain.
     """
 
-    def __init__(self, at: int, sent: Iterable[tuple[str, int]] = ()) -> None:
+    def __init__(self, at: int, sent: Iterable[Sent] = ()) -> None:
         self.count = 0
         self.at = at
         self._last: dict[str, int] = {}
-        for entity, timestamp in sent:
+        self._unanswered: dict[str, int] = {}
+        for entity, timestamp, is_answered in sent:
             self.count += 1
             self._last[entity] = timestamp
+            self._unanswered[entity] = NO_TIME if is_answered else timestamp
 
     def next(self, entity: str) -> tuple[int, int]:
         """The timestamp of a request to this entity, and that of its predecessor."""
         self.count += 1
-        predecessor = self._last.get(entity, NO_TIME)
-        timestamp = self._last[entity] = max(self.at, predecessor + 1)
+        predecessor = self._unanswered.get(entity, NO_TIME)
+        timestamp = max(self.at, self._last.get(entity, NO_TIME) + 1)
+        self._last[entity] = self._unanswered[entity] = timestamp
         return timestamp, predecessor
 
 
@@ -104,6 +116,20 @@ class Sorter:
             sender.note(request, self._horizon)
             yield request
         yield from self._ready_from(sender)
+
+    def expire(self, now: int) -> Iterator[EntityRequest]:
+        """The requests that have waited for as long as the window, and those that waited for them."""
+        yield from self._advance(now - self._window)
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether any request waits for its predecessor."""
+        return any(sender.waiting for sender in self._senders.values())
+
+    def holds(self, request: EntityRequest) -> bool:
+        """Whether this request waits for its predecessor."""
+        sender = self._senders.get(request.parent or "")
+        return sender is not None and sender.waiting.get(request.timestamp) is request
 
     def _advance(self, horizon: int) -> Iterator[EntityRequest]:
         """Moves the window on and releases the requests that it leaves behind."""

@@ -41,7 +41,7 @@ MAX_DELIVERIES_TO_NOTHING = 5
 
 _Event = TypeVar("_Event", bound=HistoryEvent)
 _MarkKey = tuple[str, datetime, "str | None"]
-_RaisedKey = tuple[str, datetime, "str | None"]
+RaisedKey = tuple[str, datetime, "str | None"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +63,7 @@ class OrchestrationState:
     request_ids: frozenset[str]
     raised_names: frozenset[str]
     open_since: datetime | None
-    open_raised: frozenset[_RaisedKey]
+    open_raised: frozenset[RaisedKey]
     has_suspended_events: bool
     marks: frozenset[_MarkKey]
 
@@ -89,7 +89,7 @@ def fold(history: Sequence[HistoryEvent]) -> OrchestrationState:
         request_ids=frozenset(_request_ids(history)),
         raised_names=frozenset(e.name for e in history if isinstance(e, EventRaised)),
         open_since=opened[0].timestamp if opened else None,
-        open_raised=frozenset(_raised_key(e) for e in opened if isinstance(e, EventRaised)),
+        open_raised=frozenset(raised_key(e) for e in opened if isinstance(e, EventRaised)),
         has_suspended_events=status is RuntimeStatus.SUSPENDED and _has_events_since_suspension(history),
         marks=frozenset(_mark_key(e) for e in history if isinstance(e, MARKS)),
     )
@@ -151,7 +151,7 @@ def admit(state: OrchestrationState, messages: Iterable[tuple[TaskMessage, int]]
             if target is None:
                 unclaimed.append(position)
         elif isinstance(event, EventRaised) and task is None:
-            if _raised_key(event) not in state.open_raised:
+            if raised_key(event) not in state.open_raised:
                 raised.append(position)
         elif isinstance(event, MARKS):
             # A suspension that is delivered again must not undo the resumption that was recorded after it.
@@ -221,7 +221,8 @@ def _mark_key(mark: Mark) -> _MarkKey:
     return mark.type_name, mark.timestamp, mark.reason
 
 
-def _raised_key(event: EventRaised) -> _RaisedKey:
+def raised_key(event: EventRaised) -> RaisedKey:
+    """Identifies an external event that is delivered again while its first delivery is in an open episode."""
     return event.name, event.timestamp, event.input
 
 

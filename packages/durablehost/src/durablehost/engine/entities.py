@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from itertools import chain
 
 from durablehost.app.invocation import Invocation
 from durablehost.app.model import Function
@@ -19,6 +20,7 @@ from durablehost.core.checkpoint import Checkpoint
 from durablehost.core.entities import EntityEpisode
 from durablehost.core.entity_messages import EntityRequest
 from durablehost.core.entity_result import BatchResult, parse_batch_result
+from durablehost.core.entity_rounds import Rounds, rounds_of
 from durablehost.core.history import EventRaised, OrchestrationInstance
 from durablehost.core.ids import EntityId
 from durablehost.core.sdk_errors import explained
@@ -62,13 +64,13 @@ class Entities:
         """Stores the checkpoint that the item's messages lead to. Raises what the two seams raise."""
         state = fold(item.history)
         events = [each.message.event for each in item.messages]
-        raised = [event for event in events if isinstance(event, EventRaised)]
+        rounds = rounds_of(item.history, events)
         wanted = wanted_status(state, events)
         self._trials.begin(item.instance_id, item.messages)
         spans: list[Span] = []
-        if raised and wanted in (RuntimeStatus.PENDING, RuntimeStatus.RUNNING):
+        if not rounds.is_empty and wanted in (RuntimeStatus.PENDING, RuntimeStatus.RUNNING):
             # This begins a new execution, which runs whatever the status of the one before was.
-            checkpoint = await self._episode(item, raised, spans)
+            checkpoint = await self._episode(item, rounds, spans)
         else:
             checkpoint = await self._control(item, state, wanted)
         is_waiting = wanted is RuntimeStatus.SUSPENDED
@@ -93,8 +95,8 @@ class Entities:
         except (StorageUnavailable, StaleCheckpoint):
             raise
         except Exception:
-            episode = self._begin(replace(item, history=()))
-            failures = _refused(episode, item, text).checkpoint().outbox
+            without_state = replace(item, history=())
+            failures = _refused(self._begin(without_state), without_state, text).checkpoint().outbox
             await self._hub.complete_orchestration(item, Checkpoint(outbox=failures))
 
     async def _control(
@@ -111,21 +113,23 @@ class Entities:
             )
         return repair(await self._hub.get_instance(item.instance_id), state, item.history)
 
-    async def _episode(
-        self, item: OrchestrationWorkItem, events: Sequence[EventRaised], spans: list[Span]
-    ) -> Checkpoint:
+    async def _episode(self, item: OrchestrationWorkItem, rounds: Rounds, spans: list[Span]) -> Checkpoint:
         """Runs the requests; appends the spans of the operations to `spans`."""
         episode = self._begin(item)
-        for event in events:
-            try:
-                episode.receive(event)
-            except PoisonMessage as error:
-                _log.error("A message to the entity '%s' cannot be read and is dropped: %s", item.instance_id, error)
         # One by one after a crash, so that only the request that causes it fails in the end.
         most = 1 if self._trials.has_crashed(item.instance_id) else self._max_batch_size
+        for stored in rounds.stored:
+            await self._run_round(episode, stored, most, spans)
+        return episode.checkpoint(await self._run_round(episode, rounds.new, most, spans))
+
+    async def _run_round(
+        self, episode: EntityEpisode, events: Sequence[EventRaised], most: int, spans: list[Span]
+    ) -> Sequence[EventRaised]:
+        """Receives events and runs operations until none may be run; returns the events that could be read."""
+        received = [event for event in events if _is_received(episode, event)]
         while batch := episode.take(most):
             await self._run(episode, batch, spans)
-        return episode.checkpoint()
+        return received
 
     def _begin(self, item: OrchestrationWorkItem) -> EntityEpisode:
         return EntityEpisode(
@@ -192,12 +196,22 @@ class Entities:
                 _log.warning("The signal '%s' to '%s' failed: %s", request.operation, entity, operation.result)
 
 
+def _is_received(episode: EntityEpisode, event: EventRaised) -> bool:
+    try:
+        episode.receive(event)
+    except PoisonMessage as error:
+        entity = episode.entity.instance_id
+        _log.error("A message to the entity '%s' cannot be read and is dropped: %s", entity, error)
+        return False
+    return True
+
+
 def _refused(episode: EntityEpisode, item: OrchestrationWorkItem, text: str) -> EntityEpisode:
     """The episode after all its requests have failed with this text; messages that cannot be read are left out."""
-    for received in item.messages:
-        if isinstance(received.message.event, EventRaised):
-            with suppress(Exception):
-                episode.receive(received.message.event)
+    rounds = rounds_of(item.history, (received.message.event for received in item.messages))
+    for event in chain(*rounds.stored, rounds.new):
+        with suppress(Exception):
+            episode.receive(event)
     while batch := episode.take(MAX_ENTITY_BATCH_SIZE):
         episode.fail(batch, text)
     return episode

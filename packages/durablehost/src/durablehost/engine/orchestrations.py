@@ -6,6 +6,7 @@ the admission part of AzureStorageOrchestrationService.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -34,6 +35,8 @@ from durablehost.engine.ports import Executor, InstanceRecord, OrchestrationWork
 from durablehost.engine.tracing import NO_TRACES, Tracer, open_start
 from durablehost.engine.trials import Trials
 from durablehost.errors import StaleCheckpoint, StorageUnavailable
+
+_log = logging.getLogger("Host.Engine")
 
 
 class Orchestrations:
@@ -168,20 +171,41 @@ class Orchestrations:
     ) -> _Outcome:
         """The outcome of messages that no execution in the history accepts: the record may name one yet to begin."""
         record = await self._hub.get_instance(item.instance_id)
-        events = _events(item)
         if record is not None and _is_yet_to_begin(record, state):
-            ends = (event for p in admission.unclaimed if isinstance(event := events[p], ExecutionTerminated))
-            if termination := next(ends, None):
-                update = self._ended_before_start(record, termination)
+            if update := self._end_without_history(item, record, admission):
                 return _Outcome(checkpoint=Checkpoint(update=update), deferred=admission.deferred)
             return _Outcome(deferred=admission.deferred, kept=admission.unclaimed)
+        if record is not None and await self._has_lost_its_history(record, state):
+            if update := self._end_without_history(item, record, admission):
+                return _Outcome(checkpoint=Checkpoint(update=update), deferred=admission.deferred)
+            _log.error(
+                "Instance '%s' is %s, but its history is gone: a message to it is dropped. To get rid of the instance, "
+                "terminate it and then purge its history.",
+                item.instance_id,
+                record.runtime_status.value,
+            )
         if record is not None or state.started is not None:
             return _Outcome(checkpoint=_repair(record, item, state), deferred=admission.deferred)
         # An event may even arrive before the record is written.
         early = [p for p in admission.unclaimed if _may_precede_record(item.messages[p])]
         return _Outcome(deferred=(*admission.deferred, *early))
 
-    def _ended_before_start(self, record: InstanceRecord, termination: ExecutionTerminated) -> InstanceUpdate:
+    async def _has_lost_its_history(self, record: InstanceRecord, state: OrchestrationState) -> bool:
+        """True if an execution has begun, as every history is stored before its record, but is not in the storage."""
+        if state.started is not None or record.runtime_status not in (RuntimeStatus.RUNNING, RuntimeStatus.SUSPENDED):
+            return False
+        if await self._hub.read_history(record.instance_id):
+            raise StaleCheckpoint(f"Another host has begun instance '{record.instance_id}'.")
+        return True
+
+    def _end_without_history(
+        self, item: OrchestrationWorkItem, record: InstanceRecord, admission: Admission
+    ) -> InstanceUpdate | None:
+        """The end of an instance without a history, if a client asks for it."""
+        unclaimed = (item.messages[position].message.event for position in admission.unclaimed)
+        termination = next((event for event in unclaimed if isinstance(event, ExecutionTerminated)), None)
+        if termination is None:
+            return None
         return InstanceUpdate(
             execution_id=record.execution_id or "",
             last_updated_at=termination.timestamp,

@@ -19,14 +19,21 @@ _LIBRARY = f"{os.sep}azure{os.sep}functions{os.sep}"
 
 
 def describe(error: BaseException) -> Failure:
-    """Never raises, whatever the exception's own methods do."""
-    return Failure(type_name=type(error).__name__, message=_text(error), stack=_stack(error))
+    """Never raises, whatever the exception's own methods do: without a result, the call would never end."""
+    return Failure(type_name=_type_name(error), message=_text(error), stack=_stack(error))
+
+
+def _type_name(error: BaseException) -> str:
+    try:
+        return str(type(error).__name__)
+    except BaseException:
+        return "BaseException"
 
 
 def _text(error: BaseException) -> str:
     try:
         return _printable(str(error))
-    except Exception as unprintable:
+    except BaseException as unprintable:
         return f"<str() of the exception raised {type(unprintable).__name__}>"
 
 
@@ -38,7 +45,7 @@ def _stack(error: BaseException) -> str:
             link.stack[:] = dropwhile(_is_foreign, link.stack)
             link = link.__cause__ or link.__context__
         return _printable("".join(described.format()))
-    except Exception as unprintable:
+    except BaseException as unprintable:
         return f"<formatting the traceback raised {type(unprintable).__name__}>"
 
 

@@ -202,7 +202,7 @@ class Processes:
     def count_suspects(self, process: WorkerProcess, lost: Sequence[Invocation]) -> int:
         if not lost or self._stopping.is_set():
             return len(lost)
-        if process.was_killed_from_outside and self.suspicion.excuses_kill():
+        if process.was_killed_from_outside and self.suspicion.excuses_kill(lost):
             return 0
         self.suspicion.crashed(lost)
         if any(call.work for call in lost):

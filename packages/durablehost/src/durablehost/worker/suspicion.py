@@ -17,6 +17,7 @@ SECONDS = 60.0
 _CAUTION_SECONDS = 600.0
 # Within this time, only the first kill from outside is blamed on no call.
 _KILL_SECONDS = 60.0
+_MOST_EXCUSED = 10_000
 # Calls that nobody repeats, such as HTTP, do not soon clear their function, so it is not doubted the first time.
 _MOST_SPARED = 1
 
@@ -30,6 +31,8 @@ class Suspicion:
         self._doubted_until: dict[str, float] = {}
         # The crashes of functions whose calls nobody repeats, since their last success.
         self._spared: Counter[str] = Counter()
+        # Work that was in a process when a signal from outside ended it, the oldest first.
+        self._excused: dict[str, None] = {}
         self._last_crash = self._last_kill = float("-inf")
 
     @property
@@ -37,11 +40,19 @@ class Suspicion:
         """Whether a call has ended a process lately."""
         return self._clock() - self._last_crash < _CAUTION_SECONDS
 
-    def excuses_kill(self) -> bool:
-        """Whether a signal from outside, which has just ended a process, is blamed on no call."""
+    def excuses_kill(self, lost: Sequence[Invocation]) -> bool:
+        """Whether a signal from outside, which has just ended a process, is blamed on none of the calls in it.
+
+        It is blamed if one of them was excused before: a call that uses up all memory may take minutes each time.
+        """
         now = self._clock()
-        if is_excused := now - self._last_kill > _KILL_SECONDS:
+        works = [call.work for call in lost if call.work]
+        is_excused = now - self._last_kill > _KILL_SECONDS and not any(work in self._excused for work in works)
+        if is_excused:
             self._last_kill = now
+            self._excused.update(dict.fromkeys(works))
+            for work in list(self._excused)[:-_MOST_EXCUSED]:
+                del self._excused[work]
         return is_excused
 
     def crashed(self, lost: Sequence[Invocation]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -227,6 +228,63 @@ class TestLocks:
         assert taken(receive(entity, own)) == ["waiting"]
 
 
+class TestWhatIsStoredBeforeResultsAreSent:
+    def test_is_what_has_arrived_in_its_order(self) -> None:
+        arrived = op("b", **ORDER), op("a", signal=True)
+        entity = receive(episode({"exists": True, "state": "5", "sorter": {}}), *arrived)
+        entity.fail(entity.take(9), "no")
+        (stage,) = entity.checkpoint(arrived).stages
+        assert (stage.sent, stage.execution_id) == (0, None)
+        assert stage.events == (
+            OrchestratorStarted(timestamp=AT),
+            *(replace(event, is_played=True) for event in arrived),
+        )
+
+    def test_begins_an_execution_of_a_new_entity_that_the_episode_replaces(self) -> None:
+        arrived = op("a", **ORDER)
+        entity = receive(episode(), arrived)
+        entity.fail(entity.take(9), "no")
+        checkpoint = entity.checkpoint([arrived])
+        (stage,) = checkpoint.stages
+        opened, start, stored_event = stage.events
+        assert (opened, stored_event) == (OrchestratorStarted(timestamp=AT), replace(arrived, is_played=True))
+        assert isinstance(start, ExecutionStarted)
+        assert (start.name, start.input) == ("@counter@alice", None)
+        assert stage.execution_id not in (None, "x2")
+        repeated = EntityEpisode(ALICE, stage.events, now=AT)
+        assert taken(receive(repeated, arrived)) == ["a"]
+
+    def test_is_nothing_if_nothing_is_sent(self) -> None:
+        entity = receive(episode(), op("a"))
+        entity.fail(entity.take(9), "no")
+        assert entity.checkpoint([op("a")]).stages == ()
+
+
+class TestRequestsThatWaitForOthers:
+    EARLY = op("second", parent="x", Timestamp=LATER, Predecessor=BEFORE)
+
+    def test_are_processed_after_the_window(self) -> None:
+        entity = receive(episode(), self.EARLY)
+        assert taken(entity) == []
+        checkpoint = entity.checkpoint()
+        (reminder,) = checkpoint.outbox
+        assert reminder.target.instance_id == "@counter@alice"
+        assert reminder.due_at == AT + timedelta(minutes=30)
+        assert isinstance(reminder.event, EventRaised)
+        later = receive(EntityEpisode(ALICE, checkpoint.new_events, now=reminder.due_at), reminder.event)
+        assert taken(later) == ["second"]
+        assert later.checkpoint().outbox == ()
+
+    def test_are_remembered_again_if_they_still_wait(self) -> None:
+        checkpoint = receive(episode(), self.EARLY).checkpoint()
+        (reminder,) = checkpoint.outbox
+        assert isinstance(reminder.event, EventRaised)
+        sooner = AT + timedelta(minutes=29)
+        waiting = receive(EntityEpisode(ALICE, checkpoint.new_events, now=sooner), reminder.event)
+        assert taken(waiting) == []
+        assert [message.due_at for message in waiting.checkpoint().outbox] == [sooner + timedelta(minutes=30)]
+
+
 class TestScheduledRequests:
     def test_that_are_early_are_sent_again(self) -> None:
         due = "2026-03-01T10:05:00Z"
@@ -277,7 +335,15 @@ def test_an_entity_that_does_not_exist_has_no_state() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "null", "{}", '{"entityExists":true,"results":[7]}', '{"entityExists":true,"results":[]}']
+    "text",
+    [
+        "",
+        "null",
+        "{}",
+        '{"entityExists":true,"results":[7]}',
+        '{"entityExists":true,"results":[]}',
+        '{"entityExists":true,"entityState":5,"results":[{"result":"1"}]}',
+    ],
 )
 def test_a_result_that_the_sdk_did_not_write_is_refused(text: str) -> None:
     with pytest.raises(UserCodeError):

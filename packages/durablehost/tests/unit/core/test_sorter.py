@@ -9,7 +9,7 @@ import pytest
 
 from durablehost.core.entity_messages import EntityRequest
 from durablehost.core.lineage import continued_execution_id
-from durablehost.core.sorter import Sorter, Stamps
+from durablehost.core.sorter import Sent, Sorter, Stamps
 from durablehost.core.ticks import NO_TIME, ticks_from_text, ticks_of, ticks_of_seconds, ticks_to_text
 
 NOW = ticks_of(datetime(2026, 1, 5, 10, tzinfo=timezone.utc))
@@ -129,9 +129,15 @@ def test_the_state_of_another_hosts_own_requests_is_kept() -> None:
 
 
 def test_a_sender_continues_the_stamps_of_its_earlier_requests() -> None:
-    stamps = Stamps(NOW, [("@log@one", NOW - 5), ("@log@one", NOW + 100)])
+    stamps = Stamps(NOW, [Sent("@log@one", NOW - 5), Sent("@log@one", NOW + 100)])
     assert stamps.next("@log@one") == (NOW + 101, NOW + 100)
     assert stamps.next("@log@two") == (NOW, 0)
+
+
+def test_a_request_does_not_wait_for_one_that_was_answered() -> None:
+    stamps = Stamps(NOW, [Sent("@log@one", NOW + 100, is_answered=True)])
+    assert stamps.next("@log@one") == (NOW + 101, NO_TIME)
+    assert stamps.next("@log@one") == (NOW + 102, NOW + 101)
 
 
 @pytest.mark.parametrize(

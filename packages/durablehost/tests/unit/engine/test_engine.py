@@ -465,6 +465,27 @@ async def test_a_termination_of_an_instance_that_never_started_ends_its_record(h
     assert (record.runtime_status, record.output) == (RuntimeStatus.TERMINATED, "not today")
 
 
+async def test_an_instance_whose_history_is_gone_says_so_and_can_be_terminated(
+    host: Host, executor: ScriptedExecutor, caplog: pytest.LogCaptureFixture
+) -> None:
+    executor.script("Chain", orchestrator_state({"actionType": 6, "externalEventName": "Go"}))
+
+    async def is_running() -> bool:
+        record = await host.client.get(instance_id)
+        return record is not None and record.runtime_status is RuntimeStatus.RUNNING
+
+    async with host.running():
+        instance_id = await host.client.start("Chain")
+        await eventually(is_running)
+        await eventually(lambda: not host.hub.storage.control)
+        del host.hub.storage.histories[instance_id]
+        await host.client.raise_event(instance_id, "Go", "1")
+        await eventually(lambda: "but its history is gone: a message to it is dropped" in caplog.text)
+        await host.client.terminate(instance_id, "enough")
+        record = await host.end_of(instance_id)
+    assert (record.runtime_status, record.output) == (RuntimeStatus.TERMINATED, "enough")
+
+
 async def test_a_record_of_an_execution_that_has_continued_as_new_is_repaired(host: Host) -> None:
     async with host.running():
         instance_id = await host.client.start("Chain")

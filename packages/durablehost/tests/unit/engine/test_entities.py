@@ -20,7 +20,7 @@ from durablehost.engine.client import OrchestrationClient
 from durablehost.engine.entities import Entities
 from durablehost.engine.entity_client import EntityQuery
 from durablehost.engine.ports import InstanceRecord
-from durablehost.errors import FunctionTimeout, RequestError, WorkerCrashed
+from durablehost.errors import FunctionTimeout, RequestError, StorageUnavailable, WorkerCrashed
 from packages.durablehost.tests.hubs.memory import ManualClock, MemoryTaskHub
 from packages.durablehost.tests.unit.engine.scripted import ScriptedExecutor, function, raised, returned
 
@@ -69,6 +69,24 @@ class World:
     def responses(self) -> list[Any]:
         events = [each.message.event for each in self.hub.storage.control if each.message.is_from_entity]
         return [json.loads(event.input or "") for event in events if isinstance(event, EventRaised)]
+
+    @property
+    def results(self) -> dict[str, set[str]]:
+        """The results that were sent, by the ids of the requests."""
+        found: dict[str, set[str]] = {}
+        for each in self.hub.storage.control:
+            if each.message.is_from_entity and isinstance(each.message.event, EventRaised):
+                document = json.loads(each.message.event.input or "")
+                found.setdefault(each.message.event.name, set()).add(document["result"])
+        return found
+
+
+async def counted(invocation: Invocation) -> InvocationResult:
+    """Adds one for each operation; the result is the sum."""
+    payload = json.loads(str(invocation.inputs["context"]))
+    first = int(payload["state"] or 0) + 1
+    results = [str(first + number) for number in range(len(payload["batch"]))]
+    return ran(*results, state=results[-1])
 
 
 async def status_of(world: World) -> tuple[RuntimeStatus, str | None]:
@@ -279,6 +297,107 @@ async def test_a_scheduled_signal_waits_for_its_time(world: World) -> None:
         world.clock.advance(1)
         await world.episode()
     assert world.batches == [["add"]]
+
+
+class TestACrashAfterResultsWereSent:
+    """The history with the new state was not stored, so the episode is repeated."""
+
+    @pytest.fixture(autouse=True)
+    def count(self, world: World) -> None:
+        world.executor.scripts["Counter"] = counted
+
+    async def crash(self, world: World) -> None:
+        """Loses the next episode after its last message was sent; its messages become visible in reverse order."""
+        storage, earlier = world.hub.storage, ""
+
+        def fail_after_sending(operation: str) -> None:
+            nonlocal earlier
+            if (earlier, operation) == ("send", "history"):
+                raise StorageUnavailable("the line is cut")
+            earlier = operation
+
+        storage.before_write = fail_after_sending
+        with pytest.raises(StorageUnavailable):
+            await self.episode(world)
+        storage.before_write = lambda operation: None
+        storage.control.reverse()
+        world.clock.advance(600)
+        world.hub = MemoryTaskHub(world.clock, storage)
+        world.entities = Entities(world.hub, world.executor, FUNCTIONS, world.clock)
+        await world.hub.start()
+        self.hide_results(world)
+
+    def hide_results(self, world: World) -> None:
+        """Leaves the results in the queue: no caller is there to take them."""
+        for each in world.hub.storage.control:
+            if each.message.is_from_entity:
+                each.visible_at = world.clock.now() + timedelta(days=1)
+
+    async def episode(self, world: World) -> None:
+        self.hide_results(world)
+        await world.episode()
+
+    @pytest.mark.parametrize("is_new", [True, False])
+    async def test_repeats_the_operations_in_their_order_with_their_results(self, world: World, is_new: bool) -> None:
+        if not is_new:
+            await world.ask(id="zero")
+            await self.episode(world)
+        for name in ("one", "two"):
+            await world.ask(id=name, parent=name)
+        await self.crash(world)
+        await world.ask(id="three", parent="three")
+        await self.episode(world)
+        expected = {"zero": {"1"}, "one": {"2"}, "two": {"3"}, "three": {"4"}}
+        if is_new:
+            expected = {"one": {"1"}, "two": {"2"}, "three": {"3"}}
+        assert world.results == expected
+        assert await world.client.entities.state(ONE) == str(len(expected))
+
+    async def test_runs_no_signal_twice_that_is_stored_already(self, world: World) -> None:
+        await world.signal("add")
+        await world.ask()
+        await self.crash(world)
+        await self.episode(world)
+        assert await world.client.entities.state(ONE) == "2"
+        assert world.results == {"id": {"2"}}
+
+    async def test_a_second_crash_changes_nothing(self, world: World) -> None:
+        for name in ("one", "two", "three"):
+            await world.ask(id=name, parent=name)
+            await self.crash(world)
+        await self.episode(world)
+        assert world.results == {"one": {"1"}, "two": {"2"}, "three": {"3"}}
+
+    async def test_a_lock_that_was_released_meanwhile_stays_released(self, world: World) -> None:
+        await world.ask(operation=None, lock_set=(ONE,))
+        await self.crash(world)
+        await world.send(EventRaised(timestamp=world.clock.now(), name="release", input='{"parent":"order"}'))
+        world.hub.storage.control.reverse()
+        await self.episode(world)
+        await world.ask(parent="other")
+        await self.episode(world)
+        assert world.results["id"] == {"Lock Acquisition Completed", "1"}
+
+    async def test_gives_the_callers_an_error_if_the_repetition_fails_for_good(self, world: World) -> None:
+        await world.ask()
+        await self.crash(world)
+        await world.entities.give_up(await world.hub.fetch_orchestration(), "it is too large")
+        assert "\"Entity '@counter@one' failed: it is too large\"" in world.results["id"]
+        await world.ask(id="next", parent="other")
+        await self.episode(world)
+        assert world.results["next"] == {"1"}
+
+    async def test_a_suspended_entity_is_processed_when_it_is_resumed(self, world: World) -> None:
+        await world.ask(id="zero")
+        await self.episode(world)
+        await world.ask(parent="one")
+        await self.crash(world)
+        await world.client.suspend("@counter@one", "lunch")
+        await self.episode(world)
+        await world.client.resume("@counter@one", "back")
+        await self.episode(world)
+        assert world.results == {"zero": {"1"}, "id": {"2"}}
+        assert await world.client.entities.state(ONE) == "2"
 
 
 class TestClient:

@@ -173,8 +173,18 @@ async def test_no_exception_of_user_code_harms_the_process(app: AppBuilder, star
         class Nasty(Exception):
             def __str__(self): raise ValueError
 
+        class Rude(Exception):
+            def __str__(self): raise KeyboardInterrupt
+
+        class Unnamed(type):
+            @property
+            def __name__(self): raise KeyboardInterrupt
+
+        class Nameless(Exception, metaclass=Unnamed): ...
+
         KINDS = (
-            KeyboardInterrupt, asyncio.CancelledError, Nasty, GeneratorExit, StopIteration, BaseException, SystemExit
+            KeyboardInterrupt, asyncio.CancelledError, Nasty, GeneratorExit, StopIteration, BaseException, SystemExit,
+            Rude, Nameless,
         )
     """
     app.activity("Plain", source + "\n        def main(input): raise KINDS[input]")
@@ -183,7 +193,7 @@ async def test_no_exception_of_user_code_harms_the_process(app: AppBuilder, star
     pool = await start_pool()
     pid = await pool.activity("Pid")
     for name in ("Plain", "Coroutine"):
-        for kind in range(7):
+        for kind in range(9):
             assert (await pool.call(name, {"input": str(kind)})).failure is not None
     assert await pool.activity("Pid") == pid
 

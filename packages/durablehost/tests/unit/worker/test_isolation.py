@@ -21,7 +21,7 @@ from durablehost.app.invocation import InputValue, Invocation
 from durablehost.engine.trials import Trials
 from durablehost.errors import FunctionTimeout, WorkerCrashed
 from durablehost.worker import bootstrap, process, processes, suspicion
-from packages.durablehost.tests.eventually import eventually
+from packages.durablehost.tests.eventually import WAIT_SECONDS, eventually
 from packages.durablehost.tests.unit.worker.conftest import ORCHESTRATOR, AppBuilder, RunningPool, StartPool
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="its signals and process lists are those of POSIX")
@@ -197,6 +197,17 @@ async def test_a_first_kill_from_outside_is_blamed_on_no_call(
     assert worker_processes() == [await pool.activity("Pid")]
     gate.touch()
     assert await wait == "waited"
+
+
+async def test_a_call_that_is_killed_again_and_again_is_blamed_however_long_it_took(
+    app: AppBuilder, start_pool: StartPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(suspicion, "_KILL_SECONDS", 0.0)
+    app.activity("Greedy", "import os, signal\ndef main(input): os.kill(os.getpid(), signal.SIGKILL)")
+    pool = await start_pool()
+    with pytest.raises(WorkerCrashed, match="SIGKILL") as raised:
+        await asyncio.wait_for(repeated(pool, "Greedy"), WAIT_SECONDS)
+    assert raised.value.suspects == 1
 
 
 @pytest.mark.parametrize("source", [BLOCK, LOOP])

@@ -50,3 +50,17 @@ def test_an_incident_is_forgotten_after_a_while() -> None:
     assert world.suspects == "Ab"
     world.now += SECONDS
     assert world.suspects == ""
+
+
+def test_a_kill_from_outside_is_excused_once_in_a_while_and_once_for_the_same_work() -> None:
+    world = World()
+
+    def excuses(work: str) -> bool:
+        call = Invocation(invocation_id="id", function_name="A", inputs={}, work=work)
+        return world.suspicion.excuses_kill([call])
+
+    assert excuses("one")
+    assert not excuses("two")
+    world.now += 3600
+    assert not excuses("one")
+    assert excuses("two")

@@ -308,10 +308,12 @@ class AzureStorageTaskHub:
         blobs: dict[str, str] = {}
         ahead: tuple[HistoryEvent, ...] = ()
         sent = 0
+        is_replaced = _execution_id(item, checkpoint) != item.execution_id
         for stage in checkpoint.stages:
             await self._outbox.send_all(checkpoint.outbox[sent : stage.sent])
             past, events = item.history + ahead, stage.events[len(ahead) :]
-            blobs |= await self._append(batch, item, item.execution_id or "", past, events, is_last=False)
+            execution_id = item.execution_id or stage.execution_id or ""
+            blobs |= await self._append(batch, item, execution_id, past, events, overwrites=is_replaced, is_last=False)
             ahead, sent = stage.events, stage.sent
         await self._outbox.send_all(checkpoint.outbox[sent:])
         blobs |= await self._append_history(batch, item, checkpoint, ahead)
@@ -327,14 +329,14 @@ class AzureStorageTaskHub:
         """Stores the new events; returns the blobs of their large payloads. `ahead` is stored already."""
         if not checkpoint.new_events:
             return {}
-        execution_id = checkpoint.update.execution_id if checkpoint.update else item.execution_id or ""
+        execution_id = _execution_id(item, checkpoint)
         # A new execution overwrites the rows of the previous one.
         is_same = execution_id == item.execution_id
         if not is_same:
             batch.replaced_blobs, batch.blobs = batch.blobs, ()
         past = item.history + ahead if is_same else ()
         new_events = checkpoint.new_events[len(ahead) :] if is_same else checkpoint.new_events
-        blobs = await self._append(batch, item, execution_id, past, new_events)
+        blobs = await self._append(batch, item, execution_id, past, new_events, overwrites=not is_same)
         self._remember(batch, checkpoint, execution_id, past + new_events)
         return blobs
 
@@ -346,6 +348,7 @@ class AzureStorageTaskHub:
         past: tuple[HistoryEvent, ...],
         events: tuple[HistoryEvent, ...],
         *,
+        overwrites: bool,
         is_last: bool = True,
     ) -> Mapping[str, str]:
         """Stores events after those of the past; `is_last` if they complete the checkpoint."""
@@ -358,6 +361,8 @@ class AzureStorageTaskHub:
             first_index=len(past),
             sentinel_etag=batch.sentinel_etag,
             completes_checkpoint=is_last,
+            # The rows of an instance that has none yet cannot be in the way.
+            overwrites=overwrites and batch.sentinel_etag is not None,
         )
         batch.sentinel_etag = appended.sentinel_etag
         batch.blobs += appended.own_blobs
@@ -523,6 +528,11 @@ def _journals(options: StorageOptions, services: Services) -> JournalFolder:
         hub_name=options.hub_name,
         queue_endpoint=services.endpoints.queue,
     )
+
+
+def _execution_id(item: OrchestrationWorkItem, checkpoint: Checkpoint) -> str:
+    """The execution to which the new events of a checkpoint belong."""
+    return checkpoint.update.execution_id if checkpoint.update else item.execution_id or ""
 
 
 def _is_over(checkpoint: Checkpoint) -> bool:

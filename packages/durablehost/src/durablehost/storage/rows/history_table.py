@@ -173,8 +173,9 @@ class HistoryTable:
         first_index: int,
         sentinel_etag: str | None,
         completes_checkpoint: bool = True,
+        overwrites: bool = False,
     ) -> Appended:
-        """Stores events from an index on, over existing rows.
+        """Stores events from an index on, over existing rows; `overwrites` if there may well be such rows.
 
         After a crash, the first transactions are stored completely, and the others not at all.
 
@@ -193,7 +194,7 @@ class HistoryTable:
             sentinel = self._sentinel(
                 partition_key, execution_id, is_last=completes_checkpoint and number == len(parts)
             )
-            etag = await self._write(part, sentinel, etag)
+            etag = await self._write(part, sentinel, etag, overwrites=overwrites and number == 1)
         return Appended(
             sentinel_etag=etag or "",
             blob_by_payload=blobs,
@@ -227,20 +228,23 @@ class HistoryTable:
             sentinel["CheckpointCompletedTimestamp"] = self._clock.now()
         return sentinel
 
-    async def _write(self, rows: Sequence[Row], sentinel: Row, etag: str | None) -> str:
+    async def _write(self, rows: Sequence[Row], sentinel: Row, etag: str | None, *, overwrites: bool) -> str:
         """Inserts rows; if that fails, replaces the rows that are left of an earlier attempt or execution.
 
         As a history grows, replacements get slower five times as fast as inserts (docs/performance.md), and existing
-        rows are rare.
+        rows are rare, except where one execution `overwrites` another: there, an insert would only cost a request.
         """
-        try:
-            return await self._submit([Operation(Write.INSERT, row) for row in rows], sentinel, etag)
-        except Gone:
-            raise
-        except (Conflict, Missing):
-            pass  # a row exists, or the sentinel has changed or is gone: the next answer shows which
+        if not overwrites:
+            try:
+                return await self._submit([Operation(Write.INSERT, row) for row in rows], sentinel, etag)
+            except Gone:
+                raise
+            except (Conflict, Missing):
+                pass  # a row exists, or the sentinel has changed or is gone: the next answer shows which
         try:
             return await self._submit([Operation(Write.REPLACE, row) for row in rows], sentinel, etag)
+        except Gone:
+            raise
         except (Conflict, Missing) as error:
             raise _stale(sentinel) from error
 
