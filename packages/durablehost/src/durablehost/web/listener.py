@@ -17,6 +17,7 @@ from aiohttp import web
 from aiohttp.http import HttpProcessingError
 
 from durablehost.errors import ConfigurationError
+from durablehost.system.listening import ACCEPTED_AT_ONCE, extend_backlog, open_listening
 from durablehost.web.answer import error_answer
 from durablehost.web.connections import HEAD_SECONDS, MOST_CONNECTIONS, BoundedServer
 
@@ -25,7 +26,6 @@ Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 # The second ones are those of Windows.
 _IN_USE = frozenset({errno.EADDRINUSE, 10048, 10013})
 _FOREIGN_ADDRESS = frozenset({errno.EADDRNOTAVAIL, 10049})
-_BACKLOG = 512
 _KEEP_ALIVE_SECONDS = 130
 _CANCEL_AFTER_SECONDS = 0.5
 
@@ -80,7 +80,9 @@ class HttpListener:
         """
         await self._runner.setup()
         try:
-            await web.TCPSite(self._runner, address, port, backlog=_BACKLOG).start()
+            listening = open_listening(address, port)
+            await web.SockSite(self._runner, listening, backlog=ACCEPTED_AT_ONCE).start()
+            extend_backlog(listening)
         except OSError as error:
             await self._runner.cleanup()
             raise ConfigurationError(_problem(address, port, error)) from error
@@ -101,14 +103,14 @@ class HttpListener:
         except Exception as error:
             return error_answer(error)
         finally:
+            self._server.has_handled(request.protocol)
             self._running -= 1
             if self._running == 0:
                 self._idle.set()
 
 
 def _problem(address: str, port: int, error: OSError) -> str:
-    # Newer versions of asyncio leave the number out in this case alone.
-    if error.errno in _FOREIGN_ADDRESS or error.errno is None:
+    if error.errno in _FOREIGN_ADDRESS:
         return f"--address: {address} is not an address of this machine."
     if error.errno == errno.EACCES:
         return f"Port {port} needs administrator rights. Specify another port using --port [-p]."
