@@ -82,6 +82,17 @@ def test_an_installation_in_a_folder_that_others_can_write_is_not_run(
         emulator.find_command([app])
 
 
+def test_an_installation_in_a_folder_of_all_users_is_not_run_from_there_either(
+    tmp_path: Path, path_folder: Path
+) -> None:
+    install(tmp_path / "shared")
+    write_program(path_folder / "node", "print('v22.1.0')")
+    (tmp_path / "shared").chmod(0o1777)
+
+    with pytest.raises(ConfigurationError, match="run `durablehost azurite install`"):
+        emulator.find_command([tmp_path / "shared"])
+
+
 NPM = """
 import pathlib, sys, time
 assert sys.argv[1] == "ci", sys.argv
