@@ -46,9 +46,10 @@ class Configuration:
         return next((entry for entry in found if entry is not None and entry.value is not None), None)
 
     def below(self, key: str) -> Mapping[str, Entry]:
-        """The entries under a key, by what follows it, in lower case."""
+        """The entries under a key that are not null, by what follows it, in lower case."""
         prefix = f"{key.lower()}."
-        return {name[len(prefix) :]: entry for name, entry in self._entries.items() if name.startswith(prefix)}
+        found = (item for item in self._entries.items() if item[0].startswith(prefix) and item[1].value is not None)
+        return {name[len(prefix) :]: entry for name, entry in found}
 
     def text(self, *keys: str) -> str | None:
         """A string; a number or a boolean is taken for the text that .NET makes of it."""
