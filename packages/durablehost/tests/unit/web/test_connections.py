@@ -13,7 +13,7 @@ from aiohttp import web
 from durablehost.system.open_files import raise_limit
 from durablehost.web.connections import MOST_CONNECTIONS, most_connections
 from durablehost.web.listener import Handler, HttpLimits, HttpListener
-from packages.durablehost.tests.eventually import eventually
+from packages.durablehost.tests.eventually import WAIT_SECONDS, eventually
 
 MOST = 5
 GET = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
@@ -127,6 +127,35 @@ async def test_a_connection_whose_request_is_being_handled_is_not_given_up(liste
         assert await has_ended((await connect())[0])
     go_on.set()
     assert (await reader.readline()).startswith(b"HTTP/1.1 200")
+
+
+async def test_an_answer_that_nobody_reads_is_given_up(listen: StartListener) -> None:
+    given_up = asyncio.Event()
+
+    async def answer(request: web.BaseRequest) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        try:
+            while True:
+                await response.write(bytes(1024 * 1024))
+        finally:
+            given_up.set()
+
+    connect = await listen(HttpLimits(body_bytes=0, reading_seconds=0.2), answer)
+    _, writer = await connect()
+    writer.write(GET)
+    await asyncio.wait_for(given_up.wait(), WAIT_SECONDS)
+
+
+async def test_an_answer_that_is_read_arrives_whole(listen: StartListener) -> None:
+    async def answer(request: web.BaseRequest) -> web.StreamResponse:
+        return web.Response(body=bytes(64 * 1024 * 1024))
+
+    connect = await listen(HttpLimits(body_bytes=0, reading_seconds=10), answer)
+    reader, writer = await connect()
+    writer.write(GET)
+    await reader.readuntil(b"\r\n\r\n")
+    assert len(await reader.readexactly(64 * 1024 * 1024)) == 64 * 1024 * 1024
 
 
 async def test_a_connection_that_has_ended_takes_no_memory(listen: StartListener) -> None:
