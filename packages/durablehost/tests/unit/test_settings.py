@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -138,6 +140,37 @@ class TestHostJson:
         with pytest.raises(ConfigurationError, match=message) as caught:
             load(content)
         assert "\n" not in str(caught.value)
+
+    @pytest.mark.parametrize(
+        ("content", "message"),
+        [
+            ({"extensions": "x"}, 'extensions is "x"; it must be an object'),
+            ({"extensions": {"durableTask": 5}}, "extensions.durableTask is 5; it must be an object"),
+            ({"extensions": {"http": {"customHeaders": True}}}, "customHeaders is true; it must be an object"),
+            ({"extensions": {"http": {"routePrefix": {"a": 1}}}}, "routePrefix must be a single value"),
+            ({"extensions": {"durableTask": {"hubName": ["MyHub"]}}}, "hubName must be a single value"),
+            ({"extensions": {"durableTask": {"storageProvider": []}, "http": []}}, None),
+            ({"logging": {"logLevel": "Debug"}}, 'logLevel is "Debug"; it must be an object'),
+            ({"functions": "Hello"}, 'functions is "Hello"; it must be an array of strings'),
+            ({"functionTimeout": ["00:05:00"]}, "functionTimeout must be a single value"),
+            ({"extensionBundle": "x"}, 'extensionBundle is "x"; it must be an object'),
+        ],
+    )
+    def test_a_value_of_another_kind_is_refused_by_name(
+        self, load: Load, content: JsonObject, message: str | None
+    ) -> None:
+        if message is None:
+            load({"version": "2.0", **content})
+            return
+        with pytest.raises(ConfigurationError, match=rf"host\.json: .*{re.escape(message)}"):
+            load({"version": "2.0", **content})
+
+    @pytest.mark.skipif(sys.platform == "win32", reason="there are no pipes in folders")
+    @pytest.mark.parametrize("name", ["host.json", "local.settings.json"])
+    def test_that_is_a_pipe_is_refused(self, tmp_path: Path, name: str) -> None:
+        os.mkfifo(tmp_path / name)
+        with pytest.raises(ConfigurationError, match="is a pipe; it must be a plain file"):
+            load_settings(StartOptions(script_root=tmp_path), {})
 
     def test_keys_compare_without_regard_to_case(self, load: Load) -> None:
         settings = load({"version": "2.0", "Extensions": {"DurableTask": {"HUBNAME": "Mine"}}})
