@@ -24,7 +24,7 @@ def with_trusted_parents(folder: Path) -> Iterator[Path]:
         return
     yield folder
     for parent in folder.parents:
-        if not _is_trusted(parent):
+        if not is_trusted(parent):
             return
         yield parent
 
@@ -34,7 +34,8 @@ if sys.platform == "win32":
     def _is_shared(folder: Path) -> bool:
         return False
 
-    def _is_trusted(folder: Path) -> bool:
+    def is_trusted(folder: Path) -> bool:
+        """Whether the folder is in the user's profile."""
         return folder.is_relative_to(Path.home())
 
 else:
@@ -46,7 +47,8 @@ else:
             return False
         return bool(mode & stat.S_IWOTH and mode & stat.S_ISVTX)
 
-    def _is_trusted(folder: Path) -> bool:
+    def is_trusted(folder: Path) -> bool:
+        """Whether the folder belongs to the user or root, and no other user can write to it."""
         try:
             found = folder.stat()
         except OSError:
