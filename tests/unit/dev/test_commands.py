@@ -70,6 +70,8 @@ PUBLISHED = (
         ("Database", "postgres://user:abc@server/db"),
         ("AZURE_CLIENT_SECRET", "abc"),
         ("ApiKey", "abc"),
+        ("AzureWebJobsStorage__accountKey", "abc"),
+        ("Certificate", "-----BEGIN RSA PRIVATE KEY-----\nabc"),
     ],
 )
 def test_check_refuses_a_secret_in_the_settings(name: str, value: str) -> None:
@@ -83,8 +85,29 @@ def test_check_accepts_settings_without_secrets(value: str) -> None:
     assert dev.secrets_in(json.dumps({"Values": {"X": value, "API_KEY": ""}})) == []
 
 
-def test_check_looks_for_secrets_in_a_file_that_is_not_json() -> None:
-    assert dev.secrets_in('{"Values": {"X": "AccountKey=c2VjcmV0"},}') == ["of the whole file"]
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"ConnectionStrings": {"Sql": "Server=x;Password=abc"}}',
+        '{"ConnectionStrings": {"Other": {"Sql": "Server=x;Password=abc"}}}',
+        '{"values": {"Sql": "AccountKey=c2VjcmV0"}}',
+        '{"Values": {"Sql": "https://a.example/b?sv=1\\u0026sig=abc"}}',
+        '{"Values": {// mine\n"Sql": "AccountKey=c2VjcmV0",}}',
+        '{"Other": [{"Sql": "redis://:abc@server"}]}',
+    ],
+)
+def test_check_refuses_a_secret_wherever_it_is_in_the_file(text: str) -> None:
+    assert dev.secrets_in(text) == ["Sql"]
+
+
+@pytest.mark.parametrize("text", ['{"Values": {"X": "AccountKey=c2VjcmV0"', '{\n// AccountKey=c2VjcmV0\n"Values": {}}'])
+def test_check_refuses_a_secret_in_a_comment_and_in_a_file_that_is_no_json(text: str) -> None:
+    assert dev.secrets_in(text) == ["of the whole file"]
+
+
+@pytest.mark.parametrize("text", ["", "[]", "null", '{"Values": null}', '{"Values":{"a":"http://x","b":"c@d"}}'])
+def test_check_accepts_a_file_without_secrets_whatever_it_is(text: str) -> None:
+    assert dev.secrets_in(text) == []
 
 
 @pytest.mark.skipif(shutil.which("git") is None, reason="there is no git")
@@ -101,6 +124,26 @@ def test_check_reads_the_settings_that_git_would_commit(tmp_path: Path) -> None:
 
 def test_the_settings_of_this_repository_have_no_secret() -> None:
     assert dev.secrets_in((dev.ROOT / "local.settings.json").read_text("utf-8")) == []
+
+
+def test_start_runs_the_app_of_the_project_or_the_one_that_the_caller_names_from_the_callers_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[list[str]] = []
+
+    def hand_over(command: list[str], folder: Path, *, holds_ctrl_c: bool) -> int:
+        assert (folder, holds_ctrl_c) == (tmp_path, True)
+        started.append(command)
+        return 0
+
+    monkeypatch.setattr(dev, "set_up", lambda checkout: None)
+    monkeypatch.setattr(dev, "hand_over", hand_over)
+    monkeypatch.chdir(tmp_path)
+    checkout = dev.Checkout(dev.ROOT)
+    assert dev.start(checkout, ["--port", "7072"]) == dev.start(checkout, ["--script-root", "other"]) == 0
+    first, second = started
+    assert first[1:] == ["start", "--script-root", str(dev.ROOT), "--port", "7072"]
+    assert second[1:] == ["start", "--script-root", str(dev.ROOT), "--script-root", "other"]
 
 
 def test_check_takes_no_arguments() -> None:

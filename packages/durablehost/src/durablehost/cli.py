@@ -55,13 +55,14 @@ def main(arguments: Sequence[str] | None = None, *, run: Run | None = None) -> i
     if parsed.command == "start":
         with _background_console() as console:
             return _reported(console, lambda: _start(parsed, console, run))
+    if parsed.command == "console":
+        with _background_console() as console, interruptible():
+            return _reported(console, lambda: _show_hub(parsed, console))
     # stdout is for the result alone.
     console = Console(sys.stderr if parsed.command == "durable" else sys.stdout, sys.stderr)
     with interruptible():
         if parsed.command == "durable":
             return _reported(console, lambda: _act_on_hub(durable_command(parsed), console))
-        if parsed.command == "console":
-            return _reported(console, lambda: _show_hub(parsed, console))
         return _reported(console, lambda: _act_on_azurite(parsed, console))
 
 

@@ -52,7 +52,7 @@ def parse(text: str, *, are_numbers_texts: bool = False) -> Any:
     Raises:
         ValueError: the text is not JSON; the message contains the line and the column.
     """
-    options: dict[str, Any] = {"parse_int": str, "parse_float": str} if are_numbers_texts else {}
+    options: dict[str, Any] = {"parse_int": str, "parse_float": str, "parse_constant": str} if are_numbers_texts else {}
     plain = _TRAILING_COMMA.sub(_blank, _COMMENT.sub(_blank, text))
     try:
         return json.loads(_BARE_NAME.sub(_quote, plain), strict=False, **options)

@@ -48,10 +48,11 @@ async def tabs(browser: Chromium) -> AsyncIterator[Tabs]:
 
 
 class Site:
-    """A web server with pages by path. Scripts of a page report a text by a POST to `/report`."""
+    """A web server with pages, and redirects, by path. Scripts of a page report a text by a POST to `/report`."""
 
     def __init__(self) -> None:
         self.pages: dict[str, str] = {}
+        self.redirects: dict[str, str] = {}
         self.headers: dict[str, str] = {}
         self.reports: list[str] = []
         self.port = 0
@@ -60,6 +61,8 @@ class Site:
         if request.path == "/report":
             self.reports.append(await request.text())
             return web.Response()
+        if request.path in self.redirects:
+            return web.Response(status=302, headers={"Location": self.redirects[request.path]})
         page = self.pages.get(request.path)
         if page is None:
             return web.Response(status=404)

@@ -24,8 +24,22 @@ SILENT = """
 <img src="http://0.0.0.0:{port}/api/F/zero"><img src="http://[::ffff:127.0.0.1]:{port}/api/F/mapped">
 <img src="http://localhost.:{port}/api/F/dot"><img src="http://127.1:{port}/api/F/short">
 <img src="http://2130706433:{port}/api/F/number"><img src="http://blocked.test/">
+<style>
+  @font-face {{ font-family: foreign; src: url({host}/api/F/font); }}
+  body {{ font-family: foreign; background: url({host}/api/F/background); }}
+</style>
+<audio src="{host}/api/F/audio"></audio><input type="image" src="{host}/api/F/input">
+<svg><image href="{host}/api/F/svg"></image></svg><img src="/away">
+<script type="module" src="{host}/api/F/module"></script><link rel="modulepreload" href="{host}/api/F/early">
+<iframe sandbox="allow-scripts" srcdoc="<script>
+  fetch('{host}/api/F/sandbox', {{method: 'POST', mode: 'no-cors'}})
+</script>"></iframe>
 <iframe name="frame"></iframe>
+<iframe name="other"></iframe>
 <form id="post" target="frame" method="post" action="{host}/api/F/form"></form>
+<form id="text" target="other" method="post" enctype="text/plain" action="{host}/api/F/text">
+  <input name='{{"a": "' value='"}}'>
+</form>
 <form id="get" target="frame" method="get" action="{host}/api/F/query"></form>
 <a id="link" href="#" ping="{host}/api/F/ping">link</a>
 <script>
@@ -33,7 +47,14 @@ SILENT = """
     const calls = ["GET", "POST"].map(method => fetch("{host}/api/F/fetch" + method, {{method, mode: "no-cors"}}));
     calls.push(fetch("{host}/api/F/put", {{method: "PUT"}}), fetch("{host}/api/F/cors"));
     navigator.sendBeacon("{host}/api/F/beacon", "x");
+    fetch("{host}/api/F/alive", {{method: "POST", mode: "no-cors", keepalive: true, body: "x"}});
+    fetch("{host}/api/F/credentials", {{mode: "no-cors", credentials: "include"}});
+    import("{host}/api/F/import").catch(() => 0);
+    const request = new XMLHttpRequest();
+    request.open("POST", "{host}/api/F/xhr");
+    request.send("x");
     document.getElementById("post").submit();
+    document.getElementById("text").submit();
     document.getElementById("link").click();
     new WebSocket("ws" + "{host}".slice(4) + "/api/F/socket");
     new EventSource("{host}/api/F/events");
@@ -44,7 +65,9 @@ SILENT = """
 """
 REFUSED = (
     "style", "link", "preload", "prefetch", "prerender", "image", "script", "video", "frame", "object", "embed",
-    "form", "ping", "fetchGET", "fetchPOST", "cors", "beacon", "socket", "events", "report",
+    "form", "ping", "fetchGET", "fetchPOST", "cors", "beacon", "socket", "events", "report", "font", "background",
+    "audio", "input", "svg", "redirected", "module", "early", "sandbox", "text", "alive", "credentials", "import",
+    "xhr",
 )  # fmt: skip
 # Names of this machine that not every version of a browser still connects to.
 ODD_NAMES = ("zero", "mapped", "dot", "short", "number", "icon", "query")
@@ -66,6 +89,7 @@ async def test_no_request_that_a_foreign_page_causes_silently_runs_a_function(
         kind: [{"source": "list", "urls": [f"{host}/api/F/{kind}"], "eagerness": "immediate"}]
         for kind in ("prefetch", "prerender")
     }
+    site.redirects["/away"] = f"{host}/api/F/redirected"
     site.pages["/"] = SILENT.format(host=host, port=edge.server.port, rules=json.dumps(rules))
     site.headers["Content-Security-Policy-Report-Only"] = f"img-src {host}; report-uri {host}/api/F/report"
 
@@ -91,14 +115,16 @@ async def test_no_request_that_a_foreign_page_causes_silently_runs_a_function(
         ("<meta http-equiv='refresh' content='0;url={url}'>", True),
         ("<form id='form' action='{url}'></form><script>form.submit()</script>", True),
         ("<a id='link' href='{url}'>link</a><script>link.click()</script>", True),
+        ("<script>location = '/away'</script>", True),
         ("<form id='form' method='post' action='{url}'></form><script>form.submit()</script>", False),
     ],
-    ids=["location", "refresh", "form", "link", "form-post"],
+    ids=["location", "refresh", "form", "link", "redirect", "form-post"],
 )
 async def test_a_get_that_opens_as_a_page_is_answered_and_a_post_is_not(
     edge: Edge, site: Site, tabs: Tabs, arrived: Arrived, page: str, is_answered: bool
 ) -> None:
     site.pages["/"] = page.format(url=f"http://localhost:{edge.server.port}/api/F/opened")
+    site.redirects["/away"] = f"http://localhost:{edge.server.port}/api/F/opened"
     await tabs.open(f"http://evil.test:{site.port}/")
     status = await eventually_on_a_page(lambda: arrived.statuses().get("/api/F/opened"))
     assert (status, len(edge.executor.calls)) == ((204, 1) if is_answered else (403, 0))

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -61,10 +62,10 @@ def command(hub_name: str, port: int, *options: str) -> list[str]:
 
 
 @contextmanager
-def served(storage: str, hub_name: str, folder: Path, *options: str) -> Iterator[Served]:
+def served(storage: str, hub_name: str, folder: Path, *options: str, within: Sequence[str] = ()) -> Iterator[Served]:
     port = free_port()
     with subprocess.Popen(
-        command(hub_name, port, *options),
+        [*within, *command(hub_name, port, *options)],
         env=environment_of(None, None, {CONNECTION: storage}),
         cwd=folder,
         stdin=subprocess.DEVNULL,
@@ -201,3 +202,42 @@ def test_ctrl_c_is_the_way_to_end_it(azurite: Azurite, hub_name: str, tmp_path: 
     assert "There is no such task hub in this storage yet." in out
     assert f"Console: {console.url}/console" in out
     assert "Traceback" not in out
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pipes are filled as on POSIX")
+def test_a_reader_that_pauses_does_not_stop_it(azurite: Azurite, hub_name: str, tmp_path: Path) -> None:
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    with suppress(BlockingIOError):
+        while True:
+            os.write(writer, b"x" * 65536)
+    os.set_blocking(writer, True)
+    port = free_port()
+    environment = environment_of(None, None, {CONNECTION: azurite.connection_string})
+    with subprocess.Popen(
+        command(hub_name, port), env=environment, cwd=tmp_path, stdout=writer, stderr=writer, text=True
+    ) as process:
+        try:
+            os.close(writer)
+            console = Served(process, f"http://localhost:{port}")
+            eventually_blocking(console.is_serving)
+            assert console.get("instances") == {"instances": [], "continuation": None}
+            process.send_signal(signal.SIGINT)
+            assert process.wait(120) == 0
+        finally:
+            process.kill()
+            os.close(reader)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no limit of open files")
+def test_silent_connections_keep_nobody_out(azurite: Azurite, hub_name: str, tmp_path: Path) -> None:
+    few_files = ("sh", "-c", 'ulimit -n 256; exec "$@"', "sh")
+    with served(azurite.connection_string, hub_name, tmp_path, within=few_files) as console, ExitStack() as stack:
+        address = ("127.0.0.1", int(console.url.rpartition(":")[2]))
+        for _ in range(400):
+            stack.enter_context(socket.create_connection(address, timeout=60))
+        assert call("GET", f"{console.url}/console").status == 200
+        os.killpg(console.process.pid, signal.SIGINT)
+        out, _ = console.process.communicate(timeout=120)
+    assert "Traceback" not in out
+    assert out.count("\n") < 20, out

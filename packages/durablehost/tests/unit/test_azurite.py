@@ -82,6 +82,32 @@ def test_an_installation_in_a_folder_that_others_can_write_is_not_run(
         emulator.find_command([app])
 
 
+def test_an_installation_in_a_folder_of_all_users_is_not_run_from_there_either(
+    tmp_path: Path, path_folder: Path
+) -> None:
+    install(tmp_path / "shared")
+    write_program(path_folder / "node", "print('v22.1.0')")
+    (tmp_path / "shared").chmod(0o1777)
+
+    with pytest.raises(ConfigurationError, match="run `durablehost azurite install`"):
+        emulator.find_command([tmp_path / "shared"])
+
+
+@pytest.mark.parametrize("is_cache", [True, False])
+def test_an_installation_that_another_user_may_have_made_is_not_run(
+    tmp_path: Path, path_folder: Path, is_cache: bool
+) -> None:
+    folder = installation.installation_folder()
+    install(folder)
+    write_program(path_folder / "node", "print('v22.1.0')")
+    emulator.find_command([])
+    open_to_all = folder.parent if is_cache else folder
+    open_to_all.chmod(0o777)
+
+    with pytest.raises(ConfigurationError, match=f"{open_to_all} belongs to another user, or others can write to it"):
+        emulator.find_command([])
+
+
 NPM = """
 import pathlib, sys, time
 assert sys.argv[1] == "ci", sys.argv

@@ -94,6 +94,15 @@ def test_script_root_is_also_called_prefix(app_root: Path) -> None:
     assert host.settings[0].script_root == app_root.resolve()
 
 
+def test_a_relative_script_root_starts_at_the_working_directory_and_the_last_one_counts(
+    app_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host = Host()
+    monkeypatch.chdir(app_root.parent)
+    assert main(["start", "--script-root", "elsewhere", "--script-root", app_root.name], run=host) == 0
+    assert host.settings[0].script_root == app_root.resolve()
+
+
 def test_app_is_found_from_the_working_directory_up(app_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     below = app_root / "function"
     below.mkdir()

@@ -140,6 +140,20 @@ async def test_an_azurite_on_given_ports_gets_the_key_of_the_connection_string(
     assert "published" not in output.getvalue()
 
 
+@pytest.mark.parametrize("how", ["no azurite of the app's own", "connection string", "in another container"])
+async def test_a_host_warns_about_the_published_key_however_it_comes_to_it(
+    tmp_path: Path, usual_ports: Ports, checked: list[Connection], console: Console, output: io.StringIO, how: str
+) -> None:
+    text = usual_ports.connection_string
+    storage = {"connection string": text, "in another container": text.replace("127.0.0.1", "azurite")}.get(how)
+    settings = settings_of(make_app(tmp_path, storage or DEVELOPMENT), starts=False)
+    with listening_to(*astuple(usual_ports)):
+        async with usable_storage(settings, console):
+            assert output.getvalue() == ""
+        async with usable_storage(settings, console, is_host=True):
+            assert "The key of this Azurite is published: web pages" in output.getvalue()
+
+
 async def test_an_azurite_that_refuses_the_api_version_is_an_error_with_the_option_to_add(
     tmp_path: Path, usual_ports: Ports, console: Console, monkeypatch: pytest.MonkeyPatch
 ) -> None:

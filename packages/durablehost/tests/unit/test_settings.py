@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -139,6 +141,37 @@ class TestHostJson:
             load(content)
         assert "\n" not in str(caught.value)
 
+    @pytest.mark.parametrize(
+        ("content", "message"),
+        [
+            ({"extensions": "x"}, 'extensions is "x"; it must be an object'),
+            ({"extensions": {"durableTask": 5}}, "extensions.durableTask is 5; it must be an object"),
+            ({"extensions": {"http": {"customHeaders": True}}}, "customHeaders is true; it must be an object"),
+            ({"extensions": {"http": {"routePrefix": {"a": 1}}}}, "routePrefix must be a single value"),
+            ({"extensions": {"durableTask": {"hubName": ["MyHub"]}}}, "hubName must be a single value"),
+            ({"extensions": {"durableTask": {"storageProvider": []}, "http": []}}, None),
+            ({"logging": {"logLevel": "Debug"}}, 'logLevel is "Debug"; it must be an object'),
+            ({"functions": "Hello"}, 'functions is "Hello"; it must be an array of strings'),
+            ({"functionTimeout": ["00:05:00"]}, "functionTimeout must be a single value"),
+            ({"extensionBundle": "x"}, 'extensionBundle is "x"; it must be an object'),
+        ],
+    )
+    def test_a_value_of_another_kind_is_refused_by_name(
+        self, load: Load, content: JsonObject, message: str | None
+    ) -> None:
+        if message is None:
+            load({"version": "2.0", **content})
+            return
+        with pytest.raises(ConfigurationError, match=rf"host\.json: .*{re.escape(message)}"):
+            load({"version": "2.0", **content})
+
+    @pytest.mark.skipif(sys.platform == "win32", reason="there are no pipes in folders")
+    @pytest.mark.parametrize("name", ["host.json", "local.settings.json"])
+    def test_that_is_a_pipe_is_refused(self, tmp_path: Path, name: str) -> None:
+        os.mkfifo(tmp_path / name)
+        with pytest.raises(ConfigurationError, match="is a pipe; it must be a plain file"):
+            load_settings(StartOptions(script_root=tmp_path), {})
+
     def test_keys_compare_without_regard_to_case(self, load: Load) -> None:
         settings = load({"version": "2.0", "Extensions": {"DurableTask": {"HUBNAME": "Mine"}}})
         assert settings.durable.hub_name == "Mine"
@@ -185,6 +218,20 @@ class TestHostJson:
     def test_custom_header_that_cannot_be_sent_is_refused_by_name(self, load: Load, value: str) -> None:
         with pytest.raises(ConfigurationError, match=r"extensions\.http\.customHeaders\.X-A is .*; it must be ASCII"):
             load({"version": "2.0", "extensions": {"http": {"customHeaders": {"X-A": value}}}})
+
+    @pytest.mark.parametrize(
+        "name", ["", "X A", "X\r\nY", "Gr\u00f6\u00dfe", "a:b", "Content-Length", "transfer-encoding"]
+    )
+    def test_custom_header_whose_name_cannot_be_sent_is_refused(self, load: Load, name: str) -> None:
+        with pytest.raises(ConfigurationError, match=r"http\.customHeaders: '.*' is not the name of a header"):
+            load({"version": "2.0", "extensions": {"http": {"customHeaders": {name: "a"}}}})
+
+    def test_custom_header_that_is_null_is_not_sent(self, load: Load) -> None:
+        settings = load({"version": "2.0", "extensions": {"http": {"customHeaders": {"X-A": None}}}})
+        assert settings.http.custom_headers == {}
+
+    def test_log_level_that_is_null_changes_nothing(self, load: Load) -> None:
+        assert load({"version": "2.0", "logging": {"logLevel": {"Function": None}}}).log.levels == {}
 
     def test_log_levels_are_read_by_category(self, load: Load) -> None:
         levels: JsonValue = {"default": "Warning", "Function.Hello.User": "debug"}
@@ -436,7 +483,7 @@ class TestLocalSettings:
         with pytest.raises(ConfigurationError, match=r"local\.settings\.json is not valid JSON: .*line 1, column 2"):
             load(local="{oops")
 
-    @pytest.mark.parametrize("value", ["true", "1.50", "1e3", "12345678901234567890"])
+    @pytest.mark.parametrize("value", ["true", "1.50", "1e3", "12345678901234567890", "NaN", "-Infinity"])
     def test_numbers_and_booleans_are_taken_as_they_are_written(self, load: Load, value: str) -> None:
         text = f'{{"IsEncrypted": false, "Values": {{"A": {value}, "B": "{value}"}}}}'
         environment = load(local=text).environment
@@ -450,10 +497,14 @@ class TestLocalSettings:
     def test_the_mark_may_be_written_in_any_case(self, load: Load) -> None:
         assert load(local={"isEncrypted": False, "values": {"A": "b"}}).environment["A"] == "b"
 
-    @pytest.mark.parametrize(("name", "value"), [("A=B", "c"), ("A", "b\0"), ("A\0", "b")])
+    @pytest.mark.parametrize(("name", "value"), [("A=B", "c"), ("A", "b\0"), ("A\0", "b"), ("A", "\ud83d")])
     def test_a_value_that_no_environment_can_have_is_refused(self, load: Load, name: str, value: str) -> None:
         with pytest.raises(ConfigurationError, match=r"local\.settings\.json: Values\.'A.* environment variable"):
             load(local={"IsEncrypted": False, "Values": {name: value}})
+
+    def test_a_connection_string_that_no_environment_can_have_is_refused(self, load: Load) -> None:
+        with pytest.raises(ConfigurationError, match=r"ConnectionStrings\.'A' cannot be an environment variable"):
+            load(local={"IsEncrypted": False, "ConnectionStrings": {"A": "b\0"}})
 
     def test_not_marked_but_without_values_passes(self, load: Load) -> None:
         assert load(local={"Host": {"LocalHttpPort": 7072}}).http.port == 7072
@@ -517,7 +568,7 @@ class TestSecrets:
 
 class TestHttp:
     def test_port_address_and_cors_come_from_the_host_section(self, load: Load) -> None:
-        section: JsonValue = {"LocalHttpPort": "7090", "LocalHttpAddress": "0.0.0.0", "CORS": "https://a,https://b"}
+        section: JsonValue = {"LocalHttpPort": "7090", "LocalHttpAddress": "0.0.0.0", "CORS": "https://a, https://b,"}
         http = load(local={"IsEncrypted": False, "Host": section}).http
         assert (http.port, http.address, http.cors_origins) == (7090, "0.0.0.0", ("https://a", "https://b"))
 

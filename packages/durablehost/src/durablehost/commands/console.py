@@ -52,6 +52,8 @@ async def _serve(settings: Settings, console: Console, *, allows_actions: bool, 
     from durablehost.console import configure_logging
     from durablehost.emulator.local_storage import usable_storage
     from durablehost.storage.hub.task_hub import open_task_hub
+    from durablehost.system.open_files import raise_limit
+    from durablehost.web.connections import most_connections
     from durablehost.web.console_server import ConsoleServer
 
     configure_logging(console, settings.log)
@@ -72,6 +74,7 @@ async def _serve(settings: Settings, console: Console, *, allows_actions: bool, 
             hub_name=hub_name,
             orchestrators=names,
             allows_actions=allows_actions,
+            connections=most_connections(raise_limit()),
         )
         await server.start(settings.http.port)
         try:

@@ -20,6 +20,7 @@ from pathlib import Path
 from durablehost.emulator.node import OLDEST_NODE_TEXT, find_npm
 from durablehost.errors import ConfigurationError
 from durablehost.system.file_lock import try_lock
+from durablehost.system.trusted_folders import is_trusted
 
 _PACKAGE = Path(__file__).with_name("azurite_package")
 _MANIFEST, _LOCK_FILE = "package.json", "package-lock.json"
@@ -33,9 +34,20 @@ def version() -> str:
 
 
 def installation_folder() -> Path:
-    """The folder of the pinned version; another lock file has another folder."""
+    """The folder of the pinned version; another lock file has another folder.
+
+    Raises:
+        ConfigurationError: another user may have put into it what would run.
+    """
     digest = hashlib.sha256((_PACKAGE / _LOCK_FILE).read_bytes().replace(b"\r\n", b"\n")).hexdigest()
-    return cache_folder() / f"azurite-{version()}-{digest[:8]}"
+    folder = cache_folder() / f"azurite-{version()}-{digest[:8]}"
+    for each in (folder.parent, folder):
+        if sys.platform != "win32" and each.exists() and not is_trusted(each):
+            raise ConfigurationError(
+                f"{each} belongs to another user, or others can write to it, so nothing in it runs: remove it, or "
+                "change its owner and mode (chmod go-w)."
+            )
+    return folder
 
 
 def is_installed() -> bool:

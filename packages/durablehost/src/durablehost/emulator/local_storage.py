@@ -62,7 +62,7 @@ async def usable_storage(settings: Settings, console: Console, *, is_host: bool 
     try:
         connection = _connection(storage.settings)
         await _check(connection, _advice(storage.chosen))
-        if is_host and storage.chosen is not None:
+        if is_host:
             _say_origin(storage.chosen, connection, console)
         yield storage.settings
     finally:
@@ -132,8 +132,8 @@ def _advice(chosen: Chosen | None) -> str:
     return _ADVICE_FOREIGN if chosen.use is None else f"Azurite's log is {chosen.use.log_file}."
 
 
-def _say_origin(chosen: Chosen, connection: Connection, console: Console) -> None:
-    if chosen.origin:
+def _say_origin(chosen: Chosen | None, connection: Connection, console: Console) -> None:
+    if chosen is not None and chosen.origin:
         console.log(chosen.origin)
     account = account_key(connection)
     if account is not None and account.key == ACCOUNT_KEY:

@@ -41,14 +41,35 @@ class Configuration:
             self._entries[entry.key.lower()] = entry
 
     def entry(self, *keys: str) -> Entry | None:
-        """The entry of the first key that is set and not null."""
-        found = (self._entries.get(key.lower()) for key in keys)
-        return next((entry for entry in found if entry is not None and entry.value is not None), None)
+        """The entry of the first key that is set and not null.
+
+        Raises:
+            ConfigurationError: it has an object or an array instead of a single value.
+        """
+        for key in keys:
+            entry = self._entries.get(key.lower())
+            if entry is not None and entry.value is not None:
+                return entry
+            for member in self.below(key).values():
+                raise ConfigurationError(f"{member.source}: {key} must be a single value, not an object or an array.")
+        return None
+
+    def members(self, key: str, *, must_be: str) -> Mapping[str, Entry]:
+        """The entries of an object or an array, as of `below`.
+
+        Raises:
+            ConfigurationError: it is a single value.
+        """
+        entry = self._entries.get(key.lower())
+        if entry is not None and entry.value is not None:
+            raise entry.wrong(must_be)
+        return self.below(key)
 
     def below(self, key: str) -> Mapping[str, Entry]:
-        """The entries under a key, by what follows it, in lower case."""
+        """The entries under a key that are not null, by what follows it, in lower case."""
         prefix = f"{key.lower()}."
-        return {name[len(prefix) :]: entry for name, entry in self._entries.items() if name.startswith(prefix)}
+        found = (item for item in self._entries.items() if item[0].startswith(prefix) and item[1].value is not None)
+        return {name[len(prefix) :]: entry for name, entry in found}
 
     def text(self, *keys: str) -> str | None:
         """A string; a number or a boolean is taken for the text that .NET makes of it."""
@@ -57,7 +78,8 @@ class Configuration:
 
     def texts(self, key: str) -> tuple[str, ...]:
         """The members of an array of strings."""
-        items = sorted((int(index), entry) for index, entry in self.below(key).items() if index.isdecimal())
+        found = self.members(key, must_be="an array of strings")
+        items = sorted((int(index), entry) for index, entry in found.items() if index.isdecimal())
         return tuple(str(entry.value) for _, entry in items)
 
     def whole_number(self, key: str, *, default: int, low: int, high: int) -> int:

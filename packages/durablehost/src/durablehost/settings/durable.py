@@ -134,7 +134,7 @@ def without_effect(configuration: Configuration) -> Iterator[str]:
     _count(configuration, "maxConcurrentEntityFunctions", 1)
     for key, reason in _WITHOUT_EFFECT.items():
         inner = configuration.below(f"{_ROOT}.{key}").values()
-        entry = configuration.entry(f"{_ROOT}.{key}") or next(iter(inner), None)
+        entry = next(iter(inner), None) or configuration.entry(f"{_ROOT}.{key}")
         if entry is not None:
             yield f"{entry.source}: {_ROOT}.{key} has no effect: {reason}."
 

@@ -23,6 +23,15 @@ _DEFAULT_CONTENT: JsonObject = {
     "version": "2.0",
     "extensionBundle": {"id": "Microsoft.Azure.Functions.ExtensionBundle", "version": RECOMMENDED_BUNDLE},
 }
+_SECTIONS = (
+    "extensionBundle",
+    "extensions",
+    "extensions.durableTask",
+    "extensions.durableTask.storageProvider",
+    "extensions.http",
+    "extensions.http.customHeaders",
+    "logging",
+)
 _DEFAULT_TIMEOUT_SECONDS = 1800.0
 _LONGEST_TIMEOUT_SECONDS = 2**31 / 1000
 _RANGE = re.compile(r"[\[(]?\s*(\d+)[.\d*]*\s*(,)?\s*(?:(\d+)([.\d*]*))?\s*([\])])?")
@@ -45,6 +54,8 @@ def read_host_json(root: Path, environment: Mapping[str, str], warnings: list[st
         # Upstream completes an empty object in the same way, without a bundle.
         content = {"version": _DEFAULT_CONTENT["version"]}
     configuration = Configuration(content, source=str(path), environment=environment)
+    for section in _SECTIONS:
+        configuration.members(section, must_be="an object")
     _check_version(configuration, path)
     _check_bundle(configuration, path, warnings)
     return configuration
@@ -69,7 +80,8 @@ def log_levels(configuration: Configuration) -> Mapping[str, LogLevel]:
     # .NET accepts their numbers too.
     by_name = {key: level for number, level in enumerate(LogLevel) for key in (level.value.lower(), str(number))}
     levels = {}
-    for category, entry in configuration.below("logging.logLevel").items():
+    found = configuration.members("logging.logLevel", must_be='an object, such as {"default": "Warning"}')
+    for category, entry in found.items():
         level = by_name.get(str(entry.value).lower())
         if level is None:
             raise entry.wrong(f"one of {', '.join(each.value for each in LogLevel)}")

@@ -26,6 +26,10 @@ _MOST_PROCESSES = 10
 _DEFAULT_THREADS = 1000
 _THREADS = "PYTHON_THREADPOOL_THREAD_COUNT"
 _LARGEST_PORT = 65535
+# What HTTP allows as a name; without those that frame an answer, which the server sets.
+_HEADER_NAME = re.compile(
+    r"(?!(?:content-length|transfer-encoding|connection|keep-alive|upgrade)$)[!#$%&'*+.^_`|~0-9A-Z-]+", re.IGNORECASE
+)
 _HEADER_VALUE = re.compile(r"[\t\x20-\x7e]*")
 _HOST_NAME = re.compile(r"[A-Za-z0-9._-]{1,253}|\*")
 _ROOT_MARKS = (host_json.FILE_NAME, local_settings.FILE_NAME)
@@ -148,9 +152,10 @@ def _http(
     options: StartOptions, local: LocalSettings, configuration: Configuration, environment: Environment, port: int
 ) -> HttpSettings:
     prefix = configuration.text("extensions.http.routePrefix")
-    origins = options.cors if options.cors is not None else local.host.get("cors", "")
+    text = options.cors if options.cors is not None else local.host.get("cors", "")
+    origins = tuple(filter(None, (origin.strip() for origin in text.split(","))))
     credentials = options.cors_credentials or local.host.get("corscredentials", "").lower() == "true"
-    if credentials and "*" in origins.split(","):
+    if credentials and "*" in origins:
         where = "--cors-credentials" if options.cors_credentials else f"{local.path}: Host.CORSCredentials"
         raise ConfigurationError(
             f"{where} cannot be combined with the origin *, because browsers refuse that: "
@@ -160,7 +165,7 @@ def _http(
         port=port,
         address=_address(options, local),
         route_prefix="api" if prefix is None else prefix.strip("/"),
-        cors_origins=tuple(origin for origin in origins.split(",") if origin),
+        cors_origins=origins,
         cors_credentials=credentials,
         allowed_hosts=_allowed_hosts(options, local),
         custom_headers=_custom_headers(configuration),
@@ -172,9 +177,15 @@ def _http(
 def _custom_headers(configuration: Configuration) -> dict[str, str]:
     headers = {}
     for entry in configuration.below("extensions.http.customHeaders").values():
+        name = entry.key.split(".", 3)[3]
+        if not _HEADER_NAME.fullmatch(name):
+            raise ConfigurationError(
+                f"{entry.source}: extensions.http.customHeaders: {name!r} is not the name of a header that an app can "
+                "set; remove it."
+            )
         if not _HEADER_VALUE.fullmatch(str(entry.value)):
             raise entry.wrong("ASCII without control characters, or no answer can be sent")
-        headers[entry.key.split(".", 3)[3]] = str(entry.value)
+        headers[name] = str(entry.value)
     return headers
 
 

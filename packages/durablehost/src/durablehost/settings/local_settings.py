@@ -5,6 +5,7 @@ A variable that is set and not empty wins over the file. Mirrors AppSettingsFile
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -17,6 +18,7 @@ from durablehost.types import JsonObject, JsonValue
 FILE_NAME = "local.settings.json"
 
 _SECTIONS = ("IsEncrypted", "Values", "Host", "ConnectionStrings")
+_NOT_IN_ENVIRONMENT = re.compile("[\0\ud800-\udfff]")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,17 +94,22 @@ def _values(content: JsonObject, path: Path) -> Iterator[tuple[str, str | None]]
         if isinstance(value, (dict, list)):
             raise ConfigurationError(f"{path}: Values.{name} must be a string, not an object or an array.")
         written = None if value is None else _text(value)
-        if "=" in name or "\0" in f"{name}{written}":
-            raise ConfigurationError(
-                f"{path}: Values.{name!r} cannot be an environment variable: a name must not contain =, and neither "
-                "name nor value the character U+0000."
-            )
+        _check_variable("Values", name, written, path)
         yield name, written
     for name, value in _section(content, "ConnectionStrings", path):
         text = value.get("ConnectionString") if isinstance(value, dict) else value
         if not isinstance(text, str):
             raise ConfigurationError(f"{path}: ConnectionStrings.{name} must be a string.")
+        _check_variable("ConnectionStrings", name, text, path)
         yield f"ConnectionStrings:{name}", text
+
+
+def _check_variable(section: str, name: str, value: str | None, path: Path) -> None:
+    if "=" in name or _NOT_IN_ENVIRONMENT.search(f"{name}{value}"):
+        raise ConfigurationError(
+            f"{path}: {section}.{name!r} cannot be an environment variable: a name must not contain =, and neither "
+            "name nor value U+0000 or half of a surrogate pair."
+        )
 
 
 def _section(content: JsonObject, name: str, path: Path) -> list[tuple[str, JsonValue]]:

@@ -15,24 +15,40 @@ from pathlib import Path
 def with_trusted_parents(folder: Path) -> Iterator[Path]:
     """The folder itself, then those above it, up to the first one to which other users can write.
 
+    A folder in which all users keep files of their own, such as /tmp, does not count even if it is the first.
+
     On Windows, where every user may create folders in the root of a drive, only those in the user's profile count.
     """
     folder = folder.resolve()
+    if _is_shared(folder):
+        return
     yield folder
     for parent in folder.parents:
-        if not _is_trusted(parent):
+        if not is_trusted(parent):
             return
         yield parent
 
 
 if sys.platform == "win32":
 
-    def _is_trusted(folder: Path) -> bool:
+    def _is_shared(folder: Path) -> bool:
+        return False
+
+    def is_trusted(folder: Path) -> bool:
+        """Whether the folder is in the user's profile."""
         return folder.is_relative_to(Path.home())
 
 else:
 
-    def _is_trusted(folder: Path) -> bool:
+    def _is_shared(folder: Path) -> bool:
+        try:
+            mode = folder.stat().st_mode
+        except OSError:
+            return False
+        return bool(mode & stat.S_IWOTH and mode & stat.S_ISVTX)
+
+    def is_trusted(folder: Path) -> bool:
+        """Whether the folder belongs to the user or root, and no other user can write to it."""
         try:
             found = folder.stat()
         except OSError:

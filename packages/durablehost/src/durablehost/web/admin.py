@@ -18,6 +18,7 @@ from aiohttp import web
 from durablehost.app.invocation import HttpRequest, InputValue
 from durablehost.app.model import Function, FunctionApp, TriggerKind
 from durablehost.errors import RequestError
+from durablehost.large_text import call_on_text
 from durablehost.types import JsonValue
 from durablehost.web.answer import empty, json_answer
 from durablehost.web.functions import FunctionCaller
@@ -160,7 +161,7 @@ class AdminApi:
         function = self._functions.get(name.lower())
         if function is None:
             return empty(404)
-        text = _input_of(await request.read())
+        text = await call_on_text(_input_of, await request.read()) or ""
         value: InputValue = _as_request(text, request) if function.kind is TriggerKind.HTTP else text
         run = asyncio.create_task(self._call(function, value), name=f"admin run of {function.name}")
         self._runs.add(run)

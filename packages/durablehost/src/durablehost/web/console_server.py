@@ -15,6 +15,7 @@ from durablehost.engine.activity_starts import ActivityStarts
 from durablehost.engine.client import OrchestrationClient
 from durablehost.errors import RequestError
 from durablehost.web.answer import empty, error_answer
+from durablehost.web.connections import MOST_CONNECTIONS
 from durablehost.web.console.api import ConsoleApi
 from durablehost.web.console.changes import ChangeFeed
 from durablehost.web.console.site import CONSOLE_PATH, ConsoleSite
@@ -33,7 +34,10 @@ _LARGEST_BODY = 100 * 1024 * 1024
 
 
 class ConsoleServer:
-    """Listens from `start` to `stop`. `orchestrators`: the names to offer for a start."""
+    """Listens from `start` to `stop`.
+
+    `orchestrators`: the names to offer for a start. `connections`: how many it keeps.
+    """
 
     def __init__(
         self,
@@ -43,6 +47,7 @@ class ConsoleServer:
         hub_name: str,
         orchestrators: Sequence[str] = (),
         allows_actions: bool,
+        connections: int = MOST_CONNECTIONS,
     ) -> None:
         self._stopping = asyncio.Event()
         self._pages = PageGuard(CorsPolicy((), allows_credentials=False), ())
@@ -61,7 +66,7 @@ class ConsoleServer:
         )
         self._console = ConsoleSite(api, lambda request: None)
         self._allows_actions = allows_actions
-        self._listener = HttpListener(self._serve, HttpLimits(body_bytes=_LARGEST_BODY))
+        self._listener = HttpListener(self._serve, HttpLimits(body_bytes=_LARGEST_BODY, connections=connections))
 
     @property
     def url(self) -> str:

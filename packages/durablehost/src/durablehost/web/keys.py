@@ -11,6 +11,7 @@ from aiohttp import web
 
 from durablehost.app.model import FunctionApp
 from durablehost.keys.key_store import KeyScope, KeyStore
+from durablehost.large_text import call_on_text
 from durablehost.types import JsonValue
 from durablehost.web.answer import empty, json_answer
 from durablehost.web.request import EdgeRequest
@@ -45,7 +46,7 @@ class KeysApi:
             case "POST" if name:
                 return self._put(request, scope, name, None)
             case "PUT" if name:
-                value = _value_in(await request.read())
+                value = await call_on_text(_value_in, await request.read())
                 return self._put(request, scope, name, value) if value else _refused("Invalid key value")
             case "DELETE" if name:
                 return self._remove(scope, name)

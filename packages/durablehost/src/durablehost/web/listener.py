@@ -17,28 +17,29 @@ from aiohttp import web
 from aiohttp.http import HttpProcessingError
 
 from durablehost.errors import ConfigurationError
+from durablehost.system.listening import ACCEPTED_AT_ONCE, extend_backlog, open_listening
 from durablehost.web.answer import error_answer
-from durablehost.web.connections import HEAD_SECONDS, MOST_CONNECTIONS, BoundedServer
+from durablehost.web.connections import HEAD_SECONDS, MOST_CONNECTIONS, READING_SECONDS, BoundedServer
 
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 # The second ones are those of Windows.
 _IN_USE = frozenset({errno.EADDRINUSE, 10048, 10013})
 _FOREIGN_ADDRESS = frozenset({errno.EADDRNOTAVAIL, 10049})
-_BACKLOG = 512
 _KEEP_ALIVE_SECONDS = 130
 _CANCEL_AFTER_SECONDS = 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
 class HttpLimits:
-    """What clients may send. `body_bytes` 0: no limit. The first head of a connection has to arrive in time."""
+    """What clients may send, and how long they may take. `body_bytes` 0: no limit."""
 
     body_bytes: int
     line_bytes: int = 8190
     header_bytes: int = 32768
     header_count: int = 100
     head_seconds: float = HEAD_SECONDS
+    reading_seconds: float = READING_SECONDS
     connections: int = MOST_CONNECTIONS
 
 
@@ -54,6 +55,7 @@ class HttpListener:
             self._answer,
             most=limits.connections,
             head_seconds=limits.head_seconds,
+            reading_seconds=limits.reading_seconds,
             request_factory=partial(
                 web.BaseRequest, loop=asyncio.get_running_loop(), client_max_size=limits.body_bytes
             ),
@@ -80,7 +82,9 @@ class HttpListener:
         """
         await self._runner.setup()
         try:
-            await web.TCPSite(self._runner, address, port, backlog=_BACKLOG).start()
+            listening = open_listening(address, port)
+            await web.SockSite(self._runner, listening, backlog=ACCEPTED_AT_ONCE).start()
+            extend_backlog(listening)
         except OSError as error:
             await self._runner.cleanup()
             raise ConfigurationError(_problem(address, port, error)) from error
@@ -93,7 +97,7 @@ class HttpListener:
         await self._runner.cleanup()
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
-        self._server.has_asked(request.protocol)
+        self._server.has_asked(request)
         self._running += 1
         self._idle.clear()
         try:
@@ -101,14 +105,14 @@ class HttpListener:
         except Exception as error:
             return error_answer(error)
         finally:
+            self._server.has_handled(request)
             self._running -= 1
             if self._running == 0:
                 self._idle.set()
 
 
 def _problem(address: str, port: int, error: OSError) -> str:
-    # Newer versions of asyncio leave the number out in this case alone.
-    if error.errno in _FOREIGN_ADDRESS or error.errno is None:
+    if error.errno in _FOREIGN_ADDRESS:
         return f"--address: {address} is not an address of this machine."
     if error.errno == errno.EACCES:
         return f"Port {port} needs administrator rights. Specify another port using --port [-p]."

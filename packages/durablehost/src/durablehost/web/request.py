@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from urllib.parse import unquote
 
-from aiohttp import web
+from aiohttp import HttpVersion10, web
 
 from durablehost.core.trace_context import TraceContext, parse_trace_context
 from durablehost.errors import RequestError
@@ -23,6 +23,7 @@ PATIENCE_SECONDS = 30.0
 _ENCODED_SLASH = re.compile("%2f", re.IGNORECASE)
 _ENCODED_DOT = re.compile("%2e", re.IGNORECASE)
 _ENCODED_NUL = "%00"
+_AUTHORITY = re.compile("https?://([^/?#]*)", re.IGNORECASE)
 _DOTS = frozenset({".", ".."})
 
 
@@ -30,19 +31,23 @@ class EdgeRequest:
     """A request, its texts cleaned.
 
     `body_limit` None: a body of any size is read. `link_origin` is where links of the answer point to: the origin of
-    the request, or `public_origin` if that is given. Raises `RequestError`, 400, for a path with a NUL.
+    the request, or `public_origin` if that is given.
+
+    Raises:
+        RequestError: 400, the path has a NUL, or the first line another host than `Host`, or no version of HTTP.
     """
 
     def __init__(
         self, source: web.BaseRequest, *, default_origin: str, body_limit: int | None, public_origin: str | None = None
     ) -> None:
+        host = source.headers.get("Host", "")
+        _check_start(source, host)
         self._source = source
         self._body_limit = body_limit
         self.method = source.method.upper()
         self.raw_path = _normalised(clean(source.rel_url.raw_path) or "/")
         self.raw_query = clean(source.rel_url.raw_query_string)
         self.query = Query(self.raw_query)
-        host = source.headers.get("Host", "")
         # The name goes into the links of the answer, so it must be valid in a URL.
         self.origin = f"{source.scheme}://{host}" if host_in(host) else default_origin
         self.link_origin = public_origin or self.origin
@@ -104,6 +109,15 @@ class EdgeRequest:
             return reading.result()
         finally:
             reading.cancel()
+
+
+def _check_start(source: web.BaseRequest, host: str) -> None:
+    """Refuses what Kestrel refuses of the first line: rules look at `Host` alone."""
+    if source.version < HttpVersion10:
+        raise RequestError(400, "The request has no version, or one before HTTP/1.0")
+    authority = _AUTHORITY.match(source.raw_path)
+    if authority and authority[1].lower() != host.lower():
+        raise RequestError(400, "The request is for another host than its header Host says")
 
 
 def _normalised(raw_path: str) -> str:

@@ -15,6 +15,7 @@ import anyio
 
 from durablehost.errors import ProtocolError
 from durablehost.resilience import is_worth_a_line
+from durablehost.system.listening import ACCEPTED_AT_ONCE, extend_backlog, open_listening
 from durablehost.worker import protocol
 
 _HELLO_SECONDS = 10.0
@@ -81,7 +82,11 @@ class WorkerListener:
         self._writers: WeakSet[asyncio.StreamWriter] = WeakSet()
 
     async def start(self) -> None:
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0, limit=_BUFFER_SIZE)
+        listening = open_listening("127.0.0.1", 0)
+        self._server = await asyncio.start_server(
+            self._accept, sock=listening, backlog=ACCEPTED_AT_ONCE, limit=_BUFFER_SIZE
+        )
+        extend_backlog(listening)
 
     @property
     def port(self) -> int:
@@ -109,7 +114,10 @@ class WorkerListener:
         self._writers.add(writer)
         self._silent[writer] = None
         if len(self._silent) > _MOST_SILENT:
-            next(iter(self._silent)).transport.abort()
+            oldest = next(iter(self._silent))
+            # At once: of several that come together, each has to cost another one.
+            del self._silent[oldest]
+            oldest.transport.abort()
         try:
             with anyio.fail_after(_HELLO_SECONDS):
                 token = await _read_token(reader)
@@ -117,7 +125,7 @@ class WorkerListener:
             # Anyone on this machine can send anything.
             token = ""
         finally:
-            del self._silent[writer]
+            self._silent.pop(writer, None)
         connection = self._expected.get(token)
         if connection is None or connection.done():
             self._refuse(writer)

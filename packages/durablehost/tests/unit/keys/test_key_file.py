@@ -128,6 +128,14 @@ def test_a_file_that_others_could_write_is_refused(tmp_path: Path, wide: int) ->
     assert "can be written by other users" in refusal(tmp_path)
 
 
+@pytest.mark.skipif(not hasattr(os, "getuid") or os.getuid() != 0, reason="only root can give a file to another user")
+def test_a_file_of_another_user_is_refused(tmp_path: Path) -> None:
+    load(tmp_path)
+    os.chown(key_file(tmp_path), 54321, -1)
+
+    assert "belongs to another user" in refusal(tmp_path)
+
+
 @on_posix
 def test_a_link_or_a_pipe_in_place_of_the_file_is_refused(tmp_path: Path) -> None:
     load(tmp_path)

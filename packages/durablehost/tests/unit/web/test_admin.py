@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from io import BytesIO
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from durablehost.app.invocation import Failure, HttpRequest, InvocationResult
 from durablehost.app.model import Function, FunctionError
 from durablehost.errors import WorkerCrashed
+from durablehost.large_text import LARGE
 from packages.durablehost.tests.eventually import eventually
 from packages.durablehost.tests.unit.web.conftest import Edge, EdgeFactory
 from packages.durablehost.tests.unit.web.fakes import make_app, make_function
@@ -148,9 +150,16 @@ async def test_unknown_names_are_404(edge: Edge, path: str) -> None:
 
 @pytest.mark.parametrize(
     ("body", "value"),
-    [('{"input": "text"}', "text"), ('{"input": 5}', "5"), ("{}", ""), ('{"input": "{\\"a\\":1}"}', '{"a":1}')],
+    [
+        ('{"input": "text"}', "text"),
+        ('{"input": 5}', "5"),
+        ("{}", ""),
+        ('{"input": "{\\"a\\":1}"}', '{"a":1}'),
+        # Parsed in a process of its own.
+        pytest.param(BytesIO(b'{"input": "text", "other": [%s0]}' % (b"0," * LARGE)), "text", id="large"),
+    ],
 )
-async def test_a_run_passes_the_input_to_the_trigger(edge: Edge, body: str, value: str) -> None:
+async def test_a_run_passes_the_input_to_the_trigger(edge: Edge, body: str | BytesIO, value: str) -> None:
     assert await run(edge, "say", body) == 202
 
     await eventually(lambda: edge.executor.calls)

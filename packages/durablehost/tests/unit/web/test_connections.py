@@ -1,22 +1,28 @@
-"""Connections that send nothing: they end, and keep nobody else out."""
+"""Connections that ask for nothing: the silent ones end, and none keeps anybody else out."""
 
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Protocol
 
 import pytest
 from aiohttp import web
 
 from durablehost.system.open_files import raise_limit
 from durablehost.web.connections import MOST_CONNECTIONS, most_connections
-from durablehost.web.listener import HttpLimits, HttpListener
+from durablehost.web.listener import Handler, HttpLimits, HttpListener
+from packages.durablehost.tests.eventually import WAIT_SECONDS, eventually
 
 MOST = 5
 GET = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
 Connect = Callable[[], Awaitable[tuple[asyncio.StreamReader, asyncio.StreamWriter]]]
-StartListener = Callable[[HttpLimits], Awaitable[Connect]]
+
+
+class StartListener(Protocol):
+    async def __call__(self, limits: HttpLimits, handler: Handler = ...) -> Connect: ...
 
 
 async def hello(request: web.BaseRequest) -> web.StreamResponse:
@@ -28,8 +34,8 @@ async def listen() -> AsyncIterator[StartListener]:
     listeners: list[HttpListener] = []
     writers: list[asyncio.StreamWriter] = []
 
-    async def start(limits: HttpLimits) -> Connect:
-        listener = HttpListener(hello, limits)
+    async def start(limits: HttpLimits, handler: Handler = hello) -> Connect:
+        listener = HttpListener(handler, limits)
         listeners.append(listener)
         await listener.start("127.0.0.1", 0)
 
@@ -76,6 +82,94 @@ async def test_a_connection_that_was_served_is_not_given_up_for_silent_ones(list
         await connect()
     await served[0].readuntil(b"hello")
     assert await is_served(*served)
+
+
+async def test_clients_that_keep_their_connections_keep_nobody_out(listen: StartListener) -> None:
+    connect = await listen(HttpLimits(body_bytes=0, connections=MOST))
+    kept = [await connect() for _ in range(MOST)]
+    for each in kept:
+        assert await is_served(*each)
+        await each[0].readuntil(b"hello")
+    assert await is_served(*await connect())
+    # The one whose request is longest ago has ended.
+    assert await has_ended(kept[0][0])
+    assert await is_served(*kept[-1])
+
+
+async def test_clients_that_do_not_read_their_answers_keep_nobody_out(listen: StartListener) -> None:
+    async def answer(request: web.BaseRequest) -> web.StreamResponse:
+        # More than the buffers of both sockets.
+        return web.Response(body=bytes(64 * 1024 * 1024) if request.path == "/large" else b"small")
+
+    connect = await listen(HttpLimits(body_bytes=0, connections=MOST), answer)
+    for _ in range(MOST):
+        reader, writer = await connect()
+        writer.write(GET.replace(b" / ", b" /large "))
+        # The answer has begun; nobody reads the rest.
+        assert await reader.read(1)
+    assert await is_served(*await connect())
+
+
+async def test_a_connection_whose_request_is_being_handled_is_not_given_up(listen: StartListener) -> None:
+    began, go_on = asyncio.Event(), asyncio.Event()
+
+    async def wait(request: web.BaseRequest) -> web.StreamResponse:
+        began.set()
+        await go_on.wait()
+        return web.Response(text="waited")
+
+    connect = await listen(HttpLimits(body_bytes=0, connections=1), wait)
+    reader, writer = await connect()
+    writer.write(GET)
+    await began.wait()
+    # There is no room for others.
+    for _ in range(3):
+        assert await has_ended((await connect())[0])
+    go_on.set()
+    assert (await reader.readline()).startswith(b"HTTP/1.1 200")
+
+
+async def test_an_answer_that_nobody_reads_is_given_up(listen: StartListener) -> None:
+    given_up = asyncio.Event()
+
+    async def answer(request: web.BaseRequest) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        try:
+            while True:
+                await response.write(bytes(1024 * 1024))
+        finally:
+            given_up.set()
+
+    connect = await listen(HttpLimits(body_bytes=0, reading_seconds=0.2), answer)
+    _, writer = await connect()
+    writer.write(GET)
+    await asyncio.wait_for(given_up.wait(), WAIT_SECONDS)
+
+
+async def test_an_answer_that_is_read_arrives_whole(listen: StartListener) -> None:
+    async def answer(request: web.BaseRequest) -> web.StreamResponse:
+        return web.Response(body=bytes(64 * 1024 * 1024))
+
+    connect = await listen(HttpLimits(body_bytes=0, reading_seconds=10), answer)
+    reader, writer = await connect()
+    writer.write(GET)
+    await reader.readuntil(b"\r\n\r\n")
+    assert len(await reader.readexactly(64 * 1024 * 1024)) == 64 * 1024 * 1024
+
+
+async def test_a_connection_that_has_ended_takes_no_memory(listen: StartListener) -> None:
+    def handlers() -> int:
+        gc.collect()
+        return sum(type(each) is web.RequestHandler for each in gc.get_objects())
+
+    connect = await listen(HttpLimits(body_bytes=0, head_seconds=3600))
+    before = handlers()
+    for sent in (b"", GET):
+        _, writer = await connect()
+        writer.write(sent)
+        writer.close()
+    await eventually(lambda: handlers() <= before)
 
 
 @pytest.mark.parametrize("sent", [b"", b"GET / HTTP/1.1\r\nHost: loc"])

@@ -145,7 +145,7 @@ class TestInstance:
         assert answer["entries"][0]["began"] == "2026-03-01T10:00:01.123456Z"
         assert len(answer["entries"][0]["input"]["text"]) == 200
         assert len((await got(edge, f"{API}/instances/a/history/0"))[1]["input"]["text"]) == 5000
-        for position in ("1", "-1", "x", "\u0663"):
+        for position in ("1", "-1", "x", "\u0663", "9" * 5000):
             assert (await got(edge, f"{API}/instances/a/history/{quote(position)}"))[0] == 404
 
     async def test_that_is_pending_has_no_history_of_its_execution_before(self, edge: Edge) -> None:

@@ -94,6 +94,9 @@ BROWSERS = [
     ({"Sec_Fetch_Site": "cross-site", "Sec_Fetch_Mode": "navigate", "Sec_Fetch_Dest": "iframe"}, False),
     ({"Sec_Fetch_Site": "cross-site", "Origin": FOREIGN, "Sec_Fetch_Mode": "navigate"}, False),
     ({"Sec_Fetch_Site": "same-site", "Origin": PAGE}, False),
+    # What Chromium fetches on its own behalf, from where a page says: FedCM, payment methods.
+    ({"Sec_Fetch_Site": "cross-site", "Sec_Fetch_Mode": "no-cors", "Sec_Fetch_Dest": "webidentity"}, False),
+    ({"Sec_Fetch_Site": "cross-site", "Sec_Fetch_Mode": "no-cors", "Sec_Fetch_Dest": "empty"}, False),
     ({"Sec_Fetch_Site": "something-new", "Sec_Fetch_Mode": "no-cors"}, False),
     ({"Origin": FOREIGN}, False),  # a browser without Sec-Fetch
     ({"Origin": "null"}, False),  # a file, a sandboxed frame

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import re
 import socket
 from typing import Any
 
@@ -237,6 +238,28 @@ async def test_bytes_that_are_not_http_get_400_and_no_log_line(
 
     assert answer.startswith((b"HTTP/1.1 400", b"HTTP/1.0 400"))
     assert [record for record in caplog.records if record.levelno >= logging.ERROR] == []
+
+
+@pytest.mark.parametrize(
+    "start",
+    [
+        b"GET /api/Hello",
+        b"GET /api/Hello HTTP/0.9",
+        b"GET http://evil.test/api/Hello HTTP/1.1",
+        b"GET https://localhost:7071/api/Hello HTTP/1.1",
+        b"GET http://user@localhost/api/Hello HTTP/1.1",
+    ],
+)
+async def test_a_first_line_that_the_rules_do_not_see_is_400(edge: Edge, start: bytes) -> None:
+    for port in edge.ports:
+        answer = await raw_answer(port, start + b"\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        assert re.match(rb"HTTP/\d\.\d 400 ", answer)
+    assert edge.executor.calls == []
+
+
+async def test_a_whole_url_in_the_first_line_counts_by_its_path(edge: Edge) -> None:
+    start = b"GET http://Localhost/api/Hello HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+    assert (await raw_answer(edge.server.port, start)).startswith(b"HTTP/1.1 204 ")
 
 
 @pytest.mark.parametrize(

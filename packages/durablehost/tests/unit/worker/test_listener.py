@@ -81,6 +81,16 @@ async def test_a_worker_process_gets_in_however_many_silent_connections_there_ar
         each.close()
 
 
+async def test_silent_connections_are_few_even_if_they_come_together(
+    listener: WorkerListener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("durablehost.worker.listener._HELLO_SECONDS", 3600)
+    silent = await asyncio.gather(*(asyncio.open_connection("127.0.0.1", listener.port) for _ in range(200)))
+    await eventually(lambda: sum(reader.at_eof() or bool(reader.exception()) for reader, _ in silent) == 200 - 64)
+    for _, writer in silent:
+        writer.close()
+
+
 async def test_a_token_opens_one_connection_only(listener: WorkerListener) -> None:
     token, expected = listener.expect()
     _, first = await asyncio.open_connection("127.0.0.1", listener.port)

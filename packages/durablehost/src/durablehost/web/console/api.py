@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections import Counter
 from collections.abc import AsyncGenerator, Sequence
 from urllib.parse import unquote
@@ -40,6 +41,9 @@ from durablehost.web.request import EdgeRequest
 LISTED = 1000
 # Ten requests: counting more would keep the storage busy.
 COUNTED = 10_000
+
+# Python refuses to convert very long numbers.
+_POSITION = re.compile(r"\d{1,9}", re.ASCII)
 
 _CHECK_SECONDS = 1.0
 _QUIET_CHECKS = 10
@@ -156,7 +160,7 @@ class ConsoleApi:
         """One line of a history with its whole texts."""
         record = await self._client.peek(instance_id)
         entries = [] if record is None else await self._entries(record)
-        if not position.isdecimal() or int(position) >= len(entries):
+        if not _POSITION.fullmatch(position) or int(position) >= len(entries):
             return empty(404)
         entry = entries[int(position)]
         began = self._starts.of(instance_id).get(entry.event.event_id)
