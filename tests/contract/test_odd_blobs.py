@@ -12,7 +12,8 @@ import pytest
 
 from shared_code.contracts import ChunkInput
 from shared_code.processing import process_chunk
-from shared_code.readings import ReadingsChanged, ReadingsError, Source, open_source
+from shared_code.reading_errors import ReadingsChanged, ReadingsError
+from shared_code.readings import Source, open_source
 from shared_code.results import ChunkResult
 
 storage_blob = pytest.importorskip("azure.storage.blob")
@@ -72,6 +73,7 @@ def test_an_account_that_refuses_the_key_is_named_without_it(azurite: Any, conta
     assert str(caught.value) == (
         f"cannot read az://{container.container_name}/*.parquet: the storage service answered AuthorizationFailure"
     )
+    assert caught.value.is_permanent
 
 
 def test_a_blob_that_is_replaced_while_it_is_read_is_read_again(
