@@ -51,25 +51,27 @@ class Part:
     sure.
     """
 
-    scan: Callable[[list[str]], pl.LazyFrame]
+    scan: Callable[[list[str], Window], pl.LazyFrame]
     paths: list[str]
+    window: Window
     secrets: tuple[str, ...] = field(default=(), repr=False)
     is_remote: bool = False
     is_exact: bool = False
 
-    def collect(self, query: Query) -> pl.DataFrame:
-        """The result of `query` over the readings.
+    def collect(self, query: Query, window: Window | None = None) -> pl.DataFrame:
+        """The result of `query` over the readings, or over those of a `window` within that of the part.
 
         Raises:
             ReadingsError: a file cannot be read; it names the first of them.
         """
+        window = window or self.window
         try:
-            return query(self.scan(self.paths)).collect(engine="streaming")
+            return query(self.scan(self.paths, window)).collect(engine="streaming")
         except READ_ERRORS as error:
             # Polars does not say which of the files it was.
             for path in self.paths if len(self.paths) > 1 else []:
                 with naming(path, self.secrets, is_remote=self.is_remote):
-                    query(self.scan([path])).collect(engine="streaming")
+                    query(self.scan([path], window)).collect(engine="streaming")
             place = self.paths[0] if len(self.paths) == 1 else f"{len(self.paths)} files"
             with naming(place, self.secrets, is_remote=self.is_remote):
                 raise error
@@ -122,7 +124,7 @@ class Source:
             ReadingsError: the location or the metadata of a file cannot be read, or lacks the columns of readings.
         """
         if not self.has_files:
-            return Reading(parts=[_in_memory(frame) for frame in scan_signal(window)])
+            return Reading(parts=[_in_memory(frame, window) for frame in scan_signal(window)])
         location, whole = _parsed(self.location), listing or self.listing(window)
         files = files_of(window, location, whole.files)
         warnings = [f"{file.path} is empty (0 bytes)" for file in files if not file.size]
@@ -217,22 +219,28 @@ class Source:
         return [*parts, self._part(shape, others, window)] if others else parts
 
     def _part(self, shape: Shape, files: list[ReadingsFile], window: Window, blobs: SmallBlobs | None = None) -> Part:
-        def scan(some: list[str]) -> pl.LazyFrame:
+        def scan(some: list[str], within: Window) -> pl.LazyFrame:
             contents = blobs.contents(files) if blobs else {}
             sources = {path: contents.get(path, path) for path in some}
-            return shape.readings(scan_files(sources, shape.schema, self.connection), window)
+            return shape.readings(scan_files(sources, shape.schema, self.connection), within)
 
         return Part(
             scan=scan,
             paths=[file.path for file in files],
+            window=window,
             secrets=self._secrets,
             is_remote=self.connection is not None and blobs is None,
             is_exact=blobs is not None,
         )
 
 
-def _in_memory(frame: pl.LazyFrame) -> Part:
-    return Part(scan=lambda _: frame, paths=[SYNTHETIC])
+def _in_memory(frame: pl.LazyFrame, window: Window) -> Part:
+    at = pl.col("timestamp")
+
+    def scan(_: list[str], within: Window) -> pl.LazyFrame:
+        return frame if within == window else frame.filter(at.is_between(within.start, within.end, closed="left"))
+
+    return Part(scan=scan, paths=[SYNTHETIC], window=window)
 
 
 def _bounded(warnings: list[str]) -> list[str]:
