@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
 from typing import Any, Final
 
 # Files have time zones that the time zone database lacks, such as +05:30; Polars would refuse to open them. Only the
@@ -20,6 +22,7 @@ import polars as pl
 from shared_code.blob_connection import BlobConnection
 from shared_code.columns import Bounds, Columns, Schema, Shape, parsed
 from shared_code.files import COMPRESSED, ReadingsFile
+from shared_code.parquet_footer import find_bounds, read_end
 
 # In bytes. A file up to this size is read at once: a blob in one request, where Polars would make several. Of a larger
 # one no more is read than the window needs.
@@ -28,7 +31,7 @@ PARQUET: Final = "Parquet"
 _CSV: Final = "CSV"
 _NDJSON: Final = "NDJSON"
 _TEXT: Final = {".csv": _CSV, ".ndjson": _NDJSON, ".jsonl": _NDJSON}
-_PARQUET_END: Final = b"PAR1"
+
 # What Polars adds to the name of a second column of that name in CSV.
 _SECOND: Final = "_duplicated_0"
 _ROWS_TO_INFER_TYPES: Final = 1_000
@@ -45,7 +48,7 @@ _CASTS: Final = pl.ScanCastOptions(datetime_cast=["convert-timezone", "nanosecon
 class Contents:
     """What a file has: the columns with the types to read them by, and whether there is any row.
 
-    `bounds` are None if finding them would take long.
+    `bounds` are None if finding them would take long: those of a large file are in its statistics, or are not known.
     """
 
     schema: Schema
@@ -81,7 +84,7 @@ def format_of(path: str) -> str:
 def read_contents(
     file: ReadingsFile, columns: Columns, connection: BlobConnection | None, download: Download | None = None
 ) -> Contents:
-    """Looks into a file: the metadata of Parquet, the beginning of text, and all of a small file.
+    """Looks into a file: the metadata of Parquet, the beginning of text, and the timestamps of a small file.
 
     Raises:
         PolarsError, PanicException, OSError, StorageError: it cannot be read.
@@ -89,10 +92,10 @@ def read_contents(
     """
     is_small, is_parquet = file.size <= SMALL, format_of(file.path) == PARQUET
     source = download(file, file.size) if download and is_small else file.path
-    if download and not is_small and is_parquet and download(file, len(_PARQUET_END)) != _PARQUET_END:
-        raise ValueError("it does not end as a Parquet file does; it is truncated, encrypted, or none")
+    end = None if is_small or not is_parquet else read_end(partial(download or _read_local, file), file.size)
     opened = _Opened(path=file.path, source=source, connection=connection)
-    schema: Schema = opened.scan().collect_schema()
+    metadata = opened if end is None else replace(opened, source=end)
+    schema: Schema = metadata.scan().collect_schema()
     if format_of(file.path) == _CSV and columns.timestamp in schema:
         opened.check_lines()
     schema = _in_utc(schema, columns) if is_parquet else _as_numbers(schema, columns)
@@ -101,7 +104,14 @@ def read_contents(
         return _look_into_all(opened, schema, shape)
     if shape is not None:
         schema = _look_into_timestamps(opened, schema, shape)
-    return Contents(schema=schema, has_rows=True)  # its metadata alone would not be as long
+    bounds = None if end is None else find_bounds(end, columns.timestamp)
+    return Contents(schema=schema, has_rows=True, bounds=bounds)  # its metadata alone would not be as long
+
+
+def _read_local(file: ReadingsFile, last: int) -> bytes:
+    with Path(file.path).open("rb") as content:
+        content.seek(-last, os.SEEK_END)
+        return content.read()
 
 
 def scan_files(sources: Mapping[str, str | bytes], schema: Schema, connection: BlobConnection | None) -> pl.LazyFrame:

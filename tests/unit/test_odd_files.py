@@ -207,9 +207,12 @@ class TestOneOddFile:
         assert process(tmp_path / "*.parquet").records == 3
         assert str(odd) in refusal(tmp_path / "*.parquet", end=self.LATER + HOUR)
 
-    def test_small_files_outside_the_window_are_not_opened_again(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    @pytest.mark.parametrize("largest_small", [2**20, 0])
+    def test_files_outside_the_window_are_not_opened_again(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, largest_small: int
     ) -> None:
+        """By the timestamps of small files, and by the statistics of large ones."""
+        monkeypatch.setattr("shared_code.formats.SMALL", largest_small)
         days = [pa.array([NAIVE + timedelta(days=day) + n * MINUTE for n in range(3)]) for day in range(-2, 3)]
         for day, timestamps in enumerate(days):
             write(tmp_path / f"{day}.parquet", arrow(timestamps))
