@@ -26,7 +26,17 @@ with suppress(ModuleNotFoundError):
     settings.register_profile("any machine", deadline=None)
     settings.load_profile("any machine")
 
-DEVELOPMENT_PACKAGES = ("aiohttp", "anyio", "azure.data", "azure.storage.queue", "hypothesis", "psutil", "pyarrow")
+DEVELOPMENT_PACKAGES = (
+    "aiohttp",
+    "anyio",
+    "azure.data",
+    "azure.storage.queue",
+    "duckdb",
+    "hypothesis",
+    "pandas",
+    "psutil",
+    "pyarrow",
+)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 
 from shared_code.activities import finish_run
+from shared_code.failures import leaving_activity
 from shared_code.results import RunEnd
 
 
 # `object` for both: the functions worker resolves these annotations and needs plain classes, which JSON types are not.
 def main(end: object) -> object:
-    return finish_run(RunEnd.from_json(end), os.environ)
+    with leaving_activity():
+        return finish_run(RunEnd.from_json(end), os.environ)

@@ -73,7 +73,9 @@ def _more(a: ReadingsSeen | None, b: ReadingsSeen | None) -> ReadingsSeen | None
 
 
 def _differ(a: ReadingsSeen | None, b: ReadingsSeen | None) -> bool:
-    return bool(a and b and a.version and b.version and a.version != b.version)
+    if a is None or b is None:
+        return False
+    return a.location != b.location or bool(a.version and b.version and a.version != b.version)
 
 
 def _merge_into(total: dict[str, SeriesStatistics], more: dict[str, SeriesStatistics]) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta, timezone
 from functools import lru_cache
 from typing import Any, Final
 
@@ -20,6 +21,8 @@ _EMULATOR_ACCOUNT: Final = "devstoreaccount1"
 _EMULATOR_KEY: Final = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
 _EMULATOR_BLOB_PORT: Final = 10000
 _TOKEN_SCOPE: Final = "https://storage.azure.com/.default"
+# Of the storage service, for plain requests.
+_SERVICE_VERSION: Final = "2021-12-02"
 # By default the object store retries for minutes; the retries of the activity would come too late.
 _RETRY_OPTIONS: Final = {"max_retries": 2, "retry_timeout_ms": 20_000}
 _SDK_OPTIONS: Final[dict[str, Any]] = {
@@ -35,6 +38,10 @@ class ConnectionSettingError(Exception):
     """The setting is missing or cannot be read; the message names it and never contains its value."""
 
 
+class NoToken(ConnectionSettingError):
+    """The identity gives no token, perhaps only at the moment."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class BlobConnection:
     """Keyword arguments of a Polars scan; `secrets` must not show in any message."""
@@ -46,12 +53,43 @@ class BlobConnection:
     secrets: tuple[str, ...] = field(default=(), repr=False)
 
     def container(self, name: str) -> Any:
-        """The SDK's client of a container, for listing; to be closed."""
+        """The SDK's client of a container; to be closed."""
         # Imported here: it takes a third of a second, and only az:// locations need it.
         from azure.storage.blob import ContainerClient
 
         endpoint = str(self.storage_options["azure_endpoint"])
         return ContainerClient(endpoint, name, credential=self.credential, **_SDK_OPTIONS)
+
+    def plain_access(self, container: str) -> tuple[str, dict[str, str]]:
+        """The query and the headers with which a plain request may read a blob of the container, for an hour.
+
+        Raises:
+            NoToken: the identity gives none.
+            ValueError: the key is none.
+        """
+        headers = {"x-ms-version": _SERVICE_VERSION}
+        if self.credential_provider:
+            token = self.credential_provider()[0]["bearer_token"]
+            return "", {**headers, "Authorization": f"Bearer {token}"}
+        if isinstance(self.credential, str):
+            return f"?{self.credential}", headers
+        if self.credential:
+            return f"?{_signature(container, **self.credential)}", headers
+        return "", headers
+
+
+def _signature(container: str, account_name: str, account_key: str) -> str:
+    from azure.storage.blob import ContainerSasPermissions, generate_container_sas
+
+    return str(
+        generate_container_sas(
+            account_name,
+            container,
+            account_key=account_key,
+            permission=ContainerSasPermissions(read=True),
+            expiry=datetime.now(timezone.utc) + timedelta(hours=1),
+        )
+    )
 
 
 def connect_by(naming_setting: str, environment: Mapping[str, str]) -> BlobConnection:
@@ -196,7 +234,7 @@ def _token_provider(credential: Any) -> CredentialProvider:
         try:
             token = credential.get_token(_TOKEN_SCOPE)
         except Exception as error:
-            raise ConnectionSettingError(f"no token for the storage account: {error}") from error
+            raise NoToken(f"no token for the storage account: {error}") from error
         return {"bearer_token": token.token}, token.expires_on
 
     return provide

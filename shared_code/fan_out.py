@@ -20,10 +20,11 @@ from itertools import groupby
 from typing import Any, Final
 
 from shared_code.durable import Context, Steps
+from shared_code.failures import is_permanent
 
 # How many of the oldest open tasks are awaited. No task id depends on it, so it may change under running instances.
 WINDOW: Final = 20
-# Every exception is tried again, also one that will not pass, so the attempts are few.
+# An exception that is not marked as permanent may be permanent all the same, so the attempts are few.
 MAX_ATTEMPTS: Final = 3
 PAUSE: Final = timedelta(seconds=1)
 
@@ -46,7 +47,8 @@ class _Started:
     def has_outcome(self) -> bool:
         if not self.task.is_completed or self.is_pause:
             return False
-        return not self.attempts_left or not isinstance(self.task.result, Exception)
+        result = self.task.result
+        return not self.attempts_left or not isinstance(result, Exception) or is_permanent(result)
 
     @property
     def is_over(self) -> bool:
@@ -65,7 +67,7 @@ def settle(
     timeout: float | None = None,
     attempts: int = MAX_ATTEMPTS,
 ) -> Steps:
-    """The result of each start in order, or the exception of its last attempt.
+    """The result of each start in order, or the exception of its last attempt. A permanent one is the last.
 
     A task that waits for its next attempt counts as one of the `most_at_once`. One that has no outcome `timeout`
     seconds after its start has a TimeoutError as its outcome. It goes on, and its later result is ignored.

@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from glob import glob
 from pathlib import Path
-from typing import Final
+from typing import Final, NoReturn
 
 from shared_code.blob_connection import BlobConnection
+from shared_code.failures import ActivityError
 from shared_code.location import Location
 from shared_code.windows import Window
 
@@ -23,13 +24,16 @@ THREADS: Final = 8  # as many as the SDK keeps connections for
 
 # In a folder, other files are beside the readings: markers, logs, checksums.
 _ENDINGS: Final = (".parquet", ".csv", ".ndjson", ".jsonl")
+COMPRESSED: Final = (".gz", ".zst")
 # One listing of 5,000 names takes about as long as so many requests about single blobs.
 _MOST_LOOKED_UP: Final = 100
+# Answers that the same request would get again: not valid, or not allowed.
+_REFUSALS: Final = frozenset({400, 401, 403})
 _SDK_LOGGER: Final = logging.getLogger("azure.core.pipeline.policies.http_logging_policy")
 
 
-class StorageError(Exception):
-    """The storage service refused the listing or cannot be reached; the message has the reason."""
+class StorageError(ActivityError):
+    """The storage service refused a request or cannot be reached; the message has the reason."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +64,7 @@ def files_of(window: Window, location: Location, files: Iterable[ReadingsFile]) 
     if not location.has_dates:
         return list(files)
     matcher = location.matcher()
-    matches = ((file, matcher.fullmatch(_name(file, location))) for file in files)
+    matches = ((file, matcher.fullmatch(name_of(file, location))) for file in files)
     return [file for file, match in matches if match is None or location.may_contain(match, window)]
 
 
@@ -78,7 +82,7 @@ def current_versions(
     return {file.path: file.version for file in found if file}
 
 
-def _name(file: ReadingsFile, location: Location) -> str:
+def name_of(file: ReadingsFile, location: Location) -> str:
     """As the pattern of the location has it."""
     return file.path.removeprefix(f"az://{location.container}/") if location.container else file.path
 
@@ -88,7 +92,9 @@ def _is_readings(name: str, folder: str) -> bool:
     inside = name[len(folder.rstrip("/")) :].strip("/")
     if not inside:
         return True
-    return inside.lower().endswith(_ENDINGS) and not any(part.startswith((".", "_")) for part in inside.split("/"))
+    if any(part.startswith((".", "_")) for part in inside.split("/")):
+        return False
+    return inside.lower().endswith((*_ENDINGS, *(end + more for end in _ENDINGS for more in COMPRESSED)))
 
 
 def _local(location: Location, window: Window) -> Iterator[ReadingsFile]:
@@ -146,7 +152,7 @@ def _look_up_blobs(
         def look_up(file: ReadingsFile) -> ReadingsFile | None:
             try:
                 with storage_errors():
-                    blob = container.get_blob_client(_name(file, location)).get_blob_properties()
+                    blob = container.get_blob_client(name_of(file, location)).get_blob_properties()
             except FileNotFoundError:
                 return None
             return _blob_file(file.path, blob.etag, blob.size)
@@ -159,16 +165,13 @@ def _blob_file(path: str, etag: object, size: int) -> ReadingsFile:
     return ReadingsFile(path=path, version=str(etag).strip('"'), size=int(size))
 
 
-@contextmanager
-def downloading(location: Location, connection: BlobConnection) -> Iterator[Callable[[ReadingsFile], bytes]]:
-    """A function that returns the bytes of a blob of the location, and may be called by several threads."""
-    with connection.container(str(location.container)) as container:
-
-        def download(file: ReadingsFile) -> bytes:
-            with storage_errors():
-                return bytes(container.download_blob(_name(file, location)).readall())
-
-        yield download
+def raise_refusal(status: int, code: str | None) -> NoReturn:
+    """Raises what an answer with this status and error code means."""
+    if status == 404:
+        raise FileNotFoundError from None
+    if status == 412:
+        raise StorageError("it was replaced after it was listed", is_permanent=False) from None
+    raise StorageError(f"the storage service answered {code or status}", is_permanent=status in _REFUSALS) from None
 
 
 @contextmanager
@@ -185,8 +188,9 @@ def storage_errors() -> Iterator[None]:
         raise FileNotFoundError from error
     except HttpResponseError as error:
         if error.status_code is None:  # raised before any request: no token, or a key that is none
-            raise StorageError(f"the credential cannot be used: {error.message}") from None
-        code = getattr(error, "error_code", None) or error.status_code
-        raise StorageError(f"the storage service answered {getattr(code, 'value', code)}") from None
+            raise StorageError(f"the credential cannot be used: {error.message}", is_permanent=False) from None
+        code = getattr(error, "error_code", None)
+        raise_refusal(error.status_code, getattr(code, "value", code))
     except AzureError as error:
-        raise StorageError(f"the storage service cannot be reached ({type(error).__name__})") from None
+        reason = f"the storage service cannot be reached ({type(error).__name__})"
+        raise StorageError(reason, is_permanent=False) from None

@@ -14,10 +14,11 @@ from typing import Any, Protocol
 from uuid import uuid4
 
 from shared_code.blob_connection import BlobConnection, ConnectionSettingError
+from shared_code.failures import LASTING_OS_ERRORS, ActivityError
 from shared_code.files import StorageError, storage_errors
 
 
-class FolderError(Exception):
+class FolderError(ActivityError):
     """A file cannot be written or read; the message names it."""
 
 
@@ -129,9 +130,12 @@ def _naming(what: str) -> Iterator[None]:
         raise FolderError(f"cannot {what}: there is no such folder, blob or container") from None
     except PermissionError:
         raise FolderError(f"cannot {what}: access denied") from None
-    except (StorageError, ConnectionSettingError) as error:
+    except StorageError as error:
+        raise FolderError(f"cannot {what}: {error}", is_permanent=error.is_permanent) from None
+    except ConnectionSettingError as error:
         raise FolderError(f"cannot {what}: {error}") from None
     except ValueError:
         raise FolderError(f"cannot {what}: the connection has no valid endpoint") from None
     except OSError as error:
-        raise FolderError(f"cannot {what}: {error.strerror or type(error).__name__}") from None
+        reason, is_permanent = error.strerror or type(error).__name__, isinstance(error, LASTING_OS_ERRORS)
+        raise FolderError(f"cannot {what}: {reason}", is_permanent=is_permanent) from None

@@ -7,8 +7,10 @@ were seen, so that a type never changes without an error.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
 from typing import Any, Final
 
 # Files have time zones that the time zone database lacks, such as +05:30; Polars would refuse to open them. Only the
@@ -18,16 +20,26 @@ os.environ.setdefault("POLARS_IGNORE_TIMEZONE_PARSE_ERROR", "1")
 import polars as pl
 
 from shared_code.blob_connection import BlobConnection
-from shared_code.columns import Bounds, Columns, Schema, parsed
-from shared_code.files import ReadingsFile
+from shared_code.columns import Bounds, Columns, Schema, Shape, parsed
+from shared_code.files import COMPRESSED, ReadingsFile
+from shared_code.parquet_footer import find_bounds, read_end
 
+# In bytes. A file up to this size is read at once: a blob in one request, where Polars would make several. Of a larger
+# one no more is read than the window needs.
+SMALL: Final = 2**20
+PARQUET: Final = "Parquet"
+_CSV: Final = "CSV"
+_NDJSON: Final = "NDJSON"
+_TEXT: Final = {".csv": _CSV, ".ndjson": _NDJSON, ".jsonl": _NDJSON}
+
+# What Polars adds to the name of a second column of that name in CSV.
+_SECOND: Final = "_duplicated_0"
 _ROWS_TO_INFER_TYPES: Final = 1_000
-# Files of up to so many bytes are read at once: that takes no longer than reading their metadata.
-_SMALL: Final = 262_144
 _MAX_TEXT_SHOWN: Final = 50
 _LAST_NANOSECOND: Final = 2**63 - 1
 
-Download = Callable[[ReadingsFile], bytes]
+# Returns so many of the last bytes of a blob.
+Download = Callable[[ReadingsFile, int], bytes]
 
 _CASTS: Final = pl.ScanCastOptions(datetime_cast=["convert-timezone", "nanosecond-downcast"])
 
@@ -36,7 +48,7 @@ _CASTS: Final = pl.ScanCastOptions(datetime_cast=["convert-timezone", "nanosecon
 class Contents:
     """What a file has: the columns with the types to read them by, and whether there is any row.
 
-    `bounds` are None if finding them would take long.
+    `bounds` are None if finding them would take long: those of a large file are in its statistics, or are not known.
     """
 
     schema: Schema
@@ -53,51 +65,77 @@ class _Opened:
     connection: BlobConnection | None
 
     def scan(self, schema: Schema | None = None) -> pl.LazyFrame:
-        return _scan(self.path, [self.source], schema, self.connection)
+        return _scan(format_of(self.path), [self.source], schema, self.connection)
+
+    def check_lines(self) -> None:
+        """Raises ComputeError if a line of CSV has more fields than the header; of some columns alone, it would not."""
+        header = pl.Schema(dict.fromkeys(self.scan().collect_schema(), pl.String()))
+        self.scan(header).select(pl.all().count()).collect(engine="streaming")
+
+
+def format_of(path: str) -> str:
+    """The format that the ending of the name tells; Parquet if it tells none."""
+    name = path.lower()
+    for ending in COMPRESSED:
+        name = name.removesuffix(ending)
+    return next((text for ending, text in _TEXT.items() if name.endswith(ending)), PARQUET)
 
 
 def read_contents(
     file: ReadingsFile, columns: Columns, connection: BlobConnection | None, download: Download | None = None
 ) -> Contents:
-    """Looks into a file: the metadata of Parquet, the beginning of text, and all of a small file.
+    """Looks into a file: the metadata of Parquet, the beginning of text, and the timestamps of a small file.
 
     Raises:
-        PolarsError, PanicException, OSError: it cannot be read.
-        ValueError: a timestamp is text that is no instant.
+        PolarsError, PanicException, OSError, StorageError: it cannot be read.
+        ValueError: it is not whole, or a timestamp is text that is no instant.
     """
-    is_small = file.size <= _SMALL
-    # One request; Polars would make several for each look.
-    source = download(file) if download and is_small else file.path
+    is_small, is_parquet = file.size <= SMALL, format_of(file.path) == PARQUET
+    source = download(file, file.size) if download and is_small else file.path
+    end = None if is_small or not is_parquet else read_end(partial(download or _read_local, file), file.size)
     opened = _Opened(path=file.path, source=source, connection=connection)
-    schema: Schema = opened.scan().collect_schema()
-    schema = _as_numbers(schema, columns) if _is_text(file.path) else _as_instants(opened, schema, columns)
-    if isinstance(schema.get(columns.timestamp), pl.String):
-        _check_instants(opened.scan(schema), columns.timestamp)
-    if not is_small:
-        return Contents(schema=schema, has_rows=True)  # its metadata alone would not be as long
-    rows = opened.scan(schema if _is_text(file.path) else None).select(pl.len()).collect(engine="streaming").item()
-    return Contents(schema=schema, has_rows=bool(rows), bounds=_bounds(opened, schema, columns))
+    metadata = opened if end is None else replace(opened, source=end)
+    schema: Schema = metadata.scan().collect_schema()
+    if format_of(file.path) == _CSV and columns.timestamp in schema:
+        opened.check_lines()
+    schema = _in_utc(schema, columns) if is_parquet else _as_numbers(schema, columns)
+    shape = columns.timestamps_alone(schema)
+    if is_small:
+        return _look_into_all(opened, schema, shape)
+    if shape is not None:
+        schema = _look_into_timestamps(opened, schema, shape)
+    bounds = None if end is None else find_bounds(end, columns.timestamp)
+    return Contents(schema=schema, has_rows=True, bounds=bounds)  # its metadata alone would not be as long
 
 
-def scan_files(paths: Sequence[str], schema: Schema, connection: BlobConnection | None) -> pl.LazyFrame:
-    """The rows of all files, which have the columns of `schema`, and perhaps others."""
-    return _scan(paths[0], list(paths), schema, connection)
+def _read_local(file: ReadingsFile, last: int) -> bytes:
+    with Path(file.path).open("rb") as content:
+        content.seek(-last, os.SEEK_END)
+        return content.read()
 
 
-def _scan(name: str, sources: list[Any], schema: Schema | None, connection: BlobConnection | None) -> pl.LazyFrame:
-    """The rows of paths or bytes, with the types of `schema`, or those of the file; `name` tells the format."""
+def scan_files(sources: Mapping[str, str | bytes], schema: Schema, connection: BlobConnection | None) -> pl.LazyFrame:
+    """The rows of all files, which have one format and the columns of `schema`, and perhaps others.
+
+    `sources` has what Polars opens by the path of each file: the path again, or the bytes.
+    """
+    return _scan(format_of(next(iter(sources))), list(sources.values()), schema, connection)
+
+
+def _scan(form: str, sources: list[Any], schema: Schema | None, connection: BlobConnection | None) -> pl.LazyFrame:
+    """The rows of paths or bytes, with the types of `schema`, or those of the file."""
     options: dict[str, Any] = {}
     if connection is not None and isinstance(sources[0], str):
         options["storage_options"] = connection.storage_options or None
         options["credential_provider"] = connection.credential_provider
-    if _is_csv(name):
+    if form == _CSV:
         options |= {"glob": False, "infer_schema_length": _ROWS_TO_INFER_TYPES}
         if schema is None:
             return pl.scan_csv(sources, **options)
         # One by one, because their columns may have other orders.
         each = [pl.scan_csv([source], schema_overrides=dict(schema), **options) for source in sources]
         return pl.concat([rows.select(*schema) for rows in each])
-    if _is_text(name):
+    if form == _NDJSON:
         types = {"infer_schema_length": _ROWS_TO_INFER_TYPES} if schema is None else {"schema": dict(schema)}
         return pl.scan_ndjson(sources, **types, **options)
     if schema is not None:
@@ -107,36 +145,68 @@ def _scan(name: str, sources: list[Any], schema: Schema | None, connection: Blob
     return pl.scan_parquet(sources, glob=False, hive_partitioning=False, low_memory=True, **options)
 
 
-def _is_csv(path: str) -> bool:
-    return path.lower().endswith((".csv", ".csv.gz", ".csv.zst"))
-
-
-def _is_text(path: str) -> bool:
-    return _is_csv(path) or path.lower().endswith((".ndjson", ".jsonl"))
-
-
-def _bounds(opened: _Opened, schema: Schema, columns: Columns) -> Bounds | None:
-    shape = columns.timestamps_alone(schema)
+def _look_into_all(opened: _Opened, schema: Schema, shape: Shape | None) -> Contents:
+    """Rows and bounds in one query, because thousands of files are looked into."""
     if shape is None:
-        return None
+        return Contents(schema=schema, has_rows=_has_rows(opened, schema))
     at = shape.comparable()
+    wanted = {"rows": pl.len(), "first": at.min().to_physical(), "last": at.max().to_physical()}
+    if is_text := isinstance(schema[shape.columns.timestamp], pl.String):
+        wanted["unknown"] = _unknown(shape).first()
     try:
-        found = opened.scan(shape.schema).select(first=at.min(), last=at.max()).collect(engine="streaming")
+        found = opened.scan(shape.schema).select(**wanted).collect().row(0, named=True)
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError):
-        return None  # a damaged page fails the chunks that need it, and they name it
-    return shape.to_bounds(*found.select(pl.all().to_physical()).row(0))
+        # A damaged page fails the chunks that need it, and they name it.
+        return Contents(schema=schema, has_rows=_has_rows(opened, schema))
+    if is_text:
+        _refuse_unknown(shape, found["unknown"])
+    if found["last"] == _LAST_NANOSECOND and (coarser := _in_microseconds(schema, shape)):
+        return _look_into_all(opened, coarser, shape.columns.timestamps_alone(coarser))
+    bounds = shape.to_bounds(found["first"], found["last"])
+    return Contents(schema=schema, has_rows=bool(found["rows"]), bounds=bounds)
 
 
-def _check_instants(rows: pl.LazyFrame, column: str) -> None:
+def _look_into_timestamps(opened: _Opened, schema: Schema, shape: Shape) -> Schema:
+    """The types to read the file by, after a look at timestamps that may be more than their type can be."""
+    if isinstance(schema[shape.columns.timestamp], pl.String):
+        unknown = opened.scan(schema).select(_unknown(shape).first()).collect(engine="streaming")
+        _refuse_unknown(shape, unknown.item())
+    if coarser := _in_microseconds(schema, shape):
+        instant = schema[shape.columns.timestamp]
+        last = pl.lit(_LAST_NANOSECOND, dtype=pl.Int64).cast(instant)
+        beyond = opened.scan(shape.schema).filter(pl.col(shape.columns.timestamp) == last)
+        if beyond.select(pl.len()).collect(engine="streaming").item():
+            return coarser
+    return schema
+
+
+def _has_rows(opened: _Opened, schema: Schema) -> bool:
+    types = None if format_of(opened.path) == PARQUET else schema
+    return bool(opened.scan(types).select(pl.len()).collect(engine="streaming").item())
+
+
+def _unknown(shape: Shape) -> pl.Expr:
+    """Timestamps that are text but no instants."""
+    text = pl.col(shape.columns.timestamp)
+    return text.filter(text.is_not_null() & parsed(text).is_null())
+
+
+def _refuse_unknown(shape: Shape, text: str | None) -> None:
     """Once for all windows: text that is no instant belongs to none, and would be missing without a word."""
-    text = pl.col(column)
-    unknown = rows.filter(text.is_not_null() & parsed(text).is_null()).select(text).head(1).collect(engine="streaming")
-    if unknown.height:
-        raise ValueError(f"'{unknown.item()[:_MAX_TEXT_SHOWN]}' in column '{column}' is no ISO 8601 date and time")
+    if text is not None:
+        shown = text[:_MAX_TEXT_SHOWN]
+        raise ValueError(f"'{shown}' in column '{shape.columns.timestamp}' is no ISO 8601 date and time")
 
 
 def _as_numbers(schema: Schema, columns: Columns) -> Schema:
-    """The types for text: 1 in the first rows may be 1.5 later, and 007 is a name if it is that of a series."""
+    """The types for text: 1 in the first rows may be 1.5 later, and 007 is a name if it is that of a series.
+
+    Raises:
+        ValueError: two columns have the same name.
+    """
+    for column in (columns.timestamp, columns.series, columns.value):
+        if f"{column}{_SECOND}" in schema:
+            raise ValueError(f"it has two columns '{column}'")
     types: dict[str, pl.DataType] = {}
     for column, dtype in schema.items():
         if column == columns.series:
@@ -148,18 +218,20 @@ def _as_numbers(schema: Schema, columns: Columns) -> Schema:
     return types
 
 
-def _as_instants(opened: _Opened, schema: Schema, columns: Columns) -> Schema:
-    """The types with the timestamps in UTC, and in microseconds if the file has instants beyond nanoseconds.
-
-    Polars reads INT96, which has no such limit, as nanoseconds, and what is beyond as the last of them.
-    """
+def _in_utc(schema: Schema, columns: Columns) -> Schema:
+    """The types with the timestamps in UTC, unless they have no zone."""
     dtype = schema.get(columns.timestamp)
     if not isinstance(dtype, pl.Datetime):
         return schema
-    instant = pl.Datetime(dtype.time_unit, "UTC" if dtype.time_zone else None)
-    if dtype.time_unit == "ns":
-        last = pl.lit(_LAST_NANOSECOND, dtype=pl.Int64).cast(instant)
-        beyond = opened.scan({columns.timestamp: instant}).filter(pl.col(columns.timestamp) == last)
-        if beyond.select(pl.len()).collect(engine="streaming").item():
-            instant = pl.Datetime("us", instant.time_zone)
-    return {**schema, columns.timestamp: instant}
+    return {**schema, columns.timestamp: pl.Datetime(dtype.time_unit, "UTC" if dtype.time_zone else None)}
+
+
+def _in_microseconds(schema: Schema, shape: Shape) -> Schema | None:
+    """The types with timestamps in microseconds; None if they are not in nanoseconds.
+
+    Polars reads INT96, which has instants beyond nanoseconds, as nanoseconds, and what is beyond as the last of them.
+    """
+    dtype = schema[shape.columns.timestamp]
+    if not isinstance(dtype, pl.Datetime) or dtype.time_unit != "ns":
+        return None
+    return {**schema, shape.columns.timestamp: pl.Datetime("us", dtype.time_zone)}

@@ -17,7 +17,8 @@ import polars as pl
 from shared_code.blob_connection import HOST_CONNECTION, ConnectionSettingError, connect
 from shared_code.folders import BlobFolder, FolderError
 from shared_code.listing import Listing, read_listing
-from shared_code.readings import ReadingsError, Source
+from shared_code.reading_errors import ReadingsError
+from shared_code.readings import Source
 from shared_code.windows import Window
 
 _CONTAINER: Final = "durablefuncdemo-listings"
@@ -79,7 +80,7 @@ class ListingStore:
             content = self.folder.read(f"{name}.parquet")
             return read_listing(content) if content else None
         except FolderError as error:
-            raise ReadingsError(str(error)) from None
+            raise ReadingsError(str(error), is_permanent=error.is_permanent) from None
         except pl.exceptions.PolarsError:
             return None  # of another version of the app
 
@@ -88,7 +89,8 @@ class ListingStore:
             self.folder.write(f"{name}.parquet", listing.to_parquet())
             self.folder.forget(unchanged_for=_KEPT)
         except FolderError as error:
-            raise ReadingsError(f"the list of the files of {self.source.location} cannot be stored: {error}") from None
+            reason = f"the list of the files of {self.source.location} cannot be stored: {error}"
+            raise ReadingsError(reason, is_permanent=error.is_permanent) from None
 
 
 def open_listings(source: Source, environment: Mapping[str, str]) -> ListingStore:

@@ -27,8 +27,9 @@ _BITS: Final = 62
 _EXACT_BITS: Final = 52
 # What the cut may cost otherwise: less than 2^-42 (2e-13) of the mean, and of the deviation.
 _ACCURATE_BITS: Final = 43
-# The first rows, and the factor (2^3) by which later values may be larger.
+# The first rows of the first 64th of the window, and the factor (2^3) by which later values may be larger.
 _PROBED_ROWS: Final = 65_536
+_PROBED_SHARE: Final = 64
 _HEADROOM_BITS: Final = 3
 # Series that are summed again share a scale if their magnitudes differ by less than 2^8, so that all stay exact.
 _SHARED_BITS: Final = 8
@@ -78,7 +79,7 @@ def measure(part: Part) -> dict[str, Moments]:
     Raises:
         ReadingsError: a file cannot be read.
     """
-    exponent = _exponent(part.collect(_probe).item()) + _HEADROOM_BITS
+    exponent = _exponent(_largest_at_first(part)) + _HEADROOM_BITS
     rows = part.collect(partial(_sums, exponent=exponent)).to_dicts()
     measured = {row["series"]: _moments(row, exponent) for row in rows}
     misfits = [row["series"] for row in rows if not _fits(row, measured[row["series"]], exponent)]
@@ -86,6 +87,18 @@ def measure(part: Part) -> dict[str, Moments]:
         again = part.collect(partial(_sums_of, series=batch, exponent=own))
         measured.update((row["series"], _moments(row, own)) for row in again.to_dicts())
     return dict(sorted(measured.items()))
+
+
+def _largest_at_first(part: Part) -> float | None:
+    """The largest magnitude of the first values; None if there are none.
+
+    Of the beginning of the window, if it has values: to find the first rows of the whole window, Polars reads several
+    row groups ahead.
+    """
+    found: float | None = part.collect(_probe, part.window.part(0, _PROBED_SHARE)).item()
+    if found is None:
+        found = part.collect(_probe).item()
+    return found
 
 
 def _finite() -> pl.Expr:

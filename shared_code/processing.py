@@ -14,7 +14,8 @@ from typing import Final
 from shared_code.contracts import ChunkInput
 from shared_code.listing import Listing
 from shared_code.moments import Moments, measure
-from shared_code.readings import Reading, ReadingsChanged, ReadingsError, Source
+from shared_code.reading_errors import ReadingsChanged, ReadingsError
+from shared_code.readings import Reading, Source
 from shared_code.results import ChunkResult, ReadingsSeen, SeriesStatistics
 
 # How often the files of a chunk are read if they are replaced meanwhile; the listed ones first, if there is a listing.
@@ -56,7 +57,8 @@ def summarize(reading: Reading, chunk: ChunkInput) -> Summary:
     """The statistics of each series: the part of the app to replace by your own.
 
     It may run more than once for a chunk, also at the same time, so whatever it writes has to be the same each time,
-    under a name made of `chunk`. What it raises fails the chunk, which is tried three times.
+    under a name made of `chunk`. What it raises fails the chunk, which is tried three times; but only once if it is a
+    `ReadingsError`, unless that is raised with `is_permanent=False`.
 
     Raises:
         ReadingsError: a file cannot be read, or values are too large.
@@ -84,7 +86,7 @@ def _read(chunk: ChunkInput, source: Source, listing: Listing | None) -> tuple[R
             summary = summarize(reading, chunk)
         except ReadingsError as error:
             failure = error  # perhaps of two versions that do not fit together
-        changed = source.changed(reading, chunk.window)
+        changed = source.changed(reading, chunk.window, has_failed=failure is not None)
         if changed is None and failure is not None:
             raise failure
         if changed is None:
@@ -95,7 +97,7 @@ def _read(chunk: ChunkInput, source: Source, listing: Listing | None) -> tuple[R
                 raise ReadingsChanged(f"{reason}; run it again, or set allow_changed_readings in the request")
             warnings.append(reason)
             listing = None
-    raise ReadingsChanged(f"{changed} was replaced while it was read, {_ATTEMPTS} times")
+    raise ReadingsChanged(f"{changed} was replaced while it was read, {_ATTEMPTS} times", is_permanent=False)
 
 
 def _statistics(series: str, one: Moments) -> SeriesStatistics:

@@ -1,44 +1,40 @@
 """Reads the readings: the synthetic signal, or files in Azure Blob Storage or under a local path.
 
-The rule of this file: a window's readings are scanned lazily, so that only the row groups of the window are fetched;
-and whatever fails becomes one exception that names the file and never a credential.
+The rule of this file: a window's readings are scanned lazily, so that of large files only the row groups of the window
+are fetched, and of small ones only a batch is in memory.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
+from hashlib import sha256
 from typing import Final
 
 import polars as pl
 
 from shared_code.blob_connection import BlobConnection, ConnectionSettingError, connect_by
+from shared_code.blob_download import downloading
 from shared_code.columns import Columns, ColumnsError, Shape, parse_columns
 from shared_code.files import (
     THREADS,
     ReadingsFile,
-    StorageError,
     current_versions,
-    downloading,
     files_of,
     list_files,
 )
-from shared_code.formats import Contents, Download, read_contents, scan_files
+from shared_code.formats import SMALL, Contents, Download, format_of, read_contents, scan_files
 from shared_code.listing import Listing
 from shared_code.location import READINGS, READINGS_CONNECTION, SYNTHETIC, Location, LocationError, parse_location
+from shared_code.reading_errors import READ_ERRORS, ReadingsError, naming
+from shared_code.small_blobs import SmallBlobs, batches
 from shared_code.synthetic import scan_signal
 from shared_code.windows import Window
 
-_MAX_CAUSE_LENGTH: Final = 300
 _MAX_WARNINGS: Final = 10
-# Where Polars begins to explain its plan and to give advice to programmers.
-_ADVICE: Final = re.compile(
-    r"; note: if you are using Python|Resolved plan until|This error occurred|You might want to"
-)
 _COLUMNS: Final = Columns()
 # What a version of a file contains does not change, so a process looks at each but once.
 _MAX_CONTENTS_KEPT: Final = 20_000
@@ -47,74 +43,37 @@ _contents_kept: dict[tuple[ReadingsFile, Columns], Contents] = {}
 Query = Callable[[pl.LazyFrame], pl.LazyFrame]
 
 
-class ReadingsError(Exception):
-    """The readings of a window cannot be read; the message names the file, the location or the setting."""
-
-
-class ReadingsChanged(ReadingsError):
-    """A file is no longer as it was when the run listed it, or was replaced while it was read, twice."""
-
-
-# A fault inside Polars raises PanicException, which is no subclass of Exception.
-_READ_ERRORS: Final = (
-    pl.exceptions.PolarsError,
-    pl.exceptions.PanicException,
-    ConnectionSettingError,
-    StorageError,
-    OSError,
-    ValueError,
-)
-
-
-@contextmanager
-def naming(place: str, secrets: tuple[str, ...] = ()) -> Iterator[None]:
-    """Converts what Polars and the storage raise inside the block to a `ReadingsError` that names `place`."""
-    try:
-        yield
-    except _READ_ERRORS as error:
-        raise ReadingsError(f"cannot read {place}: {_cause(error, secrets)}") from None
-
-
-def _cause(error: BaseException, secrets: tuple[str, ...]) -> str:
-    text = str(error)
-    code = re.search(r"<Code>(\w+)</Code>", text)
-    if code:
-        return f"the storage service answered {code[1]}"
-    if isinstance(error, pl.exceptions.PanicException):
-        return "Polars fails on it; the log of the worker process has the details"
-    if isinstance(error, FileNotFoundError) or "expanded paths were empty" in text:
-        return "there is no such file, blob or container"
-    if isinstance(error, PermissionError):
-        return "access denied"
-    if isinstance(error, ConnectionError):
-        return "the storage service cannot be reached"
-    for secret in secrets:
-        text = text.replace(secret, "***")
-    return " ".join(_ADVICE.split(text, maxsplit=1)[0].split())[:_MAX_CAUSE_LENGTH]
-
-
 @dataclass(frozen=True, kw_only=True)
 class Part:
-    """Readings that are read in one scan: rows of `timestamp` (UTC), `series` (text) and `value` (float)."""
+    """Readings that are read in one scan: rows of `timestamp` (UTC), `series` (text) and `value` (float).
 
-    scan: Callable[[list[str]], pl.LazyFrame]
+    `is_remote`: Polars fetches them from the storage service. `is_exact`: what is read is of the listed versions for
+    sure.
+    """
+
+    scan: Callable[[list[str], Window], pl.LazyFrame]
     paths: list[str]
+    window: Window
     secrets: tuple[str, ...] = field(default=(), repr=False)
+    is_remote: bool = False
+    is_exact: bool = False
 
-    def collect(self, query: Query) -> pl.DataFrame:
-        """The result of `query` over the readings.
+    def collect(self, query: Query, window: Window | None = None) -> pl.DataFrame:
+        """The result of `query` over the readings, or over those of a `window` within that of the part.
 
         Raises:
             ReadingsError: a file cannot be read; it names the first of them.
         """
+        window = window or self.window
         try:
-            return query(self.scan(self.paths)).collect(engine="streaming")
-        except _READ_ERRORS as error:
+            return query(self.scan(self.paths, window)).collect(engine="streaming")
+        except READ_ERRORS as error:
             # Polars does not say which of the files it was.
             for path in self.paths if len(self.paths) > 1 else []:
-                with naming(path, self.secrets):
-                    query(self.scan([path])).collect(engine="streaming")
-            with naming(self.paths[0] if len(self.paths) == 1 else f"{len(self.paths)} files", self.secrets):
+                with naming(path, self.secrets, is_remote=self.is_remote):
+                    query(self.scan([path], window)).collect(engine="streaming")
+            place = self.paths[0] if len(self.paths) == 1 else f"{len(self.paths)} files"
+            with naming(place, self.secrets, is_remote=self.is_remote):
                 raise error
 
 
@@ -165,41 +124,50 @@ class Source:
             ReadingsError: the location or the metadata of a file cannot be read, or lacks the columns of readings.
         """
         if not self.has_files:
-            return Reading(parts=[_in_memory(frame) for frame in scan_signal(window)])
+            return Reading(parts=[_in_memory(frame, window) for frame in scan_signal(window)])
         location, whole = _parsed(self.location), listing or self.listing(window)
         files = files_of(window, location, whole.files)
         warnings = [f"{file.path} is empty (0 bytes)" for file in files if not file.size]
         if files and len(warnings) == len(files):
             raise ReadingsError(f"cannot read {files[0].path}: it is empty (0 bytes)")
         unknown = self._look_into([file for file in files if file.size and file not in whole.contents])
-        shapes: dict[Shape, list[str]] = {}
+        alike: dict[tuple[Shape, str], list[ReadingsFile]] = {}
         for file in files:
             contents = whole.contents.get(file) or unknown.get(file)
             if isinstance(contents, ReadingsError):
                 raise contents
             if contents and not contents.has_rows:
                 warnings.append(f"{file.path} has no rows")
-            elif contents and (shape := self._shape(file.path, contents, window)):
-                shapes.setdefault(shape, []).append(file.path)
+            elif contents and (shape := self._shape(file, contents, window)):
+                alike.setdefault((shape, format_of(file.path)), []).append(file)
+        blobs = SmallBlobs(location=location, connection=self.connection) if self.connection else None
         return Reading(
-            parts=[self._part(shape, paths, window) for shape, paths in shapes.items()],
+            parts=[part for (shape, _), some in alike.items() for part in self._parts(shape, some, window, blobs)],
             files=files,
             warnings=_bounded(warnings),
             listed=len(whole.files),
-            version=None if listing is None and location.has_dates else whole.version,
+            version=None if listing is None and location.has_dates else self._version(whole),
         )
 
-    def changed(self, reading: Reading, window: Window) -> str | None:
-        """The first file that was read and is no longer as it was when it was listed.
+    def changed(self, reading: Reading, window: Window, *, has_failed: bool) -> str | None:
+        """The first file that is no longer as it was when it was listed, of those that were read.
+
+        If reading has not failed, parts that are exact need no look.
 
         Raises:
             ReadingsError: the files cannot be looked up.
         """
-        read = {path for part in reading.parts for path in part.paths}
+        read = {path for part in reading.parts if has_failed or not part.is_exact for path in part.paths}
         files = [file for file in reading.files if file.path in read]
         with naming(self.location, self._secrets):
             now = current_versions(_parsed(self.location), self.connection, files, window) if files else {}
         return next((file.path for file in files if now.get(file.path) != file.version), None)
+
+    def _version(self, listing: Listing) -> str:
+        """Another one for other settings of the columns, because these make other readings of the same files."""
+        if self.columns == _COLUMNS:
+            return listing.version
+        return sha256(f"{listing.version}{self.columns!r}".encode()).hexdigest()[:16]
 
     @property
     def _secrets(self) -> tuple[str, ...]:
@@ -211,7 +179,8 @@ class Source:
         with ExitStack() as stack:
             download = None
             if self.connection and files:
-                download = stack.enter_context(downloading(_parsed(self.location), self.connection))
+                with naming(self.location, self._secrets):
+                    download = stack.enter_context(downloading(_parsed(self.location), self.connection))
             threads = stack.enter_context(ThreadPoolExecutor(THREADS))
             return dict(zip(files, threads.map(partial(self._contents, download=download), files), strict=True))
 
@@ -219,37 +188,59 @@ class Source:
         key = (file, self.columns)
         if key not in _contents_kept:
             try:
-                with naming(file.path, self._secrets):
+                # Of a small file, Polars gets the bytes.
+                with naming(file.path, self._secrets, is_remote=download is not None and file.size > SMALL):
                     _contents_kept[key] = read_contents(file, self.columns, self.connection, download)
             except ReadingsError as error:
                 return error
         return _contents_kept[key]
 
-    def _shape(self, path: str, contents: Contents, window: Window) -> Shape | None:
+    def _shape(self, file: ReadingsFile, contents: Contents, window: Window) -> Shape | None:
         """The shape of the file; None if it has no rows in the window, which then may be as they like."""
         if contents.bounds is not None and contents.bounds.is_outside(window):
             return None
         try:
-            return self.columns.shape(path, contents.schema)
+            return self.columns.shape(file.path, contents.schema)
         except ColumnsError as error:
             timestamps = self.columns.timestamps_alone(contents.schema)
             if timestamps is not None:
-                with naming(path, self._secrets):
-                    rows = timestamps.in_window(scan_files([path], timestamps.schema, self.connection), window)
+                with naming(file.path, self._secrets, is_remote=self.connection is not None):
+                    rows = scan_files({file.path: file.path}, timestamps.schema, self.connection)
+                    rows = timestamps.in_window(rows, window)
                     if rows.select(pl.len()).collect(engine="streaming").item() == 0:
                         return None
             raise ReadingsError(str(error)) from None
 
-    def _part(self, shape: Shape, paths: list[str], window: Window) -> Part:
+    def _parts(self, shape: Shape, files: list[ReadingsFile], window: Window, blobs: SmallBlobs | None) -> list[Part]:
+        """Files of one shape and format: the small blobs in batches, and all others together."""
+        small = [file for file in files if blobs and file.size <= SMALL]
+        others = [file for file in files if not blobs or file.size > SMALL]
+        parts = [self._part(shape, batch, window, blobs) for batch in batches(small)]
+        return [*parts, self._part(shape, others, window)] if others else parts
+
+    def _part(self, shape: Shape, files: list[ReadingsFile], window: Window, blobs: SmallBlobs | None = None) -> Part:
+        def scan(some: list[str], within: Window) -> pl.LazyFrame:
+            contents = blobs.contents(files) if blobs else {}
+            sources = {path: contents.get(path, path) for path in some}
+            return shape.readings(scan_files(sources, shape.schema, self.connection), within)
+
         return Part(
-            scan=lambda some: shape.readings(scan_files(some, shape.schema, self.connection), window),
-            paths=paths,
+            scan=scan,
+            paths=[file.path for file in files],
+            window=window,
             secrets=self._secrets,
+            is_remote=self.connection is not None and blobs is None,
+            is_exact=blobs is not None,
         )
 
 
-def _in_memory(frame: pl.LazyFrame) -> Part:
-    return Part(scan=lambda _: frame, paths=[SYNTHETIC])
+def _in_memory(frame: pl.LazyFrame, window: Window) -> Part:
+    at = pl.col("timestamp")
+
+    def scan(_: list[str], within: Window) -> pl.LazyFrame:
+        return frame if within == window else frame.filter(at.is_between(within.start, within.end, closed="left"))
+
+    return Part(scan=scan, paths=[SYNTHETIC], window=window)
 
 
 def _bounded(warnings: list[str]) -> list[str]:

@@ -23,7 +23,7 @@ from shared_code.contracts import (
     StoredChunks,
 )
 from shared_code.durable import Client
-from shared_code.location import RESULTS
+from shared_code.location import READINGS, RESULTS
 from shared_code.names import ORCHESTRATOR, PREPARE_RUN, PROCESS_CHUNK
 from shared_code.results import NOTHING, ChunkResult, FoldedChunks
 
@@ -63,10 +63,11 @@ def is_unfinished(status: Any) -> bool:
     return bool(status) and status.runtime_status.name in _UNFINISHED
 
 
-async def resume(client: Client, asked: ResumeRequest, *, stores_results: bool) -> ResumedRun:
+async def resume(client: Client, asked: ResumeRequest, *, location: str, stores_results: bool) -> ResumedRun:
     """The run that processes the failed and the missing chunks of the finished run `asked.resume_of`.
 
-    `stores_results`: this run stores the results of all chunks, so those of the earlier run must be stored too.
+    `location` is that of the readings of this run. `stores_results`: this run stores the results of all chunks, so
+    those of the earlier run must be stored too.
 
     Raises:
         InvalidInput: there is no such run, it has nothing left to do, or `asked` contradicts it.
@@ -83,6 +84,11 @@ async def resume(client: Client, asked: ResumeRequest, *, stores_results: bool) 
     ids = [result.chunk_id for result in kept.results]
     if len(set(ids)) < len(ids) or (ids and ids[-1] >= earlier.total_chunks):
         raise _refuse("names a run whose history does not fit its input")
+    if kept.readings and kept.readings.location != location and not asked.allow_changed_readings:
+        raise _refuse(
+            f"names a run over {kept.readings.location}, which {READINGS} does not name any more;"
+            " set allow_changed_readings if its results shall be merged with those of other readings"
+        )
     if stores_results and ids and stored is None:
         raise _refuse(f"names a run that has not stored its results, as this one does because of {RESULTS}")
     options = {name: getattr(asked, name) for name in asked.model_fields_set.difference(_FIXED, ["resume_of"])}

@@ -47,11 +47,12 @@ async def _orchestrator_input(
     client: Client, request: RunRequest | ResumeRequest, settings: Mapping[str, str]
 ) -> JsonObject:
     stores_results = bool(settings.get(RESULTS, "").strip())
+    location = settings.get(READINGS, "").strip() or SYNTHETIC
     # The synthetic signal has no files to list, so such a run needs no plan unless it stores results.
-    needs_plan = stores_results or settings.get(READINGS, "").strip() not in {"", SYNTHETIC}
+    needs_plan = stores_results or location != SYNTHETIC
     prepare = {"prepare": True} if needs_plan else {}
     if isinstance(request, ResumeRequest):
-        resumed = await resume(client, request, stores_results=stores_results)
+        resumed = await resume(client, request, location=location, stores_results=stores_results)
         return {**resumed.to_json(), "request": {**resumed.request.to_json(), **prepare}}
     # The clock is read here, once: read in the orchestrator it would differ from replay to replay.
     time = request.time or datetime.now(timezone.utc)

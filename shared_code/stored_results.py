@@ -21,6 +21,7 @@ import polars as pl
 
 from shared_code.blob_connection import ConnectionSettingError, connect_by
 from shared_code.contracts import JsonObject, RunName, RunStart
+from shared_code.failures import ActivityError
 from shared_code.folders import BlobFolder, Folder, FolderError, LocalFolder
 from shared_code.instants import format_instant
 from shared_code.location import RESULTS, RESULTS_CONNECTION, LocationError, parse_folder
@@ -42,7 +43,7 @@ _SCHEMA: Final = pl.Schema(
 )
 
 
-class ResultsError(Exception):
+class ResultsError(ActivityError):
     """The results of a run cannot be written; the message names the place or the setting."""
 
 
@@ -117,7 +118,7 @@ def _failing() -> Iterator[None]:
     try:
         yield
     except FolderError as error:
-        raise ResultsError(str(error)) from None
+        raise ResultsError(str(error), is_permanent=error.is_permanent) from None
 
 
 def open_results(environment: Mapping[str, str]) -> StoredResults | None:

@@ -12,7 +12,8 @@ import azure.functions as func
 from shared_code import http_json
 from shared_code.contracts import ChunkInput, InvalidInput, Problem
 from shared_code.processing import process_chunk
-from shared_code.readings import ReadingsError, open_source
+from shared_code.reading_errors import ReadingsError
+from shared_code.readings import open_source
 
 _LOGGER: Final = logging.getLogger(__name__)
 

@@ -16,7 +16,8 @@ from shared_code.activities import prepare_run, run_chunk
 from shared_code.contracts import ChunkInput, RunName, RunPlan, RunStart
 from shared_code.formats import read_contents
 from shared_code.listing_store import open_listings
-from shared_code.readings import ReadingsChanged, ReadingsError, open_source
+from shared_code.reading_errors import ReadingsChanged, ReadingsError
+from shared_code.readings import open_source
 from shared_code.results import ChunkResult
 
 storage_blob = pytest.importorskip("azure.storage.blob")

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
+import random
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
 from io import BytesIO
 from typing import Any
@@ -10,9 +13,12 @@ from typing import Any
 import polars as pl
 import pytest
 
+from shared_code import blob_download
 from shared_code.contracts import ChunkInput
+from shared_code.formats import SMALL
 from shared_code.processing import process_chunk
-from shared_code.readings import ReadingsChanged, ReadingsError, Source, open_source
+from shared_code.reading_errors import ReadingsChanged, ReadingsError
+from shared_code.readings import Source, open_source
 from shared_code.results import ChunkResult
 
 storage_blob = pytest.importorskip("azure.storage.blob")
@@ -72,6 +78,66 @@ def test_an_account_that_refuses_the_key_is_named_without_it(azurite: Any, conta
     assert str(caught.value) == (
         f"cannot read az://{container.container_name}/*.parquet: the storage service answered AuthorizationFailure"
     )
+    assert caught.value.is_permanent
+
+
+CSV = "timestamp,series,value\n2025-06-17T10:00:00Z,a,1.5\n2025-06-17T10:00:01Z,a,2.5\n"
+LINE = '{"timestamp": "2025-06-17T10:00:00Z", "series": "a", "value": 1.5}\n'
+
+
+@pytest.mark.parametrize("size", ["small", "large"])
+@pytest.mark.parametrize("ending", ["csv", "csv.gz", "ndjson", "jsonl.gz"])
+def test_text_is_read_in_blobs_of_any_size(azurite: Any, container: Any, ending: str, size: str) -> None:
+    text = CSV if "csv" in ending else 2 * LINE
+    if size == "large":
+        # Of another day, and as random as it takes to be large when it is compressed.
+        other, numbers = (CSV if "csv" in ending else LINE).splitlines()[-1], random.Random(1)
+        value = "2.5" if "csv" in ending else "1.5"
+        lines = (other.replace(value, repr(numbers.random())).replace("17T", "18T") for _ in range(150_000))
+        text += "\n".join(lines)
+    content = gzip.compress(text.encode(), 1) if ending.endswith("gz") else text.encode()
+    assert (len(content) > SMALL) is (size == "large")
+    container.upload_blob(f"x.{ending}", content)
+
+    result = process(container, f"x.{ending}", azurite.connection_string)
+
+    assert result.records == 2
+
+
+@pytest.mark.parametrize("rows", [100, 150_000])
+def test_a_truncated_blob_is_named_and_stays_truncated(azurite: Any, container: Any, rows: int) -> None:
+    content, numbers = BytesIO(), random.Random(1)
+    values = [numbers.random() for _ in range(rows)]
+    pl.DataFrame({"timestamp": [START] * rows, "series": ["a"] * rows, "value": values}).write_parquet(content)
+    container.upload_blob("good.parquet", parquet())
+    container.upload_blob("odd.parquet", content.getvalue()[:-9])
+    with pytest.raises(ReadingsError, match=r"^cannot read az://[^ ]*/odd\.parquet: ") as caught:
+        process(container, "*.parquet", azurite.connection_string)
+    assert caught.value.is_permanent
+
+
+def test_a_blob_of_many_batches_is_read_once_for_each_of_them(
+    azurite: Any, container: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(5):
+        container.upload_blob(f"{number}.parquet", parquet(float(number)))
+    monkeypatch.setattr("shared_code.small_blobs._BATCH", len(parquet()) * 2)
+    downloads: list[str] = []
+    real = blob_download.downloading
+
+    @contextmanager
+    def counted(*place: Any) -> Iterator[Any]:
+        with real(*place) as download:
+
+            def read(file: Any, last: int) -> bytes:
+                downloads.append(file.path)
+                return download(file, last)
+
+            yield read
+
+    monkeypatch.setattr("shared_code.small_blobs.downloading", counted)
+    assert process(container, "*.parquet", azurite.connection_string).statistics["a"].mean == 2.0
+    assert len(downloads) == len(set(downloads)) == 5
 
 
 def test_a_blob_that_is_replaced_while_it_is_read_is_read_again(

@@ -11,7 +11,8 @@ import pytest
 
 from shared_code.contracts import ChunkInput
 from shared_code.processing import process_chunk
-from shared_code.readings import ReadingsError, open_source
+from shared_code.reading_errors import ReadingsError
+from shared_code.readings import open_source
 from shared_code.results import ChunkResult
 
 storage_blob = pytest.importorskip("azure.storage.blob")

@@ -123,6 +123,9 @@ def test_only_chunks_that_need_a_corrupt_file_fail(running_host: RunningHost, mo
             assert (failure["start"], failure["end"]) == windows[failure["chunk_id"]]
             assert failure["error"]["type"] == "ReadingsError"
             assert f"az://{months.container_name}/2013-02.parquet" in failure["error"]["message"]
+        # A damaged page stays damaged, so there was one attempt each.
+        events = partial.status(showHistory="true")["historyEvents"]
+        assert sum(event["EventType"] == "TaskFailed" for event in events) == len(bad)
         kept = pl.concat([sample(*windows[id]) for id in good])
         assert output["summary"] == expected.summary(kept)
         assert (output["readings"]["location"], output["readings"]["files"]) == (

@@ -23,7 +23,8 @@ from packages.durablehost.tests.eventually import eventually_blocking
 from packages.durablehost.tests.hostile.conftest import Target
 from shared_code.contracts import ChunkInput
 from shared_code.processing import process_chunk
-from shared_code.readings import ReadingsError, open_source
+from shared_code.reading_errors import ReadingsError
+from shared_code.readings import open_source
 
 # The series that only the forbidden readings have.
 CANARY = "canary"

@@ -8,20 +8,24 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Mapping
+from io import BytesIO
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import quote
 
 import pytest
 from azure.durable_functions.models.DurableOrchestrationStatus import DurableOrchestrationStatus
+from azure.storage.blob import BlobServiceClient
 
 from durablehost.emulator.azurite import Azurite
 from packages.durablehost.tests.e2e.host_process import CHECKOUT, call
 from packages.durablehost.tests.e2e.orchestration import FINISHED, MANAGEMENT
 from packages.durablehost.tests.eventually import eventually
+from packages.durablehost.tests.faults.proxy import Refuse, proxy_in_thread
 from packages.durablehost.tests.interop.engine import VARIABLE, RealEngine
 from shared_code.contracts import read_request
 from shared_code.durable import Client
+from shared_code.fan_out import MAX_ATTEMPTS
 from shared_code.starting import start_run
 from tests.e2e import expected
 
@@ -71,6 +75,24 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
+def unavailable(azurite: Azurite, hub_name: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Readings of two days in blobs; the storage answers every request for the second one with 503."""
+    container = hub_name.lower()
+    with BlobServiceClient.from_connection_string(azurite.connection_string) as service:
+        client = service.create_container(container)
+        for day, (start, end) in {"17": (START, END), "18": (END, LATER)}.items():
+            content = BytesIO()
+            expected.synthetic(start, end).collect().write_parquet(content)
+            client.upload_blob(f"2025/06/{day}/a.parquet", content.getvalue())
+    with proxy_in_thread(azurite.ports) as proxy:
+        proxy.rule = lambda call: Refuse(status=503) if "/2025/06/18/" in call.path else None
+        monkeypatch.setenv("READINGS", f"az://{container}/{{yyyy}}/{{MM}}/{{dd}}/*.parquet")
+        monkeypatch.setenv("READINGS_CONNECTION", "Readings")
+        monkeypatch.setenv("Readings", proxy.connection_string)
+        yield
+
+
+@pytest.fixture
 def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where runs store their results."""
     monkeypatch.setenv("RESULTS", str(tmp_path / "results"))
@@ -105,6 +127,12 @@ async def end(client: EngineClient, instance_id: str) -> Any:
     return await eventually(finished, timeout_seconds=TIMEOUT_SECONDS)
 
 
+async def failures(client: EngineClient, instance_id: str) -> int:
+    """How many attempts have failed."""
+    status = await client.get_status(instance_id, show_history=True)
+    return sum(event["EventType"] == "TaskFailed" for event in status.historyEvents)
+
+
 def assert_is_whole(output: Any, chunks: int, end: str = END) -> None:
     assert (output["status"], output["succeeded"], output["failed"]) == ("completed", chunks, 0)
     assert [result["chunk_id"] for result in output["results"]] == list(range(chunks))
@@ -132,19 +160,30 @@ async def test_a_chunk_that_takes_too_long(client: EngineClient) -> None:
 
 @pytest.mark.parametrize("options", [{}, {"max_parallel": 3}, {"max_parallel": 3, "chunk_timeout": 3_600}])
 async def test_chunks_that_are_tried_again_do_not_disturb_the_others(
-    folder: Path, results: Path, client: EngineClient, options: dict[str, object]
+    unavailable: None, results: Path, client: EngineClient, options: dict[str, object]
 ) -> None:
     request = {**REQUEST, "end": LATER, **options}
 
-    status = await end(client, await started(client, request, os.environ))
+    run = await started(client, request, os.environ)
+    output = (await end(client, run)).output
 
-    output = status.output
+    assert await failures(client, run) == 6 * MAX_ATTEMPTS
     assert (output["status"], output["succeeded"], output["failed"]) == ("partial", 6, 6)
     assert [result["chunk_id"] for result in output["results"]] == list(range(12))
     assert {result["error"]["type"] for result in output["results"][6:]} == {"ReadingsError"}
     assert output["summary"] == expected.summary(expected.synthetic(START, END))
     assert output["stored"]["records"] == 3 * 86_400
     assert output["stored"]["location"].startswith(str(results))
+
+
+async def test_chunks_with_a_permanent_error_are_tried_once(folder: Path, client: EngineClient) -> None:
+    run = await started(client, {**REQUEST, "end": LATER}, os.environ)
+    output = (await end(client, run)).output
+
+    assert await failures(client, run) == 6
+    errors = [result["error"] for result in output["results"][6:]]
+    assert all(error["message"].startswith(f"cannot read {folder}/18/a.parquet: ") for error in errors)
+    assert output["summary"] == expected.summary(expected.synthetic(START, END))
 
 
 async def test_a_terminated_run_is_resumed(client: EngineClient) -> None:
@@ -171,7 +210,7 @@ async def test_failed_chunks_are_processed_again_when_the_file_is_mended(folder:
     assert "6 of 12 chunks failed" in failed.output
     expected.synthetic(END, LATER).collect().write_parquet(folder / "18" / "a.parquet")
 
-    status = await end(client, await started(client, {"resume_of": earlier}))
+    status = await end(client, await started(client, {"resume_of": earlier}, os.environ))
 
     assert_is_whole(status.output, 12, LATER)
     assert len(json.loads(status.input_)["kept"]["results"]) == 6

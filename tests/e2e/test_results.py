@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import subprocess
 import sys
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
@@ -21,7 +23,10 @@ from examples.read_results import opened, per_series, read_results
 from packages.durablehost.tests.e2e.conftest import RunningHost
 from packages.durablehost.tests.e2e.host_process import CHECKOUT
 from packages.durablehost.tests.e2e.orchestration import start_run
+from packages.durablehost.tests.eventually import eventually_blocking
 from packages.durablehost.tests.faults import hosts
+from packages.durablehost.tests.faults.proxy import Hold, proxy_in_thread
+from packages.durablehost.tests.faults.storage_call import StorageCall
 from tests.e2e import expected
 
 START, END = "2025-06-17T10:00:00Z", "2025-06-17T14:00:00Z"
@@ -117,6 +122,50 @@ def test_the_results_of_a_run_whose_host_is_killed_are_complete(running_host: Ru
         "manifest.json",
         *(file["name"] for file in manifest["files"]),
     }
+
+
+def test_a_resumed_run_whose_host_is_killed_while_it_copies_results_is_complete(
+    running_host: RunningHost, azurite: Azurite, place: str
+) -> None:
+    written: list[str] = []
+    is_copying, never = Event(), asyncio.Event()
+
+    def watch(call: StorageCall) -> Hold | None:
+        """Notes what the resumed run writes to its results, and holds the tenth copy until the host is dead."""
+        if call.method == "PUT" and "/app/resumed/" in call.path:
+            written.append(call.path.partition("?")[0].rpartition("/")[2])
+            if len(written) > 10 and not is_killed:
+                is_copying.set()
+                return Hold(never)
+        return None
+
+    is_killed = False
+    with proxy_in_thread(azurite.ports) as proxy:
+        proxy.rule = watch
+        connection = {"RESULTS_CONNECTION": "Results", "Results": proxy.connection_string}
+        settings = {**hosts.SETTINGS, "RESULTS": place, **connection}
+        with running_host(CHECKOUT, environment=settings) as host:
+            earlier = hosts.begin_run(host, 40)
+            earlier.wait_for_chunks(15)
+            earlier.orchestration.terminate("not needed")
+            assert earlier.orchestration.end()["runtimeStatus"] == "Terminated"
+            run = hosts.resume_run(host, earlier, instance_id="resumed")
+            eventually_blocking(is_copying.is_set, timeout_seconds=hosts.TIMEOUT_SECONDS)
+            port = host.port
+            host.kill()
+            is_killed = True
+        copied = len(written)
+        with running_host(CHECKOUT, environment=settings, port=port):
+            run.assert_exact()
+            output = run.orchestration.output()
+
+    assert written.count("manifest.json") == 1
+    assert written[-1] == "manifest.json"
+    assert len(written) > copied
+    with opened(output["stored"]["location"], azurite.connection_string) as read:
+        manifest, rows = read_results(read)
+    assert [file["chunk_id"] for file in manifest["files"]] == list(range(40))
+    assert rows["count"].sum() == manifest["records"] == sum(result["records"] for result in output["results"])
 
 
 def test_a_resumed_run_has_complete_results_of_its_own(

@@ -71,6 +71,32 @@ def test_what_does_not_fit_the_earlier_run_is_refused_by_field(
     assert refused_fields(app_url, {"resume_of": terminated.id, **more}) == [field]
 
 
+def test_a_run_is_resumed_from_its_end_until_it_is_purged(app_url: str) -> None:
+    def refusal(instance_id: str) -> str:
+        answer = call("POST", f"{app_url}/api/starter_function", {"resume_of": instance_id})
+        assert answer.status == 400, answer.body
+        return str(answer.document["error"]["details"][0]["message"])
+
+    # A year of readings in a chunk takes seconds.
+    year = {"start": "2024-01-01T00:00:00Z", "end": "2025-01-01T00:00:00Z", "total_chunks": 2, "max_parallel": 1}
+    first = start_run(app_url, year)
+    assert "not finished" in refusal(first.id)
+    first.terminate("not needed")
+    first.end(TIMEOUT_SECONDS)
+    second = start_run(app_url, {"resume_of": first.id})
+    assert "not finished" in refusal(second.id)
+    second.terminate("not needed")
+    second.end(TIMEOUT_SECONDS)
+    third = start_run(app_url, {"resume_of": second.id})
+    output: Any = third.output(TIMEOUT_SECONDS)
+
+    assert (output["resume_of"], output["succeeded"]) == (second.id, 2)
+    assert sum(result["records"] for result in output["results"]) == 3 * 366 * 86_400
+    assert "all succeeded" in refusal(third.id)
+    assert second.purge().status == 200
+    assert "names no instance" in refusal(second.id)
+
+
 def test_a_chunk_that_takes_too_long_fails_by_name(app_url: str) -> None:
     # A year of readings takes a second or more.
     year = {"start": "2024-01-01T00:00:00Z", "end": "2025-01-01T00:00:00Z", "total_chunks": 1}

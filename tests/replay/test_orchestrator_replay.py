@@ -14,10 +14,12 @@ from orchestrator_function import main
 from process_chunk_activity import main as process_chunk
 from shared_code.aggregation import fold_chunks
 from shared_code.contracts import ChunkInput, RunRequest
+from shared_code.failures import leaving_activity
 from shared_code.fan_out import MAX_ATTEMPTS
 from shared_code.instants import format_instant
 from shared_code.orchestration import GROUP_SIZE
 from shared_code.processing import process_chunk as process_window
+from shared_code.reading_errors import ReadingsError
 from shared_code.readings import open_source
 from shared_code.results import ChunkResult
 from tests.replay.driver import Orchestration, Order, activity_failed
@@ -312,6 +314,30 @@ class TestAttempts:
 
         assert run.failure is not None
         assert run.timers == {}
+
+    @pytest.mark.parametrize("together", [1, 5])
+    @pytest.mark.parametrize("order", [sorted, backwards, shuffled(1), shuffled(2)])
+    @pytest.mark.parametrize("limit", [30, 4])
+    def test_a_permanent_error_is_the_outcome_of_the_first_attempt(
+        self, order: Order, together: int, limit: int
+    ) -> None:
+        attempts: Counter[int] = Counter()
+
+        def activity(chunk: dict[str, Any]) -> dict[str, Any]:
+            attempts[chunk["chunk_id"]] += 1
+            if chunk["chunk_id"] in {3, 17}:
+                with leaving_activity():
+                    raise ReadingsError("cannot read x", is_permanent=chunk["chunk_id"] == 17)
+            return tiny(chunk)
+
+        run = run_of(30, max_parallel=limit).run(activity, order=order, together=together)
+
+        assert {number: count for number, count in attempts.items() if count > 1} == {3: MAX_ATTEMPTS}
+        failures = [result["error"] for result in run.output["results"] if result["status"] == "failed"]
+        assert failures == [{"type": "ReadingsError", "message": "cannot read x"}] * 2
+        output = run.output
+        run.complete()
+        assert run.output == output
 
     def test_the_attempts_of_a_late_chunk_do_not_wait_for_the_oldest(self) -> None:
         run = run_of(60)

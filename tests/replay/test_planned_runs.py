@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 
 from orchestrator_function import main
+from shared_code.failures import leaving_activity
 from shared_code.orchestration import GROUP_SIZE
 from shared_code.planning import MAX_RESULTS_LISTED
+from shared_code.stored_results import ResultsError
 from tests.replay.driver import Orchestration
 from tests.replay.test_orchestrator_replay import RUN, backwards, failing, tiny
 
@@ -112,6 +114,17 @@ def test_a_run_that_cannot_begin_fails_with_the_reason_and_starts_no_chunk() -> 
     assert run.failure == "the run could not begin: ValueError: cannot read az://none"
     assert (len(activities.starts), activities.chunks) == (3, [])
     assert run.custom_statuses[-1]["phase"] == "failed"
+
+
+def test_a_place_that_stays_wrong_is_tried_once() -> None:
+    with pytest.raises(ResultsError) as caught, leaving_activity():
+        raise ResultsError("cannot write x")
+    activities = Activities(plan=caught.value)
+
+    run = run_of(3, activities)
+
+    assert run.failure == "the run could not begin: ResultsError: cannot write x"
+    assert (len(activities.starts), activities.chunks) == (1, [])
 
 
 def test_a_run_that_fails_has_no_manifest() -> None:

@@ -21,6 +21,7 @@ import process_chunk_activity
 import starter_function
 import test_activity_function
 from shared_code import names
+from shared_code.failures import ActivityError
 
 ROOT = Path(__file__).parents[2]
 RUN = {"start": "2025-06-17T10:00:00Z", "end": "2025-06-17T11:00:00Z", "total_chunks": 4}
@@ -94,6 +95,22 @@ def test_the_names_in_code_are_the_folders() -> None:
         "starter_function",
         "test_activity_function",
     ]
+
+
+def test_the_activities_mark_permanent_errors(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("READINGS", str(tmp_path / "none.parquet"))
+    monkeypatch.setenv("RESULTS", "results/*")
+    run = {"instance_id": "mine", "started": "2026-03-01T10:00:00Z"}
+    window = {"start": RUN["start"], "end": RUN["end"]}
+
+    activities: list[tuple[Any, object]] = [
+        (process_chunk_activity, CHUNK),
+        (prepare_run_activity, {**window, "run": run}),
+        (finish_run_activity, {"run": run, "output": {}, "records": 0}),
+    ]
+    for activity, value in activities:
+        with pytest.raises(ActivityError, match=r"^\[permanent\] "):
+            activity.main(value)
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)

@@ -19,6 +19,7 @@ from shared_code.aggregation import merge
 from shared_code.moments import Moments, measure
 from shared_code.readings import Part
 from shared_code.results import SeriesStatistics
+from shared_code.windows import Window
 from tests.unit.conftest import START
 from tests.unit.test_processing import process
 
@@ -26,12 +27,17 @@ ROOT = Path(__file__).parents[2]
 ROWS = 3_000
 
 
+def part_of(frame: pl.DataFrame) -> Part:
+    window = Window(start=START, end=START + timedelta(hours=1))
+    return Part(scan=lambda paths, within: frame.lazy(), paths=["x"], window=window)
+
+
 def moments(**series: list[float]) -> dict[str, Moments]:
     """The moments of the values, with the rows of the series mixed."""
     rows = [(name, value) for name, values in series.items() for value in values]
     random.Random(7).shuffle(rows)
     frame = pl.DataFrame(rows, schema={"series": pl.String, "value": pl.Float64}, orient="row")
-    return measure(Part(scan=lambda _: frame.lazy(), paths=["x"]))
+    return measure(part_of(frame))
 
 
 def assert_accurate(one: Moments, values: list[float]) -> None:
@@ -86,7 +92,16 @@ def test_series_of_very_different_magnitudes_are_accurate_together() -> None:
 def test_larger_values_after_the_first_rows_are_in_the_sums() -> None:
     values = [1.0] * 70_000 + [1e12, 2e12, 3e12]
     frame = pl.DataFrame({"series": ["a"] * len(values), "value": values})
-    assert_accurate(measure(Part(scan=lambda _: frame.lazy(), paths=["x"]))["a"], values)
+    assert_accurate(measure(part_of(frame))["a"], values)
+
+
+@pytest.mark.parametrize("first", [timedelta(0), timedelta(minutes=30)])
+def test_values_are_summed_wherever_in_the_window_they_begin(tmp_path: Path, first: timedelta) -> None:
+    values = [1e12 + number for number in range(100)]
+    times = [START + first + timedelta(seconds=number) for number in range(100)]
+    pl.DataFrame({"timestamp": times, "series": "a", "value": values}).write_parquet(tmp_path / "x.parquet")
+    one = process(str(tmp_path / "x.parquet")).statistics["a"]
+    assert (one.count, one.mean, one.m2) == (100, 1e12 + 49.5, 83_325.0)
 
 
 def test_sums_of_squares_beyond_128_bits_are_exact() -> None:

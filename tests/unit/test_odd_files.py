@@ -16,7 +16,8 @@ import pytest
 from shared_code.contracts import ChunkInput
 from shared_code.formats import scan_files
 from shared_code.processing import process_chunk
-from shared_code.readings import ReadingsChanged, ReadingsError, Source, open_source
+from shared_code.reading_errors import ReadingsChanged, ReadingsError
+from shared_code.readings import Source, open_source
 from shared_code.results import ChunkResult
 from shared_code.windows import Window
 from tests.unit.conftest import START, WriteReadings
@@ -206,18 +207,21 @@ class TestOneOddFile:
         assert process(tmp_path / "*.parquet").records == 3
         assert str(odd) in refusal(tmp_path / "*.parquet", end=self.LATER + HOUR)
 
-    def test_small_files_outside_the_window_are_not_opened_again(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    @pytest.mark.parametrize("largest_small", [2**20, 0])
+    def test_files_outside_the_window_are_not_opened_again(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, largest_small: int
     ) -> None:
+        """By the timestamps of small files, and by the statistics of large ones."""
+        monkeypatch.setattr("shared_code.formats.SMALL", largest_small)
         days = [pa.array([NAIVE + timedelta(days=day) + n * MINUTE for n in range(3)]) for day in range(-2, 3)]
         for day, timestamps in enumerate(days):
             write(tmp_path / f"{day}.parquet", arrow(timestamps))
         process(tmp_path)
         opened: list[str] = []
 
-        def scan(paths: list[str], *more: Any) -> pl.LazyFrame:
-            opened.extend(paths)
-            return scan_files(paths, *more)
+        def scan(sources: Any, *more: Any) -> pl.LazyFrame:
+            opened.extend(sources)
+            return scan_files(sources, *more)
 
         monkeypatch.setattr("shared_code.readings.scan_files", scan)
         assert process(tmp_path).records == 3
@@ -404,6 +408,12 @@ class TestReplacement:
         assert None not in versions
         assert len(set(versions)) == 3
         assert process("synthetic").readings.version is None  # type: ignore[union-attr]
+
+    def test_other_columns_of_the_same_files_are_another_version(self, tmp_path: Path) -> None:
+        path = write(tmp_path / "x.parquet", arrow(other=[1.0, 1.0, 1.0]))
+        seen = [process(path, READINGS_COLUMNS=text).readings for text in ("", "value=other", "value=value")]
+        assert None not in seen
+        assert len({one.version for one in seen if one}) == 2
 
     def test_a_file_that_appears_meanwhile_is_for_the_next_chunk(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write_readings: WriteReadings

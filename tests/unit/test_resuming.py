@@ -72,10 +72,13 @@ def group(*outcomes: dict[str, Any]) -> dict[str, object]:
     }
 
 
-async def resumed(known: dict[str, Any], *, stores_results: bool = False, **more: object) -> ResumedRun:
+async def resumed(
+    known: dict[str, Any], *, location: str = "synthetic", stores_results: bool = False, **more: object
+) -> ResumedRun:
     request = read_request({"resume_of": "earlier", **more})
     assert isinstance(request, ResumeRequest)
-    return await resume(cast(Client, Instances(**known)), request, stores_results=stores_results)
+    client = cast(Client, Instances(**known))
+    return await resume(client, request, location=location, stores_results=stores_results)
 
 
 def ids(run: ResumedRun) -> list[int]:
@@ -185,6 +188,18 @@ async def test_a_contradiction_to_the_earlier_run_is_refused_by_field(more: dict
         await resumed({"earlier": Status(RUN)}, **more)
 
     assert [problem.target for problem in caught.value.problems] == [field]
+
+
+async def test_readings_of_another_place_are_refused_unless_that_is_allowed() -> None:
+    seen = {"location": "az://readings/*.parquet", "files": 3, "version": "0123456789abcdef"}
+    known = {"earlier": Status(RUN, done({**result(0), "readings": seen}))}
+
+    with pytest.raises(InvalidInput, match=r"names a run over az://readings/\*\.parquet, which READINGS does not"):
+        await resumed(known)
+
+    assert ids(await resumed(known, location="az://readings/*.parquet")) == [0]
+    assert ids(await resumed(known, allow_changed_readings=True)) == [0]
+    assert ids(await resumed({"earlier": Status(RUN)}, location="az://readings/*.parquet")) == []
 
 
 async def test_all_contradictions_are_reported_at_once() -> None:

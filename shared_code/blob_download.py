@@ -1,0 +1,68 @@
+"""Downloads blobs by plain HTTP requests, each of which takes a third of the processor time of one of the SDK.
+
+The rule of this file: a blob is downloaded in the version in which it was listed, or not at all; and no message shows
+an address, which may have a signature.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+from urllib.parse import quote
+
+from shared_code.blob_connection import BlobConnection
+from shared_code.files import THREADS, ReadingsFile, StorageError, name_of, raise_refusal
+from shared_code.location import Location
+
+# Those of the SDK, as `blob_connection` sets them.
+_RETRIES: Final[dict[str, Any]] = {"total": 2, "backoff_factor": 1, "status_forcelist": (408, 429, 500, 502, 503, 504)}
+_TIMEOUT: Final = (10, 20)
+# What it says of retries shows addresses.
+_LOGGER_OF_RETRIES: Final = logging.getLogger("urllib3")
+
+
+@contextmanager
+def downloading(location: Location, connection: BlobConnection) -> Iterator[Callable[[ReadingsFile, int], bytes]]:
+    """A function that returns so many of the last bytes of a blob of the location.
+
+    It may be called by several threads, and raises `StorageError` or `FileNotFoundError`.
+    """
+    # Imported here: only az:// locations need it, whose SDK brings it.
+    from requests.exceptions import RequestException
+
+    container = str(location.container)
+    query, headers = connection.plain_access(container)
+    place = f"{connection.storage_options['azure_endpoint']}/{container}"
+    with _session(place) as session:
+
+        def download(file: ReadingsFile, last: int) -> bytes:
+            url = f"{place}/{quote(name_of(file, location))}{query}"
+            wanted = {"If-Match": f'"{file.version}"', "x-ms-range": f"bytes={file.size - last}-{file.size - 1}"}
+            try:
+                answer = session.get(url, headers={**headers, **wanted}, timeout=_TIMEOUT)
+            except RequestException as error:
+                reason = f"the storage service cannot be reached ({type(error).__name__})"
+                raise StorageError(reason, is_permanent=False) from None
+            if not answer.ok:
+                raise_refusal(answer.status_code, answer.headers.get("x-ms-error-code"))
+            return bytes(answer.content)
+
+        yield download
+
+
+@contextmanager
+def _session(place: str) -> Iterator[Any]:
+    """A session with the proxies and certificates of the environment, which it reads but once."""
+    from requests import Session
+    from requests.adapters import HTTPAdapter
+    from urllib3.util import Retry
+
+    _LOGGER_OF_RETRIES.setLevel(logging.ERROR)
+    with Session() as session:
+        found = session.merge_environment_settings(place, {}, None, None, None)
+        session.trust_env, session.proxies, session.verify = False, found["proxies"], found["verify"]
+        adapter = HTTPAdapter(pool_maxsize=THREADS, max_retries=Retry(**_RETRIES, raise_on_status=False))
+        session.mount(place, adapter)
+        yield session

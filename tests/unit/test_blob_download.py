@@ -1,0 +1,65 @@
+"""Plain requests for blobs: what they need of a connection, and that no signature shows anywhere."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+
+from shared_code.blob_connection import connect
+from shared_code.blob_download import downloading
+from shared_code.files import ReadingsFile, StorageError, raise_refusal
+from shared_code.location import parse_location
+
+ENDPOINT = "http://127.0.0.1:1/acct"
+FILE = ReadingsFile(path="az://readings/x.parquet", version="0x1", size=7)
+LOCATION = parse_location("az://readings/*.parquet")
+
+
+@pytest.mark.parametrize(
+    ("connection", "query"),
+    [
+        (f"BlobEndpoint={ENDPOINT};SharedAccessSignature=sv=1&sig=secret", "?sv=1&sig=secret"),
+        (f"BlobEndpoint={ENDPOINT}", ""),
+    ],
+)
+def test_a_signature_is_the_query_and_a_public_container_needs_none(connection: str, query: str) -> None:
+    assert connect("X", {"X": connection}).plain_access("readings")[0] == query
+
+
+def test_a_key_signs_for_one_container() -> None:
+    connection = connect("X", {"X": f"AccountName=acct;AccountKey=c2VjcmV0;BlobEndpoint={ENDPOINT}"})
+    query, _ = connection.plain_access("readings")
+    assert "&sr=c&" in query
+    assert "&sp=r&" in query
+    assert "c2VjcmV0" not in query
+
+
+def test_a_service_that_is_gone_is_named_without_the_signature(caplog: pytest.LogCaptureFixture) -> None:
+    connection = connect("X", {"X": f"BlobEndpoint={ENDPOINT};SharedAccessSignature=sv=1&sig=secret"})
+    with caplog.at_level(logging.DEBUG), downloading(LOCATION, connection) as download:
+        with pytest.raises(StorageError, match="cannot be reached") as caught:
+            download(FILE, 7)
+
+    assert not caught.value.is_permanent
+    assert "secret" not in caplog.text + str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "is_permanent"),
+    [
+        (403, "AuthorizationFailure", True),
+        (400, None, True),
+        (503, "ServerBusy", False),
+        (412, "ConditionNotMet", False),
+    ],
+)
+def test_a_refusal_is_permanent_if_it_would_come_again(status: int, code: str | None, is_permanent: bool) -> None:
+    with pytest.raises(StorageError) as caught:
+        raise_refusal(status, code)
+    assert caught.value.is_permanent is is_permanent
+
+
+def test_a_blob_that_is_gone_is_a_missing_file() -> None:
+    with pytest.raises(FileNotFoundError):
+        raise_refusal(404, "BlobNotFound")
