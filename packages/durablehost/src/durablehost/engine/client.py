@@ -27,6 +27,7 @@ from durablehost.core.ids import instance_id_problem, is_entity_id
 from durablehost.core.messages import TaskMessage
 from durablehost.core.payload import input_problem
 from durablehost.core.status import FINISHED, RuntimeStatus
+from durablehost.engine.activity_starts import ActivityStarts
 from durablehost.engine.awaited import AwaitedEvents
 from durablehost.engine.entity_client import EntityClient
 from durablehost.engine.explaining import Explainer
@@ -47,8 +48,9 @@ class OrchestrationClient:
 
     `functions` holds the orchestrators by registered name in lower case; None: any name is accepted. `overridable`: the
     statuses in which an existing instance is replaced by a new start under its id. `entities` is the client for
-    entities, whose functions are `entity_functions`; None: any name is accepted. For explanations, `awaited` are the
-    external events that orchestrators of this process wait for, and `app` are all functions; None: they are not known.
+    entities, whose functions are `entity_functions`; None: any name is accepted. For explanations, `awaited` is
+    what orchestrators of this process wait for, `starts` what it knows of activities, and `app` are all functions;
+    None: they are not known.
     """
 
     def __init__(
@@ -61,6 +63,7 @@ class OrchestrationClient:
         overridable: frozenset[RuntimeStatus] = FINISHED,
         default_version: str | None = None,
         awaited: AwaitedEvents | None = None,
+        starts: ActivityStarts | None = None,
         app: AppFunctions | None = None,
     ) -> None:
         self.entities = EntityClient(hub, entity_functions, clock)
@@ -70,7 +73,9 @@ class OrchestrationClient:
         self._overridable = overridable
         self._default_version = default_version
         self._records = SharedReads(hub.peek_instance)
-        self._explainer = Explainer(hub, clock, awaited=awaited or AwaitedEvents(), app=app)
+        self._explainer = Explainer(
+            hub, clock, awaited=awaited or AwaitedEvents(), starts=starts or ActivityStarts(), app=app
+        )
 
     async def start(
         self,

@@ -20,6 +20,7 @@ from durablehost.core.episode_plan import Deliver, EndAtOnce, EpisodePlan, Finis
 from durablehost.core.failure_texts import unhandled_details, unhandled_text
 from durablehost.core.history import MARKS, EventRaised, ExecutionStarted
 from durablehost.core.payload import orchestrator_payload
+from durablehost.core.replay import RetryState
 from durablehost.core.sdk_errors import explained
 from durablehost.engine.azure_warnings import AzureWarnings
 from durablehost.engine.ports import Executor
@@ -71,6 +72,8 @@ class Episodes:
         self._earlier: Collection[EventRaised] = ()
         self._work = episode.started.orchestration_instance.instance_id
         self._result: OrchestratorResult | None = None
+        # The open tasks that retry options repeat, after the latest run of the orchestrator.
+        self.retries: Mapping[int, RetryState] = {}
         self.checkpoint = Checkpoint()
         self._has_ended = False
 
@@ -205,6 +208,8 @@ class Episodes:
 
     def _take(self, outcome: EpisodeResult) -> None:
         self._has_ended = outcome.has_ended
+        if outcome.retries is not None:
+            self.retries = outcome.retries
         self.checkpoint = self.checkpoint.then(outcome.checkpoint)
         self._episode = replace(self._episode, history=self._episode.history + outcome.checkpoint.new_events)
 
@@ -242,6 +247,7 @@ class Episodes:
                 function_name=function.name,
                 inputs={function.trigger.name: payload},
                 work=self._work,
+                instance_id=self._work,
             )
         )
         if outcome.failure is None:

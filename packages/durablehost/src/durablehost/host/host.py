@@ -201,6 +201,7 @@ class Host:
             overridable=settings.durable.overridable_states,
             default_version=settings.durable.rules.default_version,
             awaited=awaited,
+            starts=starts,
             app=functions,
         )
         web = WebServer(
