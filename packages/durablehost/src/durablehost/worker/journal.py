@@ -86,18 +86,18 @@ def _without_sdk(stack: str) -> str:
     return _NO_FRAMES.sub("", _RAISED_BY_SDK.sub("", _CALLS_OF_SDK.sub("", stack)))
 
 
-def log_record(record: Log) -> None:
-    """Passes a record of a worker process on to this process's logging.
+def log_record(record: Log, call: Invocation | None) -> None:
+    """Passes a record of a worker process on to this process's logging, with the running call that it belongs to.
 
     Upstream drops user records of no call (import time, foreign threads); here they appear as console output.
     """
     if record.logger.startswith(_SYSTEM_LOGGERS):
-        name = WORKER
+        name, call = WORKER, None
     elif record.function_name is None:
         name = CONSOLE
     else:
         name = f"Function.{record.function_name}.User"
-    logging.getLogger(name).log(record.level, "%s", record.message)
+    logging.getLogger(name).log(record.level, "%s", record.message, extra={"call": call})
 
 
 def format_time_span(seconds: float) -> str:

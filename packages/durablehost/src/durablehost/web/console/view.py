@@ -38,6 +38,8 @@ from durablehost.types import JsonValue
 # In characters: in lists and histories, and where one text is shown alone.
 SHORT = 200
 LONG = 100_000
+# Where the results of an instance are shown: those of 10,000 chunks are 2,000,000.
+WHOLE = 4_000_000
 
 # The members of a custom status that count something, and the word for what they count.
 _COUNTED = (("chunks_done", "chunks_total", "chunks_failed", "chunks"), ("done", "total", "failed", ""))
@@ -94,6 +96,26 @@ def history_pieces(entries: Iterable[Entry], starts: Mapping[int, datetime]) -> 
         yield separator + compact(show_entry(entry, starts.get(entry.event.event_id), most=SHORT))
         separator = ","
     yield "]}"
+
+
+def result_pieces(entries: Iterable[Entry], most: int) -> Iterator[str]:
+    """The JSON text of the whole results of completed tasks, piece by piece, up to `most` characters in all.
+
+    `left` counts the results that have no room.
+    """
+    yield '{"results":['
+    separator, room, left = "", most, 0
+    for entry in entries:
+        result = entry.end.result if isinstance(entry.end, _RESULTS) else None
+        if result is None:
+            continue
+        if len(result) > room:
+            left += 1
+            continue
+        room -= len(result)
+        yield separator + compact(result)
+        separator = ","
+    yield f'],"left":{left}}}'
 
 
 def show_entry(entry: Entry, began: datetime | None, *, most: int) -> JsonValue:
