@@ -48,28 +48,21 @@ new Promise((done) => {
 """
 
 
-async def measure(chunks: int, folder: Path) -> None:
-    program = find_chromium()
-    if program is None:
-        raise SystemExit("needs Chromium or Chrome: apt-get install chromium")
-    factory = EdgeFactory(folder)
-    edge = await factory()
+async def measure(browser: Chromium, chunks: int, folder: Path) -> None:
+    edge = await EdgeFactory(folder)()
     add_run(edge, chunks, failed=frozenset({17}))
     url = f"http://localhost:{edge.server.port}/console#/instances/run"
     try:
-        with running_chromium(program, folder) as browser:
-            drawn = [await _time_to_draw(browser, url) for _ in range(TRIALS)]
-            print(
-                f"{chunks} chunks: drawn after {statistics.median(drawn):.0f} ms (median of {TRIALS}: {_shown(drawn)})"
-            )
-            async with open_page(browser) as page:
-                await page.go(url)
-                await page.shows("activities")
-                await _print_frames(page, "History")
-                if "Load it all, and show the result" in await page.text():
-                    await page.click("Load it all, and show the result")
-                await page.shows("Chunks", "The mean of each chunk")
-                await _print_frames(page, "Chunks")
+        drawn = [await _time_to_draw(browser, url) for _ in range(TRIALS)]
+        print(f"{chunks} chunks: drawn after {statistics.median(drawn):.0f} ms (median of {TRIALS}: {_shown(drawn)})")
+        async with open_page(browser) as page:
+            await page.go(url)
+            await page.shows("activities")
+            await _print_frames(page, "History")
+            if "Load it all, and show the result" in await page.text():
+                await page.click("Load it all, and show the result")
+            await page.shows("Chunks", "The mean of each chunk")
+            await _print_frames(page, "Chunks")
     finally:
         await edge.session.close()
         await edge.server.stop()
@@ -96,6 +89,13 @@ def _shown(values: list[float]) -> str:
     return ", ".join(f"{value:.0f}" for value in values)
 
 
+def main(chunks: int) -> None:
+    program = find_chromium()
+    if program is None:
+        raise SystemExit("needs Chromium or Chrome: apt-get install chromium")
+    with tempfile.TemporaryDirectory() as name, running_chromium(program, Path(name)) as browser:
+        asyncio.run(measure(browser, chunks, Path(name)))
+
+
 if __name__ == "__main__":
-    with tempfile.TemporaryDirectory() as name:
-        asyncio.run(measure(int(sys.argv[1]) if len(sys.argv) > 1 else CHUNKS, Path(name)))
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else CHUNKS)
