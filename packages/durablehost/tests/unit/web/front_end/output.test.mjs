@@ -109,3 +109,12 @@ test("numbers have six digits, and times no more than they need", () => {
   assert.equal(output.instant(BEGIN + 1), "2013-01-01 00:00:00.001");
   assert.equal(output.instant(NaN), "");
 });
+
+test("a time axis has dates where days begin, and no more than it needs", () => {
+  const at = BEGIN / 1000;
+  assert.deepEqual(output.axisTexts([at - 3600, at, at + 3600], 3600), ["23:00\n2012-12-31", "00:00\n2013-01-01", "01:00"]);
+  assert.deepEqual(output.axisTexts([at, at + 86_400], 86_400), ["2013-01-01", "2013-01-02"]);
+  assert.deepEqual(output.axisTexts([at, at + 31 * 86_400], 28 * 86_400), ["2013-01", "2013-02"]);
+  assert.deepEqual(output.axisTexts([at + 1, at + 1.5], 0.5), ["00:00:01.000\n2013-01-01", "00:00:01.500"]);
+  assert.deepEqual(output.axisTexts([at + 30], 30), ["00:00:30\n2013-01-01"]);
+});

@@ -1,7 +1,7 @@
 // A chart of one series: a line of means in a band from the minima to the maxima. uPlot is loaded by the page.
 
 import { html, useEffect, useLayoutEffect, useRef, useState } from "./vendor/htm-preact.mjs";
-import { figure } from "./output.mjs";
+import { axisTexts, figure } from "./output.mjs";
 
 const HEIGHT = 260;
 
@@ -31,7 +31,7 @@ function optionsFor(element) {
     width: element.clientWidth,
     height: HEIGHT,
     tzDate: (seconds) => window.uPlot.tzDate(new Date(seconds * 1000), "Etc/UTC"),
-    axes: [axis, { ...axis, size: 64 }],
+    axes: [{ ...axis, space: 90, values: (plot, times, number, room, step) => axisTexts(times, step) }, { ...axis, size: 64 }],
     series: [
       { label: "Time (UTC)", value: "{YYYY}-{MM}-{DD} {HH}:{mm}" },
       { label: "Mean", stroke: line, width: 2, value, points: { size: 5, fill: line } },

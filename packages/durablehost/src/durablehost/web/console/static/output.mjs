@@ -5,6 +5,7 @@
 
 const MOST_SERIES = 1000;
 const MINUTE_MS = 60_000;
+const DAY_S = 86_400;
 
 /** The output of a run; null for another output, and for one that is cut. */
 export function runOf(text) {
@@ -92,6 +93,22 @@ export function instant(time) {
   if (!Number.isFinite(time)) return "";
   const text = new Date(time).toISOString().replace("T", " ");
   return time % MINUTE_MS === 0 ? text.slice(0, 16) : text.replace("Z", "").replace(".000", "");
+}
+
+/**
+ * The texts below the marks of a time axis, with a date where a day begins. `times` and `step`, their distance, in seconds.
+ *
+ * Times of day below a day; days; months from 28 days on.
+ */
+export function axisTexts(times, step) {
+  return times.map((time, number) => {
+    const text = new Date(time * 1000).toISOString();
+    const day = text.slice(0, step >= 28 * DAY_S ? 7 : 10);
+    if (step >= DAY_S) return day;
+    const clock = text.slice(11, step >= 60 ? 16 : step >= 1 ? 19 : 23);
+    const isSameDay = number > 0 && Math.floor(times[number - 1] / DAY_S) === Math.floor(time / DAY_S);
+    return isSameDay ? clock : `${clock}\n${day}`;
+  });
 }
 
 // Math.min of many numbers is too many arguments.

@@ -41,7 +41,7 @@ export function Result({ id, run, onProblem }) {
   const shown = table === "failed" ? failed : rows;
   const tabs = [["chunks", `Chunks ${count(rows.length)}`], ["failed", `Failed chunks ${count(failed.length)}`], ["series", `Series ${count(names.length)}`]];
   return html`<section class="result"><h2>Result</h2>
-    ${names.length > 0 && html`<div class="filters">
+    ${names.length > 0 && html`<div class="series">
       <label>Series <select value=${name} onChange=${(event) => setChosen(event.target.value)}>
         ${names.map((each) => html`<option key=${each} value=${each}>${each}</option>`)}</select></label>
       <span class="soft">${caption(points, left)}</span>
