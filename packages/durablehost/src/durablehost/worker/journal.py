@@ -1,6 +1,7 @@
 """Logs the calls of functions: the Executing and Executed lines, and the log records of user code.
 
-People and scripts look for these lines, so they have the words of `func start`.
+People and scripts look for these lines, so they have the words of `func start`. The attribute `call` of a record of
+user code, or of a failure, is the call that it belongs to.
 """
 
 from __future__ import annotations
@@ -60,12 +61,14 @@ class CallJournal:
             timeout,
             self._invocation.function_name,
             self._invocation.invocation_id,
+            extra={"call": self._invocation},
         )
 
     def _failed(self, reason: str) -> None:
         what = f"Exception while executing function: Functions.{self._invocation.function_name}."
         # One record, so that concurrent calls do not mix their lines.
-        self._logger.error("%s\n%s%s %s%s", self._line("Failed"), _SOURCE, what, _SOURCE, reason)
+        words = (self._line("Failed"), _SOURCE, what, _SOURCE, reason)
+        self._logger.error("%s\n%s%s %s%s", *words, extra={"call": self._invocation})
 
     def _line(self, outcome: str) -> str:
         duration = int((time.monotonic() - self._started) * 1000)

@@ -234,6 +234,7 @@ async def test_a_record_is_known_by_the_call_that_it_belongs_to(
             foreign = threading.Thread(target=logging.info, args=("of nobody",))
             foreign.start()
             foreign.join()
+            raise ValueError("boom")
         """,
     )
     pool = (await start_pool()).pool
@@ -242,9 +243,11 @@ async def test_a_record_is_known_by_the_call_that_it_belongs_to(
     )
     await pool.invoke(invocation)
     messages = {record.getMessage(): vars(record).get("call") for record in caplog.records}
-    known = {text: call for text, call in messages.items() if text.startswith("of ")}
+    known = {text.split(" (")[0]: call for text, call in messages.items() if text.startswith(("of ", "Ex"))}
     assert {text: call and (call.instance_id, call.task_id) for text, call in known.items()} == {
+        "Executing 'Functions.F'": None,
         "of the call": ("run", 7),
+        "Executed 'Functions.F'": ("run", 7),
         "of a library": None,
         "of nobody": None,
     }

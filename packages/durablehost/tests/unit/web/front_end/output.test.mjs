@@ -66,7 +66,7 @@ test("each chunk is a point, in the order of time, and a failed one is a gap", (
 
 test("a group of chunks is a point over all of its window", () => {
   const group = JSON.stringify({ results: [report(0), failure(1), report(2)], statistics: { temp: statistics(4) } });
-  const points = output.pointsOf(run([report(0), report(2)]), [group]);
+  const points = output.pointsOf(run([report(0), failure(1), report(2)]), [group]);
   assert.deepEqual(points.map(({ ids, from, to }) => ({ ids, from, to })), [{ ids: [0, 1, 2], from: BEGIN, to: BEGIN + 3 * DAY }]);
   assert.ok(output.isGrouped(points));
   assert.equal(output.rowsOf(run([report(0)]), points, "temp")[0].statistics, null);

@@ -48,6 +48,7 @@ function useDarkness() {
   const [isDark, setIsDark] = useState(query.current.matches);
   useEffect(() => {
     const change = () => setIsDark(query.current.matches);
+    change();
     query.current.addEventListener("change", change);
     return () => query.current.removeEventListener("change", change);
   }, []);

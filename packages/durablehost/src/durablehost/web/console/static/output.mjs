@@ -23,11 +23,14 @@ export function looksLikeRun(text) {
 /**
  * The points of the chart: chunks or groups of chunks with their windows in milliseconds, in order.
  *
- * `results` are the texts that the tasks have returned. Failed chunks are points without statistics: gaps in the line.
+ * `results` are the texts that the tasks have returned. Failed chunks that are in no group are points without statistics:
+ * gaps in the line.
  */
 export function pointsOf(run, results) {
   const found = results.map((text) => pointOf(parsed(text))).filter(Boolean);
-  const failed = run.results.filter((report) => report.status === "failed").map((report) => windowOf([report], {}));
+  const covered = new Set(found.flatMap((point) => point.ids));
+  const isGap = (report) => report.status === "failed" && !covered.has(report.chunk_id);
+  const failed = run.results.filter(isGap).map((report) => windowOf([report], {}));
   return [...found, ...failed.filter(Boolean)].sort((a, b) => a.from - b.from);
 }
 

@@ -12,11 +12,10 @@ const CHUNK_COLUMNS = [
   { title: "Status", class: "status" },
   { title: "Window (UTC)", class: "window" },
   { title: "Records", class: "number" },
-  { title: "Mean", class: "number" },
-  { title: "Minimum", class: "number" },
-  { title: "Maximum", class: "number" },
   { title: "Seconds", class: "number", hint: "How long the activity took to process the chunk" },
 ];
+// Of the chosen series; of chunks in groups they are not known.
+const STATISTICS_COLUMNS = ["Mean", "Minimum", "Maximum"].map((title) => ({ title, class: "number" }));
 const FAILED_COLUMNS = [{ title: "Chunk", class: "number" }, { title: "Window (UTC)", class: "window" }, { title: "Error", class: "what" }];
 const SERIES_COLUMNS = [
   { title: "Series", class: "what" },
@@ -39,6 +38,8 @@ export function Result({ id, run, onProblem }) {
   const rows = useMemo(() => rowsOf(run, points, name), [run, points, name]);
   const failed = useMemo(() => rows.filter((row) => row.isFailed), [rows]);
   const shown = table === "failed" ? failed : rows;
+  const hasStatistics = !isGrouped(points);
+  const chunkColumns = table === "failed" ? FAILED_COLUMNS : [...CHUNK_COLUMNS, ...(hasStatistics ? STATISTICS_COLUMNS : [])];
   const tabs = [["chunks", `Chunks ${count(rows.length)}`], ["failed", `Failed chunks ${count(failed.length)}`], ["series", `Series ${count(names.length)}`]];
   return html`<section class="result"><h2>Result</h2>
     ${names.length > 0 && html`<div class="series">
@@ -58,8 +59,8 @@ export function Result({ id, run, onProblem }) {
       ? html`<${LongTable} key="series" label="Series" columns=${SERIES_COLUMNS} count=${names.length} keyOf=${(number) => names[number]}
           row=${(number) => seriesCells(names[number], run.summary[names[number]])} />`
       : shown.length > 0
-        ? html`<${LongTable} key=${table} label="Chunks" columns=${table === "failed" ? FAILED_COLUMNS : CHUNK_COLUMNS} count=${shown.length}
-            keyOf=${(number) => shown[number].id} row=${(number) => (table === "failed" ? failedCells : chunkCells)(shown[number])}
+        ? html`<${LongTable} key=${table} label="Chunks" columns=${chunkColumns} count=${shown.length} keyOf=${(number) => shown[number].id}
+            row=${(number) => (table === "failed" ? failedCells(shown[number]) : chunkCells(shown[number], hasStatistics))}
             rowClass=${(number) => (shown[number].isFailed ? "failed" : "")} />`
         : html`<p class="soft">${table === "failed" ? "No chunk has failed." : "The output lists no chunk."}</p>`}
   </section>`;
@@ -72,16 +73,14 @@ function caption(points, left) {
   return `The mean of each ${unit}, in a band from its minimum to its maximum.${rest}`;
 }
 
-function chunkCells(row) {
+function chunkCells(row, hasStatistics) {
   return html`
     <td class="number">${row.id}</td>
     <td class="status" title=${row.error}><${Badge} status=${row.isFailed ? "Failed" : "Completed"} /></td>
     <td class="window">${row.window}</td>
     <td class="number">${row.records === null ? "" : count(row.records)}</td>
-    <td class="number">${figure(row.statistics?.mean)}</td>
-    <td class="number">${figure(row.statistics?.min)}</td>
-    <td class="number">${figure(row.statistics?.max)}</td>
-    <td class="number">${row.seconds === null ? "" : row.seconds.toFixed(3)}</td>`;
+    <td class="number">${row.seconds === null ? "" : row.seconds.toFixed(3)}</td>
+    ${hasStatistics && ["mean", "min", "max"].map((member) => html`<td key=${member} class="number">${figure(row.statistics?.[member])}</td>`)}`;
 }
 
 function failedCells(row) {
