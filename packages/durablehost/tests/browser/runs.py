@@ -12,6 +12,8 @@ from durablehost.core.history import (
     ExecutionStarted,
     HistoryEvent,
     OrchestrationInstance,
+    SubOrchestrationInstanceCompleted,
+    SubOrchestrationInstanceCreated,
     TaskCompleted,
     TaskFailed,
     TaskScheduled,
@@ -56,6 +58,23 @@ def add_run(edge: Edge, chunks: int, *, failed: frozenset[int] = frozenset()) ->
     edge.hub.histories["run"] = run_history(chunks, failed=failed)
     output = json.dumps(run_output(chunks, failed=failed))
     edge.hub.add("run", RuntimeStatus.COMPLETED, output=output, completed_at=_end(chunks))
+
+
+def add_grouped_run(edge: Edge, *, groups: int, chunks: int) -> None:
+    """Stores the instance `run`, whose sub-orchestrations have processed so many chunks each."""
+    events: list[HistoryEvent] = []
+    for group in range(groups):
+        first, child = group * chunks, f"run:{group}"
+        reports = [_report(first + number) for number in range(chunks)]
+        result = json.dumps({"results": reports, "statistics": {name: _statistics(group) for name in SERIES}})
+        events += [
+            SubOrchestrationInstanceCreated(timestamp=BEGIN, event_id=group, name="Orch", instance_id=child),
+            SubOrchestrationInstanceCompleted(timestamp=_end(group), task_scheduled_id=group, result=result),
+        ]
+        edge.hub.add(child, RuntimeStatus.COMPLETED)
+        edge.hub.histories[child] = run_history(first + chunks)[1 + first :]
+    add_run(edge, groups * chunks)
+    edge.hub.histories["run"] = tuple(events)
 
 
 def _results(chunks: int, failed: frozenset[int]) -> Iterator[HistoryEvent]:

@@ -8,7 +8,7 @@ from functools import partial
 from durablehost.app.invocation import Invocation
 from durablehost.core.status import RuntimeStatus
 from packages.durablehost.tests.browser.devtools import Page
-from packages.durablehost.tests.browser.runs import add_run
+from packages.durablehost.tests.browser.runs import add_grouped_run, add_run
 from packages.durablehost.tests.browser.test_console import change, console, edge, history, page
 from packages.durablehost.tests.eventually import eventually
 from packages.durablehost.tests.unit.web.conftest import Edge
@@ -169,3 +169,18 @@ async def test_a_run_of_5000_chunks_draws_the_rows_in_sight_alone(edge: Edge, pa
 
 async def ends_with(page: Page, label: str, text: str) -> bool:
     return text in (await rows(page, label))[-1]
+
+
+async def test_a_run_in_groups_has_a_point_for_each_and_on_request_for_each_chunk(edge: Edge, page: Page) -> None:
+    add_grouped_run(edge, groups=3, chunks=4)
+    await page.go(console(edge, "#/instances/run"))
+    await page.shows("The mean of each group of chunks", "Chunks 12")
+    assert "Mean" not in "".join(await headings(page))
+    await page.click("Show each chunk")
+    await page.shows("The mean of each chunk")
+    assert "Mean" in "".join(await headings(page))
+    assert "Show each chunk" not in await page.text()
+
+
+async def headings(page: Page) -> list[str]:
+    return list(await page.run("[...document.querySelectorAll('[aria-label=Chunks] th')].map(cell => cell.innerText)"))

@@ -41,7 +41,7 @@ export function Instance({ id, hub, store, clock, opened, onProblem, onStart }) 
     ${problem && html`<p class="problem" role="alert">The history cannot be read: ${problem}</p>`}
     ${!isFinished(row.status) && html`<${Explanation} id=${id} version=${row.updated} />`}
     ${row.status === "Failed" && row.output && html`<section><h2>Failure</h2><pre class="failure" tabindex="0">${failureText(row.output)}</pre></section>`}
-    ${run && html`<${Result} id=${id} run=${run} onProblem=${onProblem} />`}
+    ${run && html`<${Result} id=${id} run=${run} groups=${groupsOf(entries)} onProblem=${onProblem} />`}
     <${History} id=${id} row=${row} entries=${entries} end=${end} now=${now} onLogs=${(task) => setOnlyLogs({ task })} onProblem=${onProblem} />
     <${Logs} id=${id} isRunning=${!isFinished(row.status)} opened=${opened} now=${now} only=${onlyLogs} onOnly=${setOnlyLogs} onProblem=${onProblem} />
     <div class="payloads">
@@ -58,6 +58,11 @@ export function Instance({ id, hub, store, clock, opened, onProblem, onStart }) 
 
 function Crumbs({ id, parent = null }) {
   return html`<nav class="crumbs" aria-label="Where you are"><a href="#/">Instances</a>${parent && html`${" / "}<a href=${link(parent)} title="The parent">${parent}</a>`}${" / "}<span>${id}</span></nav>`;
+}
+
+/** The ids of the sub-orchestrations that have completed. */
+function groupsOf(entries) {
+  return entries.filter((entry) => entry.kind === "sub-orchestration" && entry.ended && !entry.failed).map((entry) => entry.instanceId);
 }
 
 /** The text of an input if it is whole, for a start with the same one. */

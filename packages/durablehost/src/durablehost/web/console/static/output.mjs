@@ -20,24 +20,29 @@ export function looksLikeRun(text) {
   return Boolean(text) && /"total_chunks":/.test(text.text.slice(0, 500)) && /"chunk_id":/.test(text.text.slice(0, 2000));
 }
 
-/**
- * The points of the chart: chunks or groups of chunks with their windows in milliseconds, in order.
- *
- * `results` are the texts that the tasks have returned. Failed chunks that are in no group are points without statistics:
- * gaps in the line.
- */
-export function pointsOf(run, results) {
-  const found = results.map((text) => pointOf(parsed(text))).filter(Boolean);
-  const covered = new Set(found.flatMap((point) => point.ids));
+/** The points that texts of results contain: chunks, or groups of chunks, with their windows in milliseconds. */
+export function pointsIn(results) {
+  return results.map((text) => pointOf(parsed(text))).filter(Boolean);
+}
+
+/** The points of the chart in order, with failed chunks that are in no group as points without statistics: gaps in the line. */
+export function withGaps(run, points) {
+  const covered = new Set(points.flatMap((point) => point.ids));
   const isGap = (report) => report.status === "failed" && !covered.has(report.chunk_id);
-  const failed = run.results.filter(isGap).map((report) => windowOf([report], {}));
-  return [...found, ...failed.filter(Boolean)].sort((a, b) => a.from - b.from);
+  const gaps = run.results.filter(isGap).map((report) => windowOf([report], {}));
+  return [...points, ...gaps.filter(Boolean)].sort((a, b) => a.from - b.from);
 }
 
 function pointOf(result) {
   if (!isObject(result) || !isObject(result.statistics)) return null;
   const reports = (Array.isArray(result.results) ? result.results : [result]).filter(isReport);
-  return reports.length ? windowOf(reports, result.statistics) : null;
+  return reports.length ? windowOf(reports, shortened(result.statistics)) : null;
+}
+
+// What the page shows: the whole statistics of 5,000 chunks take a hundred megabytes.
+function shortened(statistics) {
+  const members = (each) => ({ mean: finite(each?.mean), min: finite(each?.min), max: finite(each?.max) });
+  return Object.fromEntries(Object.entries(statistics).map(([name, each]) => [name, members(each)]));
 }
 
 function windowOf(reports, statistics) {
@@ -57,14 +62,14 @@ export function seriesOf(run) {
 
 /** The columns of the chart of a series: the middles of the windows in seconds, means, minima, maxima. */
 export function columnsOf(points, name) {
-  const column = (member) => points.map((point) => finite(point.statistics[name]?.[member]));
+  const column = (member) => points.map((point) => point.statistics[name]?.[member] ?? null);
   return [points.map((point) => (point.from + point.to) / 2000), column("mean"), column("min"), column("max")];
 }
 
 /** The chart in words. */
 export function described(points, name) {
   const [, means, minima, maxima] = columnsOf(points, name).map((column) => column.filter((value) => value !== null));
-  if (!means.length) return `${name}: no values`;
+  if (!means.length || !minima.length || !maxima.length) return `${name}: no values`;
   const unit = isGrouped(points) ? "groups of chunks" : "chunks";
   const span = `${instant(points[0].from)} to ${instant(points.at(-1).to)}`;
   const between = `means between ${figure(least(means))} and ${figure(most(means))}`;

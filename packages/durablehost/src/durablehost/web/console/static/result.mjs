@@ -1,9 +1,9 @@
 // The result of a run over chunks: a chart of each series, and its chunks and series as tables.
 
-import { html, useEffect, useMemo, useState } from "./vendor/htm-preact.mjs";
+import { html, useEffect, useMemo, useRef, useState } from "./vendor/htm-preact.mjs";
 import { get } from "./api.mjs";
 import { BandChart } from "./chart.mjs";
-import { columnsOf, described, figure, isGrouped, pointsOf, rowsOf, seriesOf } from "./output.mjs";
+import { columnsOf, described, figure, isGrouped, pointsIn, rowsOf, seriesOf, withGaps } from "./output.mjs";
 import { Badge, LongTable } from "./ui.mjs";
 import { count } from "./words.mjs";
 
@@ -26,14 +26,17 @@ const SERIES_COLUMNS = [
   { title: "Maximum", class: "number" },
 ];
 
-/** `run` is the output of the instance, which has ended. */
-export function Result({ id, run, onProblem }) {
-  const { results, left, problem } = useResults(id, run, onProblem);
+// A group has up to 100 chunks, whose results may be half a megabyte.
+const MOST_GROUPS = 50;
+
+/** `run` is the output of the instance, which has ended; `groups` are the ids of its sub-orchestrations. */
+export function Result({ id, run, groups, onProblem }) {
+  const { found, left, problem, hasAll, loaded, loadGroups } = usePoints(id, run, groups, onProblem);
   const names = useMemo(() => seriesOf(run), [run]);
   const [chosen, setChosen] = useState(names[0] ?? "");
   const [table, setTable] = useState("chunks");
   const name = names.includes(chosen) ? chosen : names[0] ?? "";
-  const points = useMemo(() => (results ? pointsOf(run, results) : []), [run, results]);
+  const points = useMemo(() => (found.length ? withGaps(run, found) : []), [run, found]);
   const columns = useMemo(() => columnsOf(points, name), [points, name]);
   const rows = useMemo(() => rowsOf(run, points, name), [run, points, name]);
   const failed = useMemo(() => rows.filter((row) => row.isFailed), [rows]);
@@ -46,6 +49,8 @@ export function Result({ id, run, onProblem }) {
       <label>Series <select value=${name} onChange=${(event) => setChosen(event.target.value)}>
         ${names.map((each) => html`<option key=${each} value=${each}>${each}</option>`)}</select></label>
       <span class="soft">${caption(points, left)}</span>
+      ${isGrouped(points) && !hasAll && groups.length <= MOST_GROUPS && html`<button type="button" onClick=${loadGroups} disabled=${loaded !== null}>
+        ${loaded === null ? "Show each chunk" : `Loading: ${loaded} of ${groups.length} groups`}</button>`}
     </div>`}
     ${problem && html`<p class="problem" role="alert">The results of the chunks cannot be read: ${problem}</p>`}
     ${columns[1].some((value) => value !== null) && html`<${BandChart} columns=${columns} label=${described(points, name)} />`}
@@ -100,19 +105,43 @@ function seriesCells(name, summary) {
     <td class="number">${figure(summary.max)}</td>`;
 }
 
-/** The texts that the tasks of the run have returned; null until they are loaded. */
-function useResults(id, run, onProblem) {
-  const [state, setState] = useState({ results: null, left: 0, problem: null });
+/**
+ * The points in the results of the run's tasks; on request, those in the results of its groups in their place.
+ *
+ * `left` counts the results that are too large; `loaded` the groups, null before the request.
+ */
+function usePoints(id, run, groups, onProblem) {
+  const [state, setState] = useState({ found: [], left: 0, problem: null, hasAll: false });
+  const [loaded, setLoaded] = useState(null);
+  const control = useRef(null);
+  const read = async (ids) => {
+    control.current?.abort();
+    control.current = new AbortController();
+    const { signal } = control.current;
+    try {
+      const found = [];
+      let left = 0;
+      for (const each of ids) {
+        const answer = await get(`instances/${encodeURIComponent(each)}/results`, signal);
+        found.push(...pointsIn(answer.results));
+        left += answer.left;
+        if (ids === groups) setLoaded((before) => before + 1);
+      }
+      setState({ found, left, problem: null, hasAll: ids === groups });
+    } catch (error) {
+      if (signal.aborted) return;
+      if (error.needsKey) onProblem(error);
+      else setState((before) => ({ ...before, problem: error.message }));
+    }
+    setLoaded(null);
+  };
   useEffect(() => {
-    const control = new AbortController();
-    get(`instances/${encodeURIComponent(id)}/results`, control.signal)
-      .then(({ results, left }) => setState({ results, left, problem: null }))
-      .catch((error) => {
-        if (control.signal.aborted) return;
-        if (error.needsKey) onProblem(error);
-        else setState({ results: null, left: 0, problem: error.message });
-      });
-    return () => control.abort();
+    void read([id]);
+    return () => control.current.abort();
   }, [id, run]);
-  return state;
+  const loadGroups = () => {
+    setLoaded(0);
+    void read(groups);
+  };
+  return { ...state, loaded, loadGroups };
 }
