@@ -68,10 +68,10 @@ class Explainer:
         instance_id = record.instance_id
         history, problem = await self._history(record)
         state = fold(history)
-        latest_known = instance_id, state.execution_id, len(history)
-        awaited = self._awaited.of(*latest_known)
+        history_key = instance_id, state.execution_id, len(history)
+        awaited = self._awaited.of(*history_key)
         history = tuple(_with_inputs(history, self._starts.failed_inputs(instance_id)))
-        work = open_work(history, self._awaited.retries_of(*latest_known))
+        work = open_work(history, self._awaited.retries_of(*history_key))
         surroundings = await self._hub.look_around(instance_id)
         related = await self._related(work)
         latest = await self._hub.peek_instance(instance_id)
@@ -111,8 +111,8 @@ class Explainer:
 def _with_inputs(history: tuple[HistoryEvent, ...], inputs: Mapping[int, str]) -> Iterator[HistoryEvent]:
     """The events with the inputs that most histories do not have."""
     for event in history:
-        if isinstance(event, TaskScheduled) and event.input is None:
-            yield replace(event, input=inputs.get(event.event_id))
+        if isinstance(event, TaskScheduled) and event.input is None and event.event_id in inputs:
+            yield replace(event, input=inputs[event.event_id])
         else:
             yield event
 

@@ -27,8 +27,8 @@ function run(results, changes = {}) {
   return { status: "completed", total_chunks: results.length, results, summary: { temp: statistics(0) }, ...changes };
 }
 
-function pointsOf(run, results) {
-  return output.withGaps(run, output.pointsIn(results));
+function pointsOf(known, results) {
+  return output.withGaps(known, output.pointsIn(results));
 }
 
 function text(value, length = null) {
