@@ -87,7 +87,15 @@ def _bar(custom_status: str | None) -> RenderableType:
     progress = progress_of(custom_status)
     if progress is None:
         return Text("")
-    bar = ProgressBar(total=progress.total, completed=progress.done, width=_BAR_WIDTH)
+    # Named colours: those of rich are all grey on terminals with 16 colours.
+    bar = ProgressBar(
+        total=progress.total,
+        completed=progress.done,
+        width=_BAR_WIDTH,
+        style="bright_black",
+        complete_style="cyan",
+        finished_style="yellow" if progress.failed else "green",
+    )
     cell = Table.grid()
     cell.add_row(bar)
     cell.add_row(str(progress))

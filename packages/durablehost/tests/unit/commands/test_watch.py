@@ -320,3 +320,18 @@ async def test_output_that_cannot_be_written_is_an_error_of_one_line(world: Worl
     notes = Console(io.StringIO(), io.StringIO(), environment={})
     with pytest.raises(DurableHostError, match="could not be written to stdout: Broken pipe"):
         await watch(world.watcher("a"), Full(), notes, until_end=True)
+
+
+@pytest.mark.parametrize(
+    ("status", "colours"),
+    [
+        ('{"done": 1, "total": 4}', ["\x1b[36m━━━━", "\x1b[90m"]),
+        ('{"done": 4, "total": 4}', ["\x1b[32m━━━━"]),
+        ('{"done": 4, "total": 4, "failed": 1}', ["\x1b[33m━━━━"]),
+    ],
+)
+def test_the_bar_has_colours_on_a_terminal_that_has_but_sixteen(status: str, colours: list[str]) -> None:
+    terminal = Terminal()
+    out = RichConsole(file=terminal, width=100, force_terminal=True, color_system="standard")
+    out.print(table([seen("a", custom_status=status)], ManualClock().now()))
+    assert [colour for colour in colours if colour not in terminal.getvalue()] == []
