@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from types import MappingProxyType
 
@@ -50,7 +50,7 @@ class OrchestrationClient:
     statuses in which an existing instance is replaced by a new start under its id. `entities` is the client for
     entities, whose functions are `entity_functions`; None: any name is accepted. For explanations, `awaited` is
     what orchestrators of this process wait for, `starts` what it knows of activities, and `app` are all functions;
-    None: they are not known.
+    None: they are not known. `on_purged` is called with the id of each instance that is removed.
     """
 
     def __init__(
@@ -65,11 +65,13 @@ class OrchestrationClient:
         awaited: AwaitedEvents | None = None,
         starts: ActivityStarts | None = None,
         app: AppFunctions | None = None,
+        on_purged: Callable[[str], None] = lambda instance_id: None,
     ) -> None:
         self.entities = EntityClient(hub, entity_functions, clock)
         self._hub = hub
         self._functions = functions
         self._clock = clock
+        self._on_purged = on_purged
         self._overridable = overridable
         self._default_version = default_version
         self._records = SharedReads(hub.peek_instance)
@@ -264,7 +266,7 @@ class OrchestrationClient:
                 "Only orchestrations in a terminal state can be purged, but the orchestration with instance ID "
                 f"{instance_id} has status {record.runtime_status.value}",
             )
-        return await self._hub.purge_instance(instance_id)
+        return await self._purge(instance_id)
 
     async def purge_matching(self, query: InstanceQuery) -> int:
         """Removes the finished instances that match and returns how many; a query of unfinished ones removes none."""
@@ -279,10 +281,15 @@ class OrchestrationClient:
                 finished, page_size=_PURGE_PAGE_SIZE, continuation_token=token, with_input=False
             )
             for record in page.records:
-                purged += await self._hub.purge_instance(record.instance_id)
+                purged += await self._purge(record.instance_id)
             token = page.continuation_token
             if token is None:
                 return purged
+
+    async def _purge(self, instance_id: str) -> bool:
+        is_purged = await self._hub.purge_instance(instance_id)
+        self._on_purged(instance_id)
+        return is_purged
 
 
 def _not_now(operation: str, record: InstanceRecord) -> RequestError:

@@ -114,6 +114,11 @@ class InstanceLogs:
         lines = [line for line in ring.lines if line.number > after]
         return KeptLines(lines=lines, logged=ring.dropped + len(ring.lines))
 
+    def forget(self, instance_id: str) -> None:
+        """Removes the lines of an instance, such as one that is purged."""
+        if ring := self._rings.pop(instance_id, None):
+            self._size -= ring.size + _INSTANCE_OVERHEAD
+
     def _open(self, instance_id: str) -> _Ring:
         self._size += _INSTANCE_OVERHEAD
         ring = self._rings[instance_id] = _Ring()

@@ -205,6 +205,7 @@ class Host:
             awaited=awaited,
             starts=starts,
             app=functions,
+            on_purged=logs.forget,
         )
         web = WebServer(
             app,

@@ -103,3 +103,14 @@ def test_log_records_with_a_call_are_kept() -> None:
     logger.warning("of none", extra={"call": None})
     logger.warning("of the host")
     assert texts(logs) == ["of a call"]
+
+
+def test_the_lines_of_an_instance_can_be_forgotten() -> None:
+    logs = InstanceLogs(ManualClock(), most=20 * KIB, most_of_instance=10 * KIB)
+    for _ in range(100):
+        logs.add(call("gone"), logging.INFO, "x" * 1000)
+        logs.forget("gone")
+    logs.forget("gone")
+    for number in range(5):
+        logs.add(call(), logging.INFO, f"{number}" + "x" * 1000)
+    assert (logs.of("gone").lines, len(texts(logs))) == ((), 5)
