@@ -25,7 +25,7 @@ from demo.arguments import Arguments, parse_arguments
 from demo.ending import end_on_signals, run_program
 from demo.errors import DemoError
 from demo.host import running_on_a_free_port
-from demo.view import Progress, result_tables
+from demo.view import open_progress, result_tables
 from durablehost.emulator.choice import use_own
 from durablehost.errors import ConfigurationError
 
@@ -70,13 +70,12 @@ def run(arguments: Arguments, folder: Path) -> orchestration.Status:
         ) as durablehost:
             links = orchestration.start(durablehost.url, arguments.request())
             say(f"following the orchestration {links['id']}")
-            progress = Progress(sys.stderr, arguments.chunks)
             try:
-                return orchestration.follow(
-                    links["statusQueryGetUri"], show=progress.show, check_host=durablehost.check_running
-                )
+                with open_progress(sys.stderr, arguments.chunks) as progress:
+                    return orchestration.follow(
+                        links["statusQueryGetUri"], show=progress.show, check_host=durablehost.check_running
+                    )
             finally:
-                progress.close()
                 say(f"stopping durablehost and Azurite after {time.monotonic() - began:.1f} s")
 
 

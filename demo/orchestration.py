@@ -33,7 +33,7 @@ def follow(
     check_host: Callable[[], None],
     silence_seconds: float = SILENCE_SECONDS,
 ) -> Status:
-    """The final status; every status on the way goes to `show`.
+    """The final status; every status on the way goes to `show`, also one that is the same as before.
 
     Raises:
         DemoError: the instance is gone, or neither it nor a group of its chunks has changed for `silence_seconds`.
@@ -50,8 +50,9 @@ def follow(
                 break
             all_last, deadline = all_now, time.monotonic() + silence_seconds
         status = _status(status_url, check_host)
-        if status is not None and status != last:
-            last, deadline = status, time.monotonic() + silence_seconds
+        if status is not None:
+            if status != last:
+                last, deadline = status, time.monotonic() + silence_seconds
             show(status)
             if status.get("runtimeStatus") in FINAL:
                 return status

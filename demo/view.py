@@ -1,6 +1,6 @@
 """The output for people: the progress of the run, and the result as tables.
 
-Plain ASCII, so that every terminal and every log file shows it.
+Plain ASCII, so that every terminal and every log file shows it; on a terminal, the progress is a live table (`live`).
 """
 
 from __future__ import annotations
@@ -8,8 +8,9 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
-from typing import Any, TextIO
+from typing import Any, Protocol, TextIO
 
 # With more chunks, the table shows only both ends and every failed chunk between them.
 MOST_ROWS = 40
@@ -17,8 +18,24 @@ MOST_ROWS = 40
 _BAR_WIDTH = 30
 
 
-class Progress:
-    """Shows each status: as one line that is overwritten on a terminal, else as one line per change."""
+class Progress(Protocol):
+    """Shows each status of the run."""
+
+    def show(self, status: dict[str, Any]) -> None: ...
+
+
+def open_progress(stream: TextIO, total: int) -> AbstractContextManager[Progress]:
+    """A live table on a terminal; lines, if the output goes elsewhere. `total`: the number of chunks."""
+    if not stream.isatty():
+        return nullcontext(ProgressLines(stream, total))
+    # Imported late: only this view needs rich.
+    from demo.live import LiveProgress
+
+    return LiveProgress(stream)
+
+
+class ProgressLines:
+    """Writes one line for each change."""
 
     def __init__(self, stream: TextIO, total: int) -> None:
         self._stream = stream
@@ -30,34 +47,26 @@ class Progress:
         line = progress_line(status, self._total)
         if line == self._last:
             return
-        seconds = time.monotonic() - self._started_at
-        if self._stream.isatty():
-            # Spaces wipe out the rest of a longer line before it.
-            self._stream.write(f"\r{line}  {seconds:.1f} s".ljust(len(self._last) + 12))
-        else:
-            self._stream.write(f"{line}  {seconds:.1f} s\n")
+        self._stream.write(f"{line}  {time.monotonic() - self._started_at:.1f} s\n")
         self._stream.flush()
         self._last = line
-
-    def close(self) -> None:
-        if self._last and self._stream.isatty():
-            self._stream.write("\n")
-            self._stream.flush()
 
 
 def progress_line(status: dict[str, Any], total: int) -> str:
     """The bar of one status: `[##########--------------------]  4/12 chunks  processing, 9 readings, 3 s left`."""
     runtime_status = str(status.get("runtimeStatus"))
-    shown = status.get("customStatus")
-    custom = shown if isinstance(shown, dict) else {}
-    done = total if runtime_status == "Completed" else int(custom.get("chunks_done") or 0)
+    done = total if runtime_status == "Completed" else int(_custom(status).get("chunks_done") or 0)
     filled = _BAR_WIDTH * done // max(total, 1)
     bar = ("#" * filled).ljust(_BAR_WIDTH, "-")
-    state = _state(status, custom) if runtime_status == "Running" and custom.get("phase") else runtime_status
+    state = state_of(status) if runtime_status == "Running" else runtime_status
     return f"[{bar}] {done:>{len(str(total))}}/{total} chunks  {state}"
 
 
-def _state(status: dict[str, Any], custom: dict[str, Any]) -> str:
+def state_of(status: dict[str, Any]) -> str:
+    """The phase of the run with its numbers; the runtime status if it reports no phase."""
+    custom = _custom(status)
+    if not custom.get("phase"):
+        return str(status.get("runtimeStatus"))
     parts = [str(custom["phase"])]
     if failed := custom.get("chunks_failed"):
         parts.append(f"{failed} failed")
@@ -65,12 +74,17 @@ def _state(status: dict[str, Any], custom: dict[str, Any]) -> str:
         parts.append(f"{records:,} readings")
     if (end := custom.get("estimated_end")) and custom.get("phase") == "processing":
         # Both are times of the host, in whole seconds.
-        left = _moment(end) - _moment(status["lastUpdatedTime"])
+        left = moment(end) - moment(status["lastUpdatedTime"])
         parts.append(f"about {max(0, round(left.total_seconds()))} s left")
     return ", ".join(parts)
 
 
-def _moment(text: str) -> datetime:
+def _custom(status: dict[str, Any]) -> dict[str, Any]:
+    shown = status.get("customStatus")
+    return shown if isinstance(shown, dict) else {}
+
+
+def moment(text: str) -> datetime:
     # Python 3.10 does not read the Z.
     return datetime.fromisoformat(text.replace("Z", "+00:00"))
 

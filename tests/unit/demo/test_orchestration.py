@@ -97,7 +97,7 @@ def test_an_orchestration_is_followed_to_its_end(host: FakeHost) -> None:
     final = orchestration.follow(host.status_url, show=shown.append, check_host=alive)
 
     assert final["runtimeStatus"] == "Completed"
-    assert [status["runtimeStatus"] for status in shown] == ["Pending", "Running", "Completed"]
+    assert [status["runtimeStatus"] for status in shown] == ["Pending", "Running", "Running", "Completed"]
 
 
 @pytest.mark.parametrize("runtime_status", ["Failed", "Terminated", "Canceled"])

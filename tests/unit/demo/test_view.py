@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from typing import Any
 
-from demo.view import MOST_ROWS, Progress, chunk_table, progress_line, result_tables, shorten, table
+from demo.view import MOST_ROWS, chunk_table, open_progress, progress_line, result_tables, shorten, table
 
 
 class Terminal(io.StringIO):
@@ -67,26 +67,34 @@ def test_a_completed_orchestration_fills_the_bar() -> None:
 
 def test_a_log_file_gets_one_line_per_change() -> None:
     stream = io.StringIO()
-    progress = Progress(stream, 2)
-    for status in (running(0), running(0), running(1)):
-        progress.show(status)
-    progress.close()
+    with open_progress(stream, 2) as progress:
+        for status in (running(0), running(0), running(1)):
+            progress.show(status)
 
     lines = stream.getvalue().splitlines()
     assert [line.split("  ")[0].split("]")[1] for line in lines] == [" 0/2 chunks", " 1/2 chunks"]
     assert "\r" not in stream.getvalue()
 
 
-def test_a_terminal_has_its_line_overwritten_and_ended_once() -> None:
+def test_a_terminal_shows_the_table_of_durable_watch_with_the_progress_in_words() -> None:
     stream = Terminal()
-    progress = Progress(stream, 2)
-    progress.show(running(0, phase="a rather long phase"))
-    progress.show(running(1, phase="short"))
-    progress.close()
+    status = {
+        **running(4),
+        "instanceId": "abc",
+        "name": "orchestrator_function",
+        "createdTime": "2026-03-01T10:00:00Z",
+        "lastUpdatedTime": "2026-03-01T10:00:03Z",
+    }
+    status["customStatus"] |= {"chunks_total": 12, "records": 17_000}
+    with open_progress(stream, 12) as progress:
+        progress.show(status)
+        progress.show({**status, "runtimeStatus": "Completed"})
 
-    _, first, second = stream.getvalue().split("\r")
-    assert len(second.rstrip("\n")) >= len(first)
-    assert stream.getvalue().count("\n") == 1
+    shown = stream.getvalue()
+    assert "4 of 12" in shown
+    assert "processing," in shown
+    assert "17,000" in shown
+    assert shown.rindex("Completed") > shown.index("Running")
 
 
 def test_columns_are_as_wide_as_their_widest_cell() -> None:

@@ -12,7 +12,9 @@ import pytest
 
 from durablehost.core.status import RuntimeStatus
 from packages.durablehost.tests.browser.devtools import Page
+from packages.durablehost.tests.browser.runs import add_run
 from packages.durablehost.tests.browser.test_console import STATUS, add_entity, console, edge, history, page
+from packages.durablehost.tests.browser.test_console_instance import WARNING, log
 from packages.durablehost.tests.eventually import eventually
 from packages.durablehost.tests.unit.web.conftest import Edge
 
@@ -49,6 +51,14 @@ async def visit_dialog(edge: Edge, page: Page) -> None:
     await page.shows("Ends the instance at its next episode.")
 
 
+async def visit_result(edge: Edge, page: Page) -> None:
+    add_run(edge, 12, failed=frozenset({3}))
+    log(edge, "slow", WARNING, task=0)
+    await page.go(console(edge, "#/instances/run"))
+    await page.shows("Failed chunks 1", "The mean of each chunk", "slow")
+    await page.click("slow")
+
+
 async def visit_entities(edge: Edge, page: Page) -> None:
     await page.go(console(edge, "#/entities"))
     await page.shows("1 entity", "41")
@@ -59,7 +69,7 @@ async def visit_entity(edge: Edge, page: Page) -> None:
     await page.shows("State", "41")
 
 
-VIEWS = [visit_list, visit_instance, visit_dialog, visit_entities, visit_entity]
+VIEWS = [visit_list, visit_instance, visit_dialog, visit_result, visit_entities, visit_entity]
 
 
 @pytest.fixture

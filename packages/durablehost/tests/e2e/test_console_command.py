@@ -135,6 +135,7 @@ def test_a_hub_is_read_with_no_app_and_no_host_and_nothing_in_the_storage_change
         assert console.get("instances/run")["status"] == "Pending"
         assert console.get("instances/run/history") == {"entries": []}
         assert "no host" in console.get("instances/run/explanation")["text"].lower()
+        assert console.get("instances/run/logs") == {"isKept": False, "lines": [], "logged": 0}
         refused = console.manage("POST", "/instances/run/terminate")
         assert (refused.status, b"--allow-actions" in refused.body) == (403, True)
         assert console.manage("GET", "/instances").status == 403

@@ -47,7 +47,8 @@ class Invocation:
     `invocation_id` is a GUID and appears in the log lines and as `context.invocation_id`. `inputs` holds the values of
     bindings with direction `in`, by binding name: the trigger always, durable clients are filled in by the executor.
     `reason` is the text of the Executing line. `work` identifies the work of the call, the same in each attempt; empty
-    if nobody repeats it. `crashes` counts 1 for each worker process that the call may have ended, and `PROVEN` for each
+    if nobody repeats it. `instance_id` is the instance that the call is for, empty for an HTTP function; `task_id` is
+    that of an activity. `crashes` counts 1 for each worker process that the call may have ended, and `PROVEN` for each
     that it has certainly ended. `trace_parent` and `trace_state` are the W3C trace context of the span that the call
     belongs to; empty if it belongs to none.
     """
@@ -57,6 +58,8 @@ class Invocation:
     inputs: Mapping[str, InputValue]
     reason: str = "(null)"
     work: str = ""
+    instance_id: str = ""
+    task_id: int | None = None
     crashes: int = 0
     trace_parent: str = ""
     trace_state: str = ""

@@ -9,11 +9,11 @@ from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime, timezone
 from typing import Protocol, TextIO
 
-from durablehost.commands.progress import progress_of
 from durablehost.commands.watching import Seen, Watcher
 from durablehost.console import Console
 from durablehost.core.history_json import format_time
 from durablehost.core.json_text import parse_or_text
+from durablehost.core.progress import progress_of
 from durablehost.core.status import RuntimeStatus
 from durablehost.errors import DurableHostError, StorageUnavailable
 from durablehost.printable import printable
@@ -102,7 +102,7 @@ def _plain_line(seen: Seen) -> str:
         f"{datetime.now(timezone.utc):%H:%M:%S}",
         record.runtime_status.value,
         f"{record.name} {record.instance_id}",
-        *([f"{progress.done} of {progress.total}"] if progress else []),
+        *([str(progress)] if progress else []),
     ]
     return f"{'  '.join(parts)}: {seen.explanation.text if seen.explanation else ''}"
 

@@ -13,8 +13,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from durablehost.commands.progress import progress_of
 from durablehost.commands.watching import Seen
+from durablehost.core.progress import progress_of
 from durablehost.core.status import RuntimeStatus
 from durablehost.engine.explanation import Kind, Reason
 from durablehost.printable import printable
@@ -87,10 +87,18 @@ def _bar(custom_status: str | None) -> RenderableType:
     progress = progress_of(custom_status)
     if progress is None:
         return Text("")
-    bar = ProgressBar(total=progress.total, completed=progress.done, width=_BAR_WIDTH)
+    # Named colours: those of rich are all grey on terminals with 16 colours.
+    bar = ProgressBar(
+        total=progress.total,
+        completed=progress.done,
+        width=_BAR_WIDTH,
+        style="bright_black",
+        complete_style="cyan",
+        finished_style="yellow" if progress.failed else "green",
+    )
     cell = Table.grid()
     cell.add_row(bar)
-    cell.add_row(f"{progress.done} of {progress.total}")
+    cell.add_row(str(progress))
     return cell
 
 

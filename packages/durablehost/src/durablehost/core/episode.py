@@ -7,7 +7,7 @@ Mirrors TaskOrchestrationDispatcher.OnProcessWorkItem and OutOfProcOrchestration
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
@@ -42,7 +42,7 @@ from durablehost.core.history import (
 )
 from durablehost.core.ids import called_entity_problem, child_id_problem
 from durablehost.core.messages import TaskMessage
-from durablehost.core.replay import Replay
+from durablehost.core.replay import Replay, RetryState
 from durablehost.core.rewind import rewound_count
 from durablehost.core.rules import DEFAULT_RULES, Rules
 from durablehost.core.schedule import Scheduler
@@ -71,10 +71,14 @@ class End:
 
 @dataclass(frozen=True, kw_only=True)
 class EpisodeResult:
-    """The outcome of an episode. `next_execution` is the start of the execution that this one continues as."""
+    """The outcome of an episode. `next_execution` is the start of the execution that this one continues as.
+
+    `retries` are the open tasks that retry options repeat, by id; None if the function was not run.
+    """
 
     checkpoint: Checkpoint
     next_execution: ExecutionStarted | None = None
+    retries: Mapping[int, RetryState] | None = None
 
     @property
     def has_ended(self) -> bool:
@@ -156,6 +160,7 @@ class Episode:
         return EpisodeResult(
             checkpoint=checkpoint,
             next_execution=scheduler.next_execution(continuation) if continuation else None,
+            retries=replay.retries(),
         )
 
     def _schedule(self, replay: Replay, scheduler: Scheduler) -> Iterator[tuple[HistoryEvent, TaskMessage | None]]:

@@ -1,8 +1,9 @@
 """The work that an execution has requested and not got yet, as its history alone shows it.
 
 A history does not record waits for external events, cancelled timers and retry options. So attempts are paired by their
-order: a failure sets a timer, which fires and requests the same work with the same input again. An orchestrator that
-catches an error, waits and repeats a call itself looks the same, and is counted in the same way.
+order: a failure sets a timer, which fires and requests the same work with the same input again, as far as inputs are
+known. An orchestrator that catches an error, waits and repeats a call itself looks the same, and is counted in the same
+way. The host that ran the orchestrator last knows the attempts of tasks with retry options.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from durablehost.core.history import (
     TimerFired,
 )
 from durablehost.core.messages import completed_task_id
+from durablehost.core.replay import RetryState
 
 Work = Union[TaskScheduled, SubOrchestrationInstanceCreated]  # noqa: UP007
 _WORK = (TaskScheduled, SubOrchestrationInstanceCreated)
@@ -34,20 +36,25 @@ _FAILURE = (TaskFailed, SubOrchestrationInstanceFailed)
 
 @dataclass(frozen=True, kw_only=True)
 class Attempt:
-    """One open attempt at an activity or a sub-orchestration; `number` counts from 1."""
+    """One open attempt at an activity or a sub-orchestration; `number` counts from 1, to `most` if that is known."""
 
     work: Work
     number: int
+    most: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Pause:
-    """The timer after a failed attempt: another attempt follows it, if one is left. `failures` counts from 1."""
+    """The timer after a failed attempt: another attempt follows it, if one is left. `failures` counts from 1.
+
+    `most` is the number of attempts, if that is known.
+    """
 
     work: Work
     failures: int
     error: str | None
     timer: TimerCreated
+    most: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,17 +83,20 @@ class OpenWork:
         return not (self.attempts or self.pauses or self.requests)
 
 
-def open_work(history: Sequence[HistoryEvent]) -> OpenWork:
-    """The open work of the execution that this history is of."""
+def open_work(history: Sequence[HistoryEvent], retries: Mapping[int, RetryState] | None = None) -> OpenWork:
+    """The open work of the execution that this history is of; `retries`: the tasks that retry options repeat."""
     scheduled = {event.event_id: event for event in history if isinstance(event, _WORK)}
     timers = {event.event_id: event for event in history if isinstance(event, TimerCreated)}
     completed = {task_id for task_id in map(completed_task_id, history) if task_id is not None}
     numbers, pauses = _attempts(history, scheduled)
+    known = retries or {}
+    numbers.update({task_id: state.attempt for task_id, state in known.items() if task_id in scheduled})
+    pauses.update(_known_pauses(history, scheduled, timers, known))
     open_pauses = {timer_id: pause for timer_id, pause in pauses.items() if timer_id not in completed}
     first = [work for task_id, work in scheduled.items() if numbers[task_id] == 1]
     return OpenWork(
         attempts=tuple(
-            Attempt(work=work, number=numbers[task_id])
+            Attempt(work=work, number=numbers[task_id], most=known[task_id].most if task_id in known else None)
             for task_id, work in scheduled.items()
             if task_id not in completed
         ),
@@ -110,7 +120,7 @@ def _attempts(
         requested = [event for event in episode if isinstance(event, _WORK)]
         for fired in (event for event in episode if isinstance(event, TimerFired)):
             pause = pauses.get(fired.timer_id)
-            again = next((work for work in requested if pause and _is_same(work, pause.work)), None)
+            again = _next_attempt(requested, pause.work) if pause else None
             if pause is not None and again is not None:
                 requested.remove(again)
                 numbers[again.event_id] = pause.failures + 1
@@ -142,8 +152,27 @@ def _episodes(history: Sequence[HistoryEvent]) -> Iterator[list[HistoryEvent]]:
     yield episode
 
 
-def _is_same(work: Work, other: Work) -> bool:
-    return type(work) is type(other) and work.name.lower() == other.name.lower() and work.input == other.input
+def _known_pauses(
+    history: Sequence[HistoryEvent],
+    scheduled: Mapping[int, Work],
+    timers: Mapping[int, TimerCreated],
+    retries: Mapping[int, RetryState],
+) -> Iterator[tuple[int, Pause]]:
+    """The pauses before attempts that the retry options still allow, by the ids of their timers."""
+    errors = {event.task_scheduled_id: event.reason for event in history if isinstance(event, _FAILURE)}
+    for timer_id, state in retries.items():
+        work = scheduled.get(state.failed_id) if state.failed_id is not None else None
+        if work is not None and timer_id in timers and state.attempt < state.most:
+            error, timer = errors.get(work.event_id), timers[timer_id]
+            yield timer_id, Pause(work=work, failures=state.attempt, error=error, timer=timer, most=state.most)
+
+
+def _next_attempt(requested: Sequence[Work], failed: Work) -> Work | None:
+    """The request that repeats failed work: one with the same input, else one whose input may be the same."""
+    same = [each for each in requested if type(each) is type(failed) and each.name.lower() == failed.name.lower()]
+    equal = (each for each in same if each.input == failed.input)
+    unknown = (each for each in same if each.input is None or failed.input is None)
+    return next(equal, None) or next(unknown, None)
 
 
 def _open_requests(history: Sequence[HistoryEvent]) -> Iterator[tuple[EventSent, EntityRequest]]:

@@ -48,16 +48,29 @@ class Task:
     """Work that has, or is about to get, a task id.
 
     `attempt` counts from 1. `retry_of` is set on the timer that waits before an attempt is repeated, or before its last
-    failure is reported; it is the work that the timer delays.
+    failure is reported; it is the work that the timer delays, and `failed_id` the id of the attempt that has failed.
     """
 
     action: Work
     attempt: int = 1
     retry_of: Task | None = None
+    failed_id: int | None = None
 
     @property
     def retry(self) -> RetryOptions | None:
         return self.action.retry if isinstance(self.action, (CallActivity, CallSubOrchestrator)) else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RetryState:
+    """The attempt of an open task that retry options repeat, counted from 1, and how many there are at the most.
+
+    For the timer before an attempt, it is the attempt that has failed, and `failed_id` is its id.
+    """
+
+    attempt: int
+    most: float
+    failed_id: int | None = None
 
 
 class Replay:
@@ -95,6 +108,14 @@ class Replay:
         episode.
         """
         return tuple(sorted(events, key=lambda event: self._retry_after(event) is None))
+
+    def retries(self) -> dict[int, RetryState]:
+        """The open tasks whose retry options have repeated them, and the timers before further attempts, by id."""
+        return {
+            task_id: RetryState(attempt=task.attempt, most=task.retry.max_attempts, failed_id=task.failed_id)
+            for task_id, task in self.open.items()
+            if task.retry is not None and (task.attempt > 1 or task.retry_of is not None)
+        }
 
     def number_new_work(self) -> Iterator[tuple[int, Task]]:
         """Assigns ids to the work that no event records yet, in the order in which the SDK numbers it.
@@ -157,7 +178,7 @@ class Replay:
         if task is None:
             return None
         if isinstance(event, (TaskFailed, SubOrchestrationInstanceFailed)) and task.retry is not None:
-            return Task(action=task.action, attempt=task.attempt, retry_of=task)
+            return Task(action=task.action, attempt=task.attempt, retry_of=task, failed_id=task_id)
         if isinstance(event, TimerFired) and task.retry_of is not None:
             assert task.retry is not None
             if task.attempt < task.retry.max_attempts:

@@ -20,7 +20,7 @@ from durablehost.core.payload import activity_argument, normalize_result
 from durablehost.core.spans import Place, Span, SpanKind, activity_name, activity_span
 from durablehost.engine.activity_starts import ActivityStarts
 from durablehost.engine.last_resort import one_sentence
-from durablehost.engine.ports import ActivityWorkItem, Executor, TaskHub
+from durablehost.engine.ports import ActivityWorkItem, Executor, ReceivedMessage, TaskHub
 from durablehost.engine.tracing import NO_TRACES, OpenSpan, Tracer, context_of, open_below, within
 from durablehost.engine.trials import Trials
 from durablehost.engine.unknown import unknown_activity
@@ -31,7 +31,8 @@ from durablehost.large_text import call_on_text
 class Activities:
     """The work source of activities.
 
-    `functions` holds the activities by registered name in lower case. `starts` is told when each begins to run.
+    `functions` holds the activities by registered name in lower case. `starts` is told when each begins to run, and
+    the inputs of those that fail.
     """
 
     name = "activities"
@@ -75,7 +76,9 @@ class Activities:
         self._starts.note(item.received.message.target.instance_id, request.event_id, self._clock.now())
         self._trials.begin(item.received.message_id, [item.received])
         span = open_below(self._tracer, request.parent_trace_context, activity_name(request), self._clock.now())
-        event = await self._run(request, item.received.message_id, span)
+        event = await self._run(request, item.received, span)
+        if isinstance(event, TaskFailed):
+            self._starts.note_failure(item.received.message.target.instance_id, request.event_id, request.input)
         try:
             await self._complete(item, event)
         except PayloadTooLarge as error:
@@ -95,8 +98,8 @@ class Activities:
         result = replace(request, event=event, sender=request.target)
         await self._hub.complete_activity(item, result)
 
-    async def _run(self, request: TaskScheduled, message_id: str, span: OpenSpan | None) -> HistoryEvent:
-        invocation = self._invocation(request, message_id)
+    async def _run(self, request: TaskScheduled, received: ReceivedMessage, span: OpenSpan | None) -> HistoryEvent:
+        invocation = self._invocation(request, received)
         if invocation is None:
             return self._failed(request, unknown_activity(request.name, self._functions))
         try:
@@ -109,7 +112,7 @@ class Activities:
             return self._raised(request, outcome.failure)
         return TaskCompleted(timestamp=self._clock.now(), task_scheduled_id=request.event_id, result=result)
 
-    def _invocation(self, request: TaskScheduled, message_id: str) -> Invocation | None:
+    def _invocation(self, request: TaskScheduled, received: ReceivedMessage) -> Invocation | None:
         """The invocation that the request asks for; None if there is no such activity."""
         function = self._functions.get(request.name.lower())
         if function is None and request.name != HTTP_ACTIVITY:
@@ -118,7 +121,9 @@ class Activities:
             invocation_id=str(uuid.uuid4()),
             function_name=function.name if function else HTTP_ACTIVITY,
             inputs={function.trigger.name if function else HTTP_INPUT: activity_argument(request.input)},
-            work=message_id,
+            work=received.message_id,
+            instance_id=received.message.target.instance_id,
+            task_id=request.event_id,
         )
 
     def _raised(self, request: TaskScheduled, failure: Failure) -> TaskFailed:

@@ -1,4 +1,4 @@
-"""The external events that orchestrators of this process wait for: no history records these waits.
+"""What orchestrators of this process wait for and no history records: external events, and attempts by retry options.
 
 Known from the latest run of each orchestrator, and only as long as no other host has advanced the instance.
 """
@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+
+from durablehost.core.replay import RetryState
 
 # The oldest ones are forgotten.
 _MOST_REMEMBERED = 10_000
@@ -21,34 +23,52 @@ class _Waits:
     execution_id: str | None
     event_count: int
     since: Mapping[str, datetime]
+    retries: Mapping[int, RetryState] = field(default_factory=dict)
 
 
 class AwaitedEvents:
-    """The names of the awaited events by instance, with the time since when each is known to be awaited."""
+    """The awaited events by instance, with the time since when each is known to be awaited, and the open attempts."""
 
     def __init__(self) -> None:
         self._waits: OrderedDict[str, _Waits] = OrderedDict()
 
     def note(
-        self, instance_id: str, execution_id: str | None, event_count: int, names: Sequence[str], at: datetime
+        self,
+        instance_id: str,
+        execution_id: str | None,
+        event_count: int,
+        names: Sequence[str],
+        at: datetime,
+        *,
+        retries: Mapping[int, RetryState],
     ) -> None:
-        """Remembers the names that an orchestrator waits for after an episode at this time."""
+        """Remembers the names that an orchestrator waits for after an episode at this time, and its attempts."""
         known = self._waits.pop(instance_id, None)
         before = known.since if known and known.execution_id == execution_id else {}
         since = {name: before.get(name, at) for name in names}
-        self._waits[instance_id] = _Waits(execution_id=execution_id, event_count=event_count, since=since)
+        self._waits[instance_id] = _Waits(
+            execution_id=execution_id, event_count=event_count, since=since, retries=retries
+        )
         if len(self._waits) > _MOST_REMEMBERED:
             self._waits.popitem(last=False)
 
     def carry_over(self, instance_id: str, execution_id: str | None, event_count: int, later_count: int) -> None:
-        """Keeps the names after an episode in which the orchestrator was not run, such as a suspension."""
+        """Keeps what is known after an episode in which the orchestrator was not run, such as a suspension."""
         known = self._waits.get(instance_id)
         if known and (known.execution_id, known.event_count) == (execution_id, event_count):
             self._waits[instance_id] = replace(known, event_count=later_count)
 
     def of(self, instance_id: str, execution_id: str | None, event_count: int) -> Mapping[str, datetime] | None:
         """The awaited names and their times; None if they are not known for a history of this length."""
+        known = self._known(instance_id, execution_id, event_count)
+        return known.since if known else None
+
+    def retries_of(self, instance_id: str, execution_id: str | None, event_count: int) -> Mapping[int, RetryState]:
+        """The open tasks that retry options repeat, by id; empty if not known for a history of this length."""
+        known = self._known(instance_id, execution_id, event_count)
+        return known.retries if known else {}
+
+    def _known(self, instance_id: str, execution_id: str | None, event_count: int) -> _Waits | None:
         known = self._waits.get(instance_id)
-        if known is None or (known.execution_id, known.event_count) != (execution_id, event_count):
-            return None
-        return known.since
+        is_current = known is not None and (known.execution_id, known.event_count) == (execution_id, event_count)
+        return known if is_current else None

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from types import MappingProxyType
 
@@ -29,6 +29,7 @@ from durablehost.core.payload import input_problem
 from durablehost.core.spans import creation_name, creation_span, event_name, event_span
 from durablehost.core.status import FINISHED, RuntimeStatus
 from durablehost.core.trace_context import TraceContext, stored_context
+from durablehost.engine.activity_starts import ActivityStarts
 from durablehost.engine.awaited import AwaitedEvents
 from durablehost.engine.entity_client import EntityClient
 from durablehost.engine.explaining import Explainer
@@ -50,9 +51,10 @@ class OrchestrationClient:
 
     `functions` holds the orchestrators by registered name in lower case; None: any name is accepted. `overridable`: the
     statuses in which an existing instance is replaced by a new start under its id. `entities` is the client for
-    entities, whose functions are `entity_functions`; None: any name is accepted. For explanations, `awaited` are the
-    external events that orchestrators of this process wait for, and `app` are all functions; None: they are not known.
-    `trace` is the context of the caller; None: what the operation begins is a trace of its own.
+    entities, whose functions are `entity_functions`; None: any name is accepted. For explanations, `awaited` is
+    what orchestrators of this process wait for, `starts` what it knows of activities, and `app` are all functions;
+    None: they are not known. `on_purged` is called with the id of each instance that is removed. Where a method takes
+    a `trace`, that is the context of the caller; None: what the operation begins is a trace of its own.
     """
 
     def __init__(
@@ -65,7 +67,9 @@ class OrchestrationClient:
         overridable: frozenset[RuntimeStatus] = FINISHED,
         default_version: str | None = None,
         awaited: AwaitedEvents | None = None,
+        starts: ActivityStarts | None = None,
         app: AppFunctions | None = None,
+        on_purged: Callable[[str], None] = lambda instance_id: None,
         tracer: Tracer = NO_TRACES,
     ) -> None:
         self.entities = EntityClient(hub, entity_functions, clock, tracer)
@@ -73,10 +77,13 @@ class OrchestrationClient:
         self._functions = functions
         self._clock = clock
         self._tracer = tracer
+        self._on_purged = on_purged
         self._overridable = overridable
         self._default_version = default_version
         self._records = SharedReads(hub.peek_instance)
-        self._explainer = Explainer(hub, clock, awaited=awaited or AwaitedEvents(), app=app)
+        self._explainer = Explainer(
+            hub, clock, awaited=awaited or AwaitedEvents(), starts=starts or ActivityStarts(), app=app
+        )
 
     async def start(
         self,
@@ -289,7 +296,7 @@ class OrchestrationClient:
                 "Only orchestrations in a terminal state can be purged, but the orchestration with instance ID "
                 f"{instance_id} has status {record.runtime_status.value}",
             )
-        return await self._hub.purge_instance(instance_id)
+        return await self._purge(instance_id)
 
     async def purge_matching(self, query: InstanceQuery) -> int:
         """Removes the finished instances that match and returns how many; a query of unfinished ones removes none."""
@@ -304,10 +311,15 @@ class OrchestrationClient:
                 finished, page_size=_PURGE_PAGE_SIZE, continuation_token=token, with_input=False
             )
             for record in page.records:
-                purged += await self._hub.purge_instance(record.instance_id)
+                purged += await self._purge(record.instance_id)
             token = page.continuation_token
             if token is None:
                 return purged
+
+    async def _purge(self, instance_id: str) -> bool:
+        is_purged = await self._hub.purge_instance(instance_id)
+        self._on_purged(instance_id)
+        return is_purged
 
 
 def _not_now(operation: str, record: InstanceRecord) -> RequestError:

@@ -179,6 +179,7 @@ class Entities:
             function_name=function.name,
             inputs={function.trigger.name: episode.payload(batch)},
             work=episode.entity.instance_id,
+            instance_id=episode.entity.instance_id,
         )
         try:
             outcome = await self._trials.invoke(within(invocation, context_of(span)))

@@ -21,6 +21,7 @@ from durablehost.core.episode_spans import spans_of_episode
 from durablehost.core.failure_texts import unhandled_details, unhandled_text
 from durablehost.core.history import MARKS, EventRaised, ExecutionStarted
 from durablehost.core.payload import orchestrator_payload
+from durablehost.core.replay import RetryState
 from durablehost.core.rewind import rewound_count
 from durablehost.core.sdk_errors import explained
 from durablehost.core.spans import Span
@@ -81,6 +82,8 @@ class Episodes:
         self._earlier: Collection[EventRaised] = ()
         self._work = episode.started.orchestration_instance.instance_id
         self._result: OrchestratorResult | None = None
+        # The open tasks that retry options repeat, after the latest run of the orchestrator.
+        self.retries: Mapping[int, RetryState] = {}
         self.checkpoint = Checkpoint()
         self.spans: list[Span] = []
         self._has_ended = False
@@ -219,6 +222,8 @@ class Episodes:
         if self._tracer.is_on:
             episode = self._episode
             self.spans += spans_of_episode(episode.started, episode.history, outcome.checkpoint.new_events)
+        if outcome.retries is not None:
+            self.retries = outcome.retries
         self.checkpoint = self.checkpoint.then(outcome.checkpoint)
         self._episode = replace(self._episode, history=self._episode.history + outcome.checkpoint.new_events)
 
@@ -255,6 +260,7 @@ class Episodes:
             function_name=function.name,
             inputs={function.trigger.name: payload},
             work=self._work,
+            instance_id=self._work,
         )
         outcome = await self._executor.invoke(within(invocation, _context_of(episode)))
         if outcome.failure is None:

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from itertools import islice
 
 from durablehost.app.event_names import event_names
 from durablehost.clock import Clock
-from durablehost.core.history import HistoryEvent, SubOrchestrationInstanceCreated
+from durablehost.core.history import HistoryEvent, SubOrchestrationInstanceCreated, TaskScheduled
 from durablehost.core.ids import is_entity_id
 from durablehost.core.open_work import OpenWork, open_work
 from durablehost.core.state import fold
+from durablehost.engine.activity_starts import ActivityStarts
 from durablehost.engine.awaited import AwaitedEvents
 from durablehost.engine.explanation import AppFunctions, Explanation, Facts
 from durablehost.engine.ports import InstanceRecord, TaskHub
@@ -30,10 +32,19 @@ _MOST_RELATED = 3
 class Explainer:
     """Explains the instances of one hub. `app` None: the functions of the hub's app are not known."""
 
-    def __init__(self, hub: TaskHub, clock: Clock, *, awaited: AwaitedEvents, app: AppFunctions | None) -> None:
+    def __init__(
+        self,
+        hub: TaskHub,
+        clock: Clock,
+        *,
+        awaited: AwaitedEvents,
+        starts: ActivityStarts,
+        app: AppFunctions | None,
+    ) -> None:
         self._hub = hub
         self._clock = clock
         self._awaited = awaited
+        self._starts = starts
         self._app = app
 
     async def explain(self, instance_id: str) -> Explanation | None:
@@ -56,8 +67,11 @@ class Explainer:
     async def _facts(self, record: InstanceRecord) -> Facts:
         instance_id = record.instance_id
         history, problem = await self._history(record)
-        state, work = fold(history), open_work(history)
-        awaited = self._awaited.of(instance_id, state.execution_id, len(history))
+        state = fold(history)
+        history_key = instance_id, state.execution_id, len(history)
+        awaited = self._awaited.of(*history_key)
+        history = tuple(_with_inputs(history, self._starts.failed_inputs(instance_id)))
+        work = open_work(history, self._awaited.retries_of(*history_key))
         surroundings = await self._hub.look_around(instance_id)
         related = await self._related(work)
         latest = await self._hub.peek_instance(instance_id)
@@ -92,6 +106,15 @@ class Explainer:
     async def _related(self, work: OpenWork) -> Mapping[str, InstanceRecord | None]:
         wanted = islice(dict.fromkeys(_awaited_instances(work)), _MOST_RELATED)
         return {instance_id: await self._hub.peek_instance(instance_id) for instance_id in wanted}
+
+
+def _with_inputs(history: tuple[HistoryEvent, ...], inputs: Mapping[int, str]) -> Iterator[HistoryEvent]:
+    """The events with the inputs that most histories do not have."""
+    for event in history:
+        if isinstance(event, TaskScheduled) and event.input is None and event.event_id in inputs:
+            yield replace(event, input=inputs[event.event_id])
+        else:
+            yield event
 
 
 def _awaited_instances(work: OpenWork) -> Iterator[str]:

@@ -42,7 +42,7 @@ _log = logging.getLogger("Host.Engine")
 class Orchestrations:
     """Processes the work items of orchestrations. `functions` holds the orchestrators by name in lower case.
 
-    `awaited` is told which external events they wait for.
+    `awaited` is told which external events and attempts they wait for.
     """
 
     def __init__(
@@ -103,7 +103,8 @@ class Orchestrations:
         if episodes.awaited is None:
             self._awaited.carry_over(item.instance_id, execution_id, len(item.history), count)
         else:
-            self._awaited.note(item.instance_id, execution_id, count, episodes.awaited, self._clock.now())
+            now, retries = self._clock.now(), episodes.retries
+            self._awaited.note(item.instance_id, execution_id, count, episodes.awaited, now, retries=retries)
 
     async def give_up(self, item: OrchestrationWorkItem, problem: str) -> None:
         """Fails an instance whose episode cannot be processed; `problem` is a sentence about it.

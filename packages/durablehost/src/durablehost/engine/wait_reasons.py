@@ -172,8 +172,9 @@ def _retries(facts: Facts, work: OpenWork) -> Iterator[Reason]:
     repeated = [attempt for attempt in work.attempts if attempt.number > 1]
     if repeated:
         worst = max(repeated, key=lambda attempt: attempt.number)
-        others = f", and {len(repeated) - 1} more are repeated" if len(repeated) > 1 else ""
-        text = f"{_capitalized(task_name(worst.work))} is in its {ordinal(worst.number)} attempt{others}."
+        more = len(repeated) - 1
+        others = f", and {counted(more, 'more is', 'more are')} repeated" if more else ""
+        text = f"{_capitalized(task_name(worst.work))} is in {_attempt(worst.number, worst.most)}{others}."
         yield reason(Kind.RETRY, text)
     if work.pauses:
         first = min(work.pauses, key=lambda pause: pause.timer.fire_at)
@@ -188,7 +189,15 @@ def _failed(pause: Pause) -> str:
 
 
 def _next_attempt(pause: Pause, now: datetime) -> str:
-    return f"Its next attempt, if there is one, is due at {moment_and_distance(pause.timer.fire_at, now)}."
+    if pause.most is None:
+        subject = "Its next attempt, if there is one,"
+    else:
+        subject = f"Attempt {pause.failures + 1} of {pause.most:g}"
+    return f"{subject} is due at {moment_and_distance(pause.timer.fire_at, now)}."
+
+
+def _attempt(number: int, most: float | None) -> str:
+    return f"its {ordinal(number)} attempt" if most is None else f"attempt {number} of {most:g}"
 
 
 def _capitalized(text: str) -> str:
@@ -218,7 +227,8 @@ def _timers(facts: Facts, work: OpenWork) -> Iterator[Reason]:
         return
     first = min(work.timers, key=lambda timer: timer.fire_at)
     at = moment_and_distance(first.fire_at, facts.now)
-    others = f" ({len(work.timers) - 1} more are set)" if len(work.timers) > 1 else ""
+    more = len(work.timers) - 1
+    others = f" ({counted(more, 'more is set', 'more are set')})" if more else ""
     if not work.has_timers_at_most or facts.awaited:
         yield reason(Kind.TIMER, f"A timer is set for {at}, if it is not cancelled{others}.")
         return
@@ -243,7 +253,8 @@ def _entities(facts: Facts, work: OpenWork) -> Iterator[Reason]:
             text = f"It waits for {operation}, since {since}"
             yield reason(Kind.ENTITY_CALL, f"{text}{_state_of([EntityId.of_instance(sent.instance_id)], facts)}.")
     if len(work.requests) > 3:
-        yield reason(Kind.ENTITY_CALL, f"It waits for {len(work.requests) - 3} more results of entities.")
+        results = counted(len(work.requests) - 3, "more result", "more results")
+        yield reason(Kind.ENTITY_CALL, f"It waits for {results} of entities.")
 
 
 def _state_of(entities: Iterable[EntityId], facts: Facts) -> str:

@@ -20,7 +20,7 @@ import anyio
 from durablehost import __version__
 from durablehost.app.discovery import discover
 from durablehost.app.model import Function, FunctionApp
-from durablehost.clock import SystemClock
+from durablehost.clock import Clock, SystemClock
 from durablehost.console import Console, configure_logging
 from durablehost.emulator.local_storage import usable_storage
 from durablehost.engine.activity_starts import ActivityStarts
@@ -28,6 +28,7 @@ from durablehost.engine.awaited import AwaitedEvents
 from durablehost.engine.client import OrchestrationClient
 from durablehost.engine.dispatcher import Engine
 from durablehost.engine.explanation import AppFunctions
+from durablehost.engine.instance_logs import InstanceLogHandler, InstanceLogs
 from durablehost.errors import ConfigurationError, DurableHostError
 from durablehost.host.app_environment import check_app_python
 from durablehost.host.engine_options import engine_options
@@ -194,6 +195,7 @@ class Host:
             connection_name=_short(settings.storage.connection_name),
             find_system_key=None if keys is None else lambda: keys.current.durable,
         )
+        logs = _keep_logs(clock, resources)
         pool = await self._start_workers(app, links, resources)
         running = RunningInvocations(await resources.enter_async_context(with_http(pool, lambda: links.rpc_base_url)))
         functions, awaited, starts = AppFunctions.of(app), AwaitedEvents(), ActivityStarts()
@@ -205,7 +207,9 @@ class Host:
             overridable=settings.durable.overridable_states,
             default_version=settings.durable.rules.default_version,
             awaited=awaited,
+            starts=starts,
             app=functions,
+            on_purged=logs.forget,
             tracer=tracer,
         )
         web = WebServer(
@@ -217,6 +221,7 @@ class Host:
             self._status,
             clock=clock,
             starts=starts,
+            logs=logs,
             keys=keys,
             public=public,
             connections=connections,
@@ -331,6 +336,15 @@ async def hand_back(stop: Callable[[], Awaitable[None]], *, seconds: float = HAN
             "The next host gets them when their visibility timeouts and leases have ended.",
             seconds,
         )
+
+
+def _keep_logs(clock: Clock, resources: AsyncExitStack) -> InstanceLogs:
+    """Keeps the log records of calls for instances from now on."""
+    logs = InstanceLogs(clock)
+    handler = InstanceLogHandler(logs)
+    logging.getLogger().addHandler(handler)
+    resources.callback(logging.getLogger().removeHandler, handler)
+    return logs
 
 
 def _short(connection_name: str) -> str:

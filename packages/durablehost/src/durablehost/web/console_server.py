@@ -60,6 +60,7 @@ class ConsoleServer:
             hub_name=hub_name,
             orchestrators=orchestrators,
             starts=ActivityStarts(),
+            logs=None,
             stopping=self._stopping,
             allows_actions=allows_actions,
             runs_instances=False,

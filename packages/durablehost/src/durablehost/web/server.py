@@ -19,6 +19,7 @@ from durablehost.app.model import FunctionApp, TriggerKind
 from durablehost.clock import Clock
 from durablehost.engine.activity_starts import ActivityStarts
 from durablehost.engine.client import OrchestrationClient
+from durablehost.engine.instance_logs import InstanceLogs
 from durablehost.engine.ports import Executor
 from durablehost.engine.tracing import NO_TRACES, Tracer
 from durablehost.errors import ConfigurationError
@@ -55,7 +56,8 @@ class WebServer:
 
     `keys` None: no route needs a key. The RPC base never needs one. `public`: a listener that has started already;
     this server takes it over. `connections`: how many each listener keeps.
-    `starts`: when activities began to run, for the console. `tracer` gets the spans of requests to functions.
+    For the console, `starts`: when activities began to run; `logs`: what instances have logged. `tracer` gets the spans
+    of requests to functions.
     """
 
     def __init__(
@@ -69,6 +71,7 @@ class WebServer:
         *,
         clock: Clock,
         starts: ActivityStarts,
+        logs: InstanceLogs,
         keys: KeyStore | None = None,
         public: HttpListener | None = None,
         rpc_port: int = RPC_PORT,
@@ -101,6 +104,7 @@ class WebServer:
             hub_name=links.hub_name,
             orchestrators=[function.registered_name for function in orchestrators],
             starts=starts,
+            logs=logs,
             stopping=self._stopping,
         )
         self._console = ConsoleSite(console, self._check_management)

@@ -1,6 +1,7 @@
 """Logs the calls of functions: the Executing and Executed lines, and the log records of user code.
 
-People and scripts look for these lines, so they have the words of `func start`.
+People and scripts look for these lines, so they have the words of `func start`. The attribute `call` of a record of
+user code, or of a failure, is the call that it belongs to.
 """
 
 from __future__ import annotations
@@ -60,12 +61,14 @@ class CallJournal:
             timeout,
             self._invocation.function_name,
             self._invocation.invocation_id,
+            extra={"call": self._invocation},
         )
 
     def _failed(self, reason: str) -> None:
         what = f"Exception while executing function: Functions.{self._invocation.function_name}."
         # One record, so that concurrent calls do not mix their lines.
-        self._logger.error("%s\n%s%s %s%s", self._line("Failed"), _SOURCE, what, _SOURCE, reason)
+        words = (self._line("Failed"), _SOURCE, what, _SOURCE, reason)
+        self._logger.error("%s\n%s%s %s%s", *words, extra={"call": self._invocation})
 
     def _line(self, outcome: str) -> str:
         duration = int((time.monotonic() - self._started) * 1000)
@@ -86,18 +89,18 @@ def _without_sdk(stack: str) -> str:
     return _NO_FRAMES.sub("", _RAISED_BY_SDK.sub("", _CALLS_OF_SDK.sub("", stack)))
 
 
-def log_record(record: Log) -> None:
-    """Passes a record of a worker process on to this process's logging.
+def log_record(record: Log, call: Invocation | None) -> None:
+    """Passes a record of a worker process on to this process's logging, with the running call that it belongs to.
 
     Upstream drops user records of no call (import time, foreign threads); here they appear as console output.
     """
     if record.logger.startswith(_SYSTEM_LOGGERS):
-        name = WORKER
+        name, call = WORKER, None
     elif record.function_name is None:
         name = CONSOLE
     else:
         name = f"Function.{record.function_name}.User"
-    logging.getLogger(name).log(record.level, "%s", record.message)
+    logging.getLogger(name).log(record.level, "%s", record.message, extra={"call": call})
 
 
 def format_time_span(seconds: float) -> str:

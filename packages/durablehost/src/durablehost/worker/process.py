@@ -292,7 +292,8 @@ class WorkerProcess:
         elif isinstance(message, Recalled):
             self._settle(message.invocation_id, CallRecalled())
         elif isinstance(message, Log):
-            journal.log_record(message)
+            call, _ = self._calls.get(message.invocation_id or "", (None, None))
+            journal.log_record(message, call)
         elif isinstance(message, Loading):
             self.loading = message.function_name
         elif isinstance(message, Loaded) and not self._loaded.done():

@@ -98,9 +98,10 @@ class Recalled:
 
 @dataclass(frozen=True, kw_only=True)
 class Log:
-    """A record of Python logging; `function_name` None: it belongs to no running call."""
+    """A record of Python logging; `function_name` and `invocation_id` None: it belongs to no running call."""
 
     function_name: str | None
+    invocation_id: str | None
     logger: str
     level: int
     message: str

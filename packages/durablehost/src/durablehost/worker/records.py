@@ -1,4 +1,4 @@
-"""Sends the log records of user code to the host, each with the function whose call it belongs to.
+"""Sends the log records of user code to the host, each with the call that it belongs to.
 
 Mirrors the AsyncLoggingHandler of the Azure worker; records that belong to no call are sent too.
 """
@@ -33,6 +33,7 @@ class ChannelHandler(logging.Handler):
             self._channel.send(
                 Log(
                     function_name=call.function_name if call else None,
+                    invocation_id=call.invocation_id if call else None,
                     logger=record.name,
                     level=_level_of(record.levelno),
                     message=message.encode("utf-8", "backslashreplace").decode("utf-8"),

@@ -15,7 +15,6 @@ pytest.importorskip("rich", reason="needs rich, which is in requirements-dev.txt
 
 from rich.console import Console as RichConsole
 
-from durablehost.commands.progress import Progress, progress_of
 from durablehost.commands.watch import ChangeLines, open_view, watch
 from durablehost.commands.watch_table import LiveTable, table
 from durablehost.commands.watching import Seen, Watcher
@@ -73,24 +72,6 @@ def world() -> World:
 
 def ids(instances: list[Seen]) -> list[str]:
     return [seen.record.instance_id for seen in instances]
-
-
-@pytest.mark.parametrize(
-    ("status", "progress"),
-    [
-        ('{"chunks_done": 63, "chunks_total": 100}', Progress(63, 100)),
-        ('{"done": 5, "total": 4}', Progress(4, 4)),
-        ('{"done": 1, "total": 0}', None),
-        ('{"done": true, "total": 2}', None),
-        ('{"done": -1, "total": 2}', None),
-        ('{"total": 2}', None),
-        ('"half way"', None),
-        ("{", None),
-        (None, None),
-    ],
-)
-def test_progress_is_read_from_the_custom_status(status: str | None, progress: Progress | None) -> None:
-    assert progress_of(status) == progress
 
 
 async def test_the_newest_unfinished_instances_are_seen_and_stay_after_their_end(world: World) -> None:
@@ -214,12 +195,14 @@ def test_one_line_is_written_for_each_change() -> None:
     out = io.StringIO()
     with open_view(out, as_json=False) as view:
         view.show([seen("b"), seen("a")])
-        view.show([seen("b", "It waits a second less."), seen("a", custom_status='{"done": 1, "total": 3}')])
+        view.show(
+            [seen("b", "It waits a second less."), seen("a", custom_status='{"done": 1, "total": 3, "failed": 1}')]
+        )
     lines = [line.partition("  ")[2] for line in out.getvalue().splitlines()]
     assert lines == [
         "Running  Chain a: It waits.",
         "Running  Chain b: It waits.",
-        "Running  Chain a  1 of 3: It waits.",
+        "Running  Chain a  1 of 3, 1 failed: It waits.",
     ]
 
 
@@ -337,3 +320,18 @@ async def test_output_that_cannot_be_written_is_an_error_of_one_line(world: Worl
     notes = Console(io.StringIO(), io.StringIO(), environment={})
     with pytest.raises(DurableHostError, match="could not be written to stdout: Broken pipe"):
         await watch(world.watcher("a"), Full(), notes, until_end=True)
+
+
+@pytest.mark.parametrize(
+    ("status", "colours"),
+    [
+        ('{"done": 1, "total": 4}', ["\x1b[36m━━━━", "\x1b[90m"]),
+        ('{"done": 4, "total": 4}', ["\x1b[32m━━━━"]),
+        ('{"done": 4, "total": 4, "failed": 1}', ["\x1b[33m━━━━"]),
+    ],
+)
+def test_the_bar_has_colours_on_a_terminal_that_has_but_sixteen(status: str, colours: list[str]) -> None:
+    terminal = Terminal()
+    out = RichConsole(file=terminal, width=100, force_terminal=True, color_system="standard")
+    out.print(table([seen("a", custom_status=status)], ManualClock().now()))
+    assert [colour for colour in colours if colour not in terminal.getvalue()] == []

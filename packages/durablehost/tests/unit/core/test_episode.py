@@ -34,6 +34,7 @@ from durablehost.core.history import (
     TimerFired,
 )
 from durablehost.core.ids import partition_of
+from durablehost.core.replay import RetryState
 from durablehost.core.rules import Rules
 from durablehost.core.status import RuntimeStatus
 from durablehost.errors import NonDeterminismError
@@ -223,17 +224,26 @@ def test_a_termination_ends_with_its_reason_as_raw_text() -> None:
 def test_a_failure_with_retries_schedules_a_timer_and_then_the_work_again() -> None:
     result = waits("A", retry=RETRY)
     history = first_episode(scheduled(0))
-    checkpoint = episode(failure(0), history=history).complete(result).checkpoint
+    outcome = episode(failure(0), history=history).complete(result)
+    checkpoint = outcome.checkpoint
     timer = checkpoint.new_events[2]
     assert isinstance(timer, TimerCreated)
     assert (timer.event_id, timer.fire_at) == (1, LATER + timedelta(seconds=5))
+    assert outcome.retries == {1: RetryState(attempt=1, most=3, failed_id=0)}
 
     history = (*history, *checkpoint.new_events)
     fired = TimerFired(timestamp=LATER, timer_id=1, fire_at=timer.fire_at)
-    checkpoint = episode(fired, history=history).complete(result).checkpoint
-    again = checkpoint.outbox[0].event
+    outcome = episode(fired, history=history).complete(result)
+    again = outcome.checkpoint.outbox[0].event
     assert isinstance(again, TaskScheduled)
     assert (again.event_id, again.name, again.input) == (2, "A", '["1"]')
+    assert outcome.retries == {2: RetryState(attempt=2, most=3)}
+
+
+def test_only_work_that_is_repeated_is_known_by_its_attempt() -> None:
+    assert episode(started()).complete(waits("A", retry=RETRY)).retries == {}
+    assert episode(failure(0), history=first_episode(scheduled(0))).complete(waits("A")).retries == {}
+    assert episode(started()).end(failed("Orch", "why")).retries is None
 
 
 def test_an_episode_is_not_earlier_than_a_timer_that_fires_in_it() -> None:

@@ -21,6 +21,7 @@ from durablehost.core.history import (
 )
 from durablehost.core.ids import EntityId
 from durablehost.core.open_work import open_work
+from durablehost.core.replay import RetryState
 from packages.durablehost.tests.unit.core.examples import AT, first_episode
 
 SOON = AT + timedelta(seconds=30)
@@ -134,3 +135,39 @@ def test_calls_and_locks_of_entities_are_open_until_their_responses_and_signals_
         *episode(EventRaised(timestamp=AT, name="1", input="{}")),
     )
     assert [(each.event_id, request.id) for each, request in open_work(history).requests] == [(2, "3"), (3, "4")]
+
+
+def test_the_attempts_of_work_without_a_recorded_input_are_told_apart_by_the_inputs_that_are_known() -> None:
+    def unknown(task_id: int) -> TaskScheduled:
+        return TaskScheduled(timestamp=AT, event_id=task_id, name="A", input=None)
+
+    history = (
+        *first_episode(activity(0, "[1]"), activity(1, "[2]")),
+        *episode(failed(0), timer(2)),
+        *episode(failed(1), timer(3)),
+        *episode(fired(2), fired(3), activity(4, "[2]"), unknown(5)),
+    )
+    work = open_work((*history, *episode(failed(4), timer(6))))
+    assert [(attempt.work.event_id, attempt.number) for attempt in work.attempts] == [(5, 2)]
+    assert [(pause.work.event_id, pause.failures) for pause in work.pauses] == [(4, 2)]
+
+
+def test_known_retries_say_how_many_attempts_there_are_and_which_timer_is_whose() -> None:
+    # Two failures in one episode, of which only the second is repeated: the order alone would pair none of them.
+    history = (
+        *first_episode(activity(0, "[1]"), activity(1, "[2]"), activity(2, "[3]")),
+        *episode(failed(0), failed(1), timer(3)),
+    )
+    retries = {3: RetryState(attempt=1, most=5, failed_id=1)}
+    work = open_work(history, retries)
+    (pause,) = work.pauses
+    assert (pause.work.event_id, pause.failures, pause.most, pause.error) == (1, 1, 5, "it broke")
+    assert work.timers == ()
+    work = open_work((*history, *episode(fired(3), activity(4, "[2]"))), {4: RetryState(attempt=2, most=5)})
+    assert [(each.work.event_id, each.number, each.most) for each in work.attempts] == [(2, 1, None), (4, 2, 5)]
+
+
+def test_the_timer_after_the_last_attempt_that_is_known_is_no_pause() -> None:
+    history = (*first_episode(activity(0)), *episode(failed(0), timer(1, AT)))
+    work = open_work(history, {1: RetryState(attempt=3, most=3, failed_id=0)})
+    assert (work.pauses, [each.event_id for each in work.timers]) == ((), [1])

@@ -30,3 +30,22 @@ def test_an_instance_with_more_tasks_than_the_limit_is_kept() -> None:
     for task_id in range(10):
         starts.note("a", task_id, AT)
     assert len(starts.of("a")) == 10
+
+
+def test_the_inputs_of_failed_activities_are_kept_until_their_task_runs_again() -> None:
+    starts = ActivityStarts()
+    starts.note_failure("a", 0, '["x"]')
+    starts.note_failure("a", 1, None)
+    starts.note_failure("a", 2, "x" * 5000)
+    starts.note_failure("b", 0, '["y"]')
+    assert starts.failed_inputs("a") == {0: '["x"]'}
+    starts.note("a", 0, AT)
+    assert starts.failed_inputs("a") == {}
+    assert starts.failed_inputs("b") == {0: '["y"]'}
+
+
+def test_the_oldest_inputs_are_forgotten() -> None:
+    starts = ActivityStarts()
+    for task_id in range(1500):
+        starts.note_failure("a", task_id, "[1]")
+    assert list(starts.failed_inputs("a")) == list(range(500, 1500))

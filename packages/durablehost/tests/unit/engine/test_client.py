@@ -150,6 +150,19 @@ async def test_a_purge_by_filter_removes_only_finished_instances_of_the_named_st
     assert sorted(hub.storage.records) == kept
 
 
+async def test_what_a_process_remembers_of_an_instance_is_forgotten_with_it(hub: MemoryTaskHub) -> None:
+    forgotten: list[str] = []
+    functions = APP.of_kind(TriggerKind.ORCHESTRATION)
+    client = OrchestrationClient(hub, functions, ManualClock(), on_purged=forgotten.append)
+    for instance_id in ("one", "two", "three"):
+        await client.start("Chain", instance_id=instance_id)
+    await finish(hub, "one")
+    await finish(hub, "two")
+    await client.purge("one")
+    await client.purge_matching(InstanceQuery())
+    assert forgotten == ["one", "two"]
+
+
 async def test_only_failed_instances_are_rewound(client: OrchestrationClient) -> None:
     instance_id = await client.start("Chain")
     with pytest.raises(RequestError, match="has status Pending, but only orchestrations in the") as error:

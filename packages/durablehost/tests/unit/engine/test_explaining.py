@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from durablehost.app.invocation import Invocation, InvocationResult
 from durablehost.app.model import FunctionApp
 from durablehost.core.history import HistoryEvent, OrchestratorCompleted, OrchestratorStarted
 from durablehost.core.status import RuntimeStatus
+from durablehost.engine.activity_starts import ActivityStarts
 from durablehost.engine.awaited import AwaitedEvents
 from durablehost.engine.client import OrchestrationClient
 from durablehost.engine.dispatcher import Engine, EngineOptions
@@ -32,6 +34,7 @@ from packages.durablehost.tests.unit.engine.scripted import (
     ScriptedExecutor,
     call,
     orchestrator_state,
+    raised,
     returned,
 )
 
@@ -48,17 +51,17 @@ class Host:
         self.clock = ManualClock()
         self.hub = MemoryTaskHub(self.clock)
         self.executor = ScriptedExecutor()
-        self.awaited = AwaitedEvents()
+        self.awaited, self.starts = AwaitedEvents(), ActivityStarts()
         functions = AppFunctions.of(app)
         self.client = OrchestrationClient(
-            self.hub, functions.orchestrators, self.clock, awaited=self.awaited, app=functions
+            self.hub, functions.orchestrators, self.clock, awaited=self.awaited, starts=self.starts, app=functions
         )
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         stopping = asyncio.Event()
         options = EngineOptions(max_orchestrations=10, max_activities=10)
-        engine = Engine(self.hub, self.executor, APP, self.clock, options, self.awaited)
+        engine = Engine(self.hub, self.executor, APP, self.clock, options, self.awaited, starts=self.starts)
         await self.hub.start()
         loop = asyncio.create_task(engine.run(stopping))
         try:
@@ -154,6 +157,55 @@ async def test_an_activity_that_runs_is_found_in_this_host(host: Host) -> None:
         assert (await host.explain(instance_id))[1] == ["completed"]
 
 
+async def test_an_activity_with_retry_options_is_explained_by_its_attempt_and_its_input(host: Host) -> None:
+    options = {"firstRetryIntervalInMilliseconds": 60_000, "maxNumberOfAttempts": 5}
+    say = {**call("Say", '{"chunk_id":17}'), "actionType": 1, "retryOptions": options}
+    host.executor.script("Chain", orchestrator_state(say))
+    host.executor.script("Say", raised("ValueError", "empty"))
+    async with host.running():
+        instance_id = await host.client.start("Chain")
+
+        async def pauses_after(failures: str) -> bool:
+            return f"has failed {failures}" in (await host.explain(instance_id))[0]
+
+        await eventually(lambda: pauses_after("once"))
+        assert await host.explain(instance_id) == (
+            "Chunk 17 ('Say') has failed once: ValueError: empty. Attempt 2 of 5 is due at 10:01:00 UTC (in 60 s).",
+            ["retry"],
+        )
+        host.clock.advance(61)
+        await eventually(lambda: pauses_after("twice"))
+        text, _ = await host.explain(instance_id)
+        assert "Chunk 17 ('Say') has failed twice: ValueError: empty. Attempt 3 of 5 is due at" in text
+
+
+async def test_an_activity_that_an_orchestrator_calls_again_itself_is_counted_as_far_as_the_history_shows(
+    host: Host,
+) -> None:
+    pause = {"actionType": 5, "fireAt": (host.clock.now() + timedelta(seconds=60)).isoformat(), "isCanceled": False}
+    one, two = call("Say", '{"chunk_id":17}'), call("Say", '{"chunk_id":18}')
+    host.executor.script("Chain", orchestrator_state(one, two), orchestrator_state(one, two, pause))
+    gate = asyncio.Event()
+
+    async def fail_the_first(invocation: Invocation) -> InvocationResult:
+        if "18" in str(invocation.inputs["context"]):
+            await gate.wait()
+        return raised("ValueError", "empty")
+
+    host.executor.scripts["Say"] = fail_the_first
+    async with host.running():
+        instance_id = await host.client.start("Chain")
+
+        async def pauses() -> bool:
+            return "retry" in (await host.explain(instance_id))[1]
+
+        await eventually(pauses)
+        text, _ = await host.explain(instance_id)
+        gate.set()
+    assert "Chunk 17 ('Say') has failed once: ValueError: empty. Its next attempt, if there is one, is due at" in text
+    assert "'Say' (chunk 18)" in text
+
+
 async def test_a_record_that_changes_meanwhile_is_read_again(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     instance_id = await host.client.start("Chain")
     host.hub.storage.control.clear()
@@ -215,7 +267,7 @@ def test_the_oldest_waits_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr("durablehost.engine.awaited._MOST_REMEMBERED", 2)
     awaited = AwaitedEvents()
     for number in range(3):
-        awaited.note(str(number), "e", 5, ["go"], build.AT)
+        awaited.note(str(number), "e", 5, ["go"], build.AT, retries={})
     assert awaited.of("0", "e", 5) is None
     assert awaited.of("2", "e", 5) == {"go": build.AT}
     assert awaited.of("2", "other", 5) is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -23,6 +24,7 @@ from durablehost.core.history import (
     OrchestratorCompleted,
     OrchestratorStarted,
     SubOrchestrationInstanceCreated,
+    SubOrchestrationInstanceFailed,
     TaskCompleted,
     TaskFailed,
     TaskScheduled,
@@ -31,6 +33,7 @@ from durablehost.core.history import (
 )
 from durablehost.core.ids import EntityId
 from durablehost.core.open_work import open_work
+from durablehost.core.replay import RetryState
 from durablehost.core.state import fold
 from durablehost.core.status import RuntimeStatus
 from durablehost.engine.explanation import AppFunctions, Explanation, Facts, Kind
@@ -113,14 +116,18 @@ def record(status: RuntimeStatus = RuntimeStatus.RUNNING, **members: Any) -> Ins
 
 
 def explained(
-    *history: HistoryEvent, of: InstanceRecord | None = None, around: Surroundings | None = None, **members: Any
+    *history: HistoryEvent,
+    of: InstanceRecord | None = None,
+    around: Surroundings | None = None,
+    retries: Mapping[int, RetryState] | None = None,
+    **members: Any,
 ) -> Explanation:
     return explain(
         Facts(
             now=NOW,
             record=of or record(),
             state=fold(history),
-            work=open_work(history),
+            work=open_work(history, retries),
             surroundings=around or surroundings(),
             history=history,
             **members,
@@ -413,6 +420,25 @@ def test_a_request_that_is_in_no_queue_is_lost() -> None:
     assert kinds(explanation) == ["activities", "message-lost"]
 
 
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [
+        (1, "The request of task 0 is lost: the queues that could have them are empty."),
+        (2, "The requests of the tasks 0 and 1 are lost: the queues that could have them are empty."),
+    ],
+)
+def test_lost_requests_are_named(count: int, text: str) -> None:
+    around = surroundings(control=control(total=0), work_items=work_items(total=0))
+    assert explained(*first_episode(*map(activity, range(count))), around=around).reasons[-1].text == text
+
+
+def test_of_several_activities_that_run_here_the_longest_is_named() -> None:
+    held = tuple(HeldHere(event=activity(number), is_out=True, seconds_out=3.0 + number) for number in range(2))
+    around = surroundings(work_items=work_items(held=held, total=2))
+    text = explained(*first_episode(*map(activity, range(2))), around=around).text
+    assert text.endswith("2 run in this host, the longest for 4 s.")
+
+
 def test_an_http_request_is_called_so() -> None:
     text = explained(*first_episode(activity(0, HTTP_ACTIVITY)), app=APP).text
     assert text.startswith("It waits for an activity: call_http (task 0), since 10:00:00 UTC.")
@@ -438,6 +464,53 @@ def test_a_repeated_attempt_is_counted() -> None:
     explanation = explained(*history)
     assert explanation.text.endswith("Task 2 ('A') is in its second attempt.")
     assert "an activity" in explanation.text
+
+
+def test_a_known_number_of_attempts_is_named() -> None:
+    pause = TimerCreated(timestamp=AT, event_id=1, fire_at=at(4))
+    history = (*first_episode(activity(0, text='[{"chunk_id":17}]')), *episode(broken(0), pause))
+    assert explained(*history, retries={1: RetryState(attempt=2, most=5.0, failed_id=0)}).text == (
+        "Chunk 17 ('A') has failed twice: ValueError: empty. Attempt 3 of 5 is due at 10:00:31 UTC (in 4 s)."
+    )
+    fired = TimerFired(timestamp=at(4), timer_id=1, fire_at=at(4))
+    history = (*history, *episode(fired, activity(2, text='[{"chunk_id":17}]')))
+    text = explained(*history, retries={2: RetryState(attempt=3, most=5.0)}).text
+    assert text.endswith("Chunk 17 ('A') is in attempt 3 of 5.")
+
+
+def test_a_sub_orchestration_that_is_repeated_is_named_with_its_attempt() -> None:
+    child = SubOrchestrationInstanceCreated(timestamp=AT, event_id=0, name="Kid", instance_id="k")
+    failure = SubOrchestrationInstanceFailed(
+        timestamp=AT, task_scheduled_id=0, reason="Orchestrator function 'Kid' failed: no file"
+    )
+    pause = TimerCreated(timestamp=AT, event_id=1, fire_at=at(60))
+    explanation = explained(
+        *first_episode(child), *episode(failure, pause), retries={1: RetryState(attempt=1, most=3, failed_id=0)}
+    )
+    assert explanation.text == (
+        "Task 0 ('Kid') has failed once: no file. Attempt 2 of 3 is due at 10:01:27 UTC (in 60 s)."
+    )
+    assert kinds(explanation) == ["retry"]
+
+
+def test_several_pauses_are_counted_and_the_first_that_is_due_is_named() -> None:
+    pauses = [TimerCreated(timestamp=AT, event_id=3 + number, fire_at=at(9 - number)) for number in range(3)]
+    failures = [broken(number) for number in range(3)]
+    text = explained(*first_episode(*map(activity, range(3))), *episode(*failures, *pauses)).text
+    assert text.startswith("Task 2 ('A') has failed once")
+    assert text.endswith("is due at 10:00:34 UTC (in 7 s). 2 more wait for an attempt.")
+
+
+def test_several_repeated_attempts_are_counted() -> None:
+    timers = [TimerCreated(timestamp=AT, event_id=2 + number, fire_at=at(1)) for number in range(2)]
+    fired = [TimerFired(timestamp=at(1), timer_id=2 + number, fire_at=at(1)) for number in range(2)]
+    history = (
+        *first_episode(activity(0), activity(1)),
+        *episode(broken(0), broken(1), *timers),
+        *episode(*fired, activity(4, text="[0]"), activity(5, text="[1]")),
+    )
+    text = explained(*history).text
+    assert text.endswith("Task 4 ('A') is in its second attempt, and 1 more is repeated.")
 
 
 # Functions that do not exist
@@ -488,6 +561,15 @@ def test_sub_orchestrations_are_named_with_their_ids_and_status() -> None:
     assert kinds(explanation) == ["sub-orchestrations"]
 
 
+def test_one_of_many_sub_orchestrations_that_have_ended_is_not_counted_as_open() -> None:
+    child = SubOrchestrationInstanceCreated(timestamp=AT, event_id=0, name="Orch", instance_id="c0")
+    other = SubOrchestrationInstanceCreated(timestamp=AT, event_id=1, name="Orch", instance_id="c1")
+    failure = SubOrchestrationInstanceFailed(timestamp=AT, task_scheduled_id=1, reason="no file")
+    assert explained(*first_episode(child)).text == "It waits for a sub-orchestration: 'Orch' (id 'c0')."
+    history = (*first_episode(child, other), *episode(failure))
+    assert explained(*history).text == "It waits for 1 of 2 sub-orchestrations: 'Orch' (id 'c0')."
+
+
 TIMER = TimerCreated(timestamp=AT, event_id=0, fire_at=at(4))
 
 
@@ -504,6 +586,13 @@ def test_a_timer_is_named_with_its_time(members: dict[str, Any], more: str) -> N
     explanation = explained(*first_episode(TIMER), **members)
     assert explanation.text == f"It waits for a timer until 10:00:31 UTC (in 4 s){more}."
     assert kinds(explanation) == ["timer"]
+
+
+@pytest.mark.parametrize(("count", "others"), [(2, "1 more is set"), (3, "2 more are set")])
+def test_the_first_of_several_timers_is_named(count: int, others: str) -> None:
+    timers = [TimerCreated(timestamp=AT, event_id=number, fire_at=at(9 - number)) for number in range(count)]
+    text = explained(*first_episode(*timers), awaited={}).text
+    assert text == f"It waits for a timer until 10:00:{37 - count} UTC (in {10 - count} s) ({others})."
 
 
 def test_a_timer_beside_other_work_may_be_cancelled() -> None:
@@ -540,6 +629,16 @@ def test_an_event_of_another_name_has_arrived_in_vain() -> None:
     assert explanation.text.endswith("The event 'Approve' has arrived and is not awaited now.")
 
 
+def test_several_events_are_named_together() -> None:
+    held = tuple(HeldHere(event=EventRaised(timestamp=AT, name=name), is_kept=True) for name in ("a", "b", "a"))
+    around = surroundings(control=control(held=held, total=3))
+    explanation = explained(*first_episode(), awaited={"x": at(-5), "y": AT}, around=around)
+    assert explanation.text == (
+        "It waits for the external events 'x' and 'y', since 10:00:00 UTC. "
+        "The events 'a' and 'b' have arrived and are not awaited now."
+    )
+
+
 def request(**members: Any) -> EventSent:
     text = request_to_text(EntityRequest(**{"id": "1", "operation": "add", "parent": "me", **members}))
     return EventSent(timestamp=AT, event_id=0, instance_id="@counter@x", name="op", input=text)
@@ -573,6 +672,20 @@ def test_a_lock_is_named_with_its_entities_and_the_owner() -> None:
         "It waits for the lock of '@counter@x' and '@counter@y', since 10:00:00 UTC; '@counter@y' is locked by 'other'."
     )
     assert kinds(explanation) == ["entity-lock"]
+
+
+def test_more_calls_of_entities_than_are_named_are_counted() -> None:
+    calls = [request(id=str(number)) for number in range(4)]
+    reasons = explained(*first_episode(*calls), related={"@counter@x": None}).reasons
+    assert [each.kind for each in reasons] == ["entity-call"] * 4
+    assert reasons[-1].text == "It waits for 1 more result of entities."
+
+
+def test_a_suspended_entity_says_so() -> None:
+    entity = record(RuntimeStatus.SUSPENDED, instance_id="@counter@x", custom_status='{"entityExists":true}')
+    explanation = explained(of=entity)
+    assert explanation.text.startswith("Suspended since 10:00:00 UTC.")
+    assert kinds(explanation)[0] == "suspended"
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from durablehost.core.history import ExecutionStarted, TaskScheduled
 from durablehost.engine.activity_starts import ActivityStarts
 from durablehost.engine.client import OrchestrationClient
 from durablehost.engine.dispatcher import Engine, EngineOptions
+from durablehost.engine.instance_logs import InstanceLogs
 from durablehost.engine.ports import InstanceRecord
 from durablehost.engine.tracing import NO_TRACES, Tracer
 from durablehost.web.links import Links
@@ -121,6 +122,7 @@ async def make_world(tracer: Tracer) -> AsyncIterator[World]:
         host_status,
         clock=clock,
         starts=ActivityStarts(),
+        logs=InstanceLogs(clock),
         rpc_port=0,
         tracer=tracer,
     )

@@ -14,6 +14,7 @@ import pytest
 from durablehost.app.model import FunctionApp, TriggerKind
 from durablehost.engine.activity_starts import ActivityStarts
 from durablehost.engine.client import OrchestrationClient
+from durablehost.engine.instance_logs import InstanceLogs
 from durablehost.keys.key_file import save_keys
 from durablehost.keys.key_store import KeyStore
 from durablehost.keys.ring import KeyRing
@@ -40,6 +41,7 @@ class Edge:
     executor: ScriptedExecutor
     links: Links
     starts: ActivityStarts
+    logs: InstanceLogs
     session: aiohttp.ClientSession
 
     @property
@@ -79,6 +81,7 @@ class EdgeFactory:
             make_function("Counter", "entityTrigger"),
         )
         hub, executor, starts = FakeHub(), ScriptedExecutor(), ActivityStarts()
+        logs = InstanceLogs(FixedClock())
         store = None if keys is None else self._store(keys)
         links = Links(hub_name="TestHub", find_system_key=None if store is None else lambda: store.current.durable)
         client = OrchestrationClient(
@@ -96,12 +99,13 @@ class EdgeFactory:
             host_status,
             clock=FixedClock(),
             starts=starts,
+            logs=logs,
             keys=store,
             public=self.public,
             rpc_port=self.rpc_port,
         )
         await server.start()
-        edge = Edge(server, hub, executor, links, starts, aiohttp.ClientSession(auto_decompress=False))
+        edge = Edge(server, hub, executor, links, starts, logs, aiohttp.ClientSession(auto_decompress=False))
         self.edges.append(edge)
         return edge
 

@@ -10,11 +10,13 @@ from urllib.parse import quote
 
 import pytest
 
-from durablehost.core.history import TaskCompleted, TaskScheduled
+from durablehost.app.invocation import Invocation
+from durablehost.core.history import TaskCompleted, TaskFailed, TaskScheduled
 from durablehost.core.status import RuntimeStatus
 from durablehost.errors import StorageUnavailable, UnreadableState
 from durablehost.keys.ring import KeyRing
 from durablehost.web.console.site import _STATIC
+from durablehost.web.console.view import WHOLE
 from packages.durablehost.tests.eventually import eventually
 from packages.durablehost.tests.unit.web.conftest import Edge, EdgeFactory
 from packages.durablehost.tests.unit.web.fakes import BEGIN, make_app, make_function, responds
@@ -30,6 +32,7 @@ ROUTES = (
     f"{API}/hub", f"{API}/instances", f"{API}/counts", f"{API}/changes", f"{API}/instances/a",
     f"{API}/instances/a/history", f"{API}/instances/a/history/0", f"{API}/instances/a/explanation", f"{API}/nothing",
     f"{API}/entities", f"{API}/entities/@counter@a",
+    f"{API}/instances/a/logs", f"{API}/instances/a/output", f"{API}/instances/a/results",
 )  # fmt: skip
 FILES = (
     "/console",
@@ -129,7 +132,16 @@ class TestInstance:
         assert (status, answer["id"], answer["output"]["text"]) == (200, "tenant/7", '"done"')
         assert (len(answer["input"]["text"]), answer["input"]["length"]) == (100_000, 200_000)
 
-    @pytest.mark.parametrize("path", ["instances/none", "instances/none/history", "instances/none/history/0"])
+    @pytest.mark.parametrize(
+        "path",
+        [
+            "instances/none",
+            "instances/none/history",
+            "instances/none/history/0",
+            "instances/none/output",
+            "instances/none/results",
+        ],
+    )
     async def test_that_is_unknown_is_404(self, edge: Edge, path: str) -> None:
         assert (await got(edge, f"{API}/{path}"))[0] == 404
 
@@ -158,6 +170,46 @@ class TestInstance:
         edge.hub.history_failure = UnreadableState("row 3 is damaged")
         expected = {"entries": [], "problem": "row 3 is damaged"}
         assert await got(edge, f"{API}/instances/a/history") == (200, expected)
+
+    async def test_shows_its_whole_output_alone(self, edge: Edge) -> None:
+        edge.hub.add("a", output="x" * 5_000_000)
+        edge.hub.add("b")
+        _, answer = await got(edge, f"{API}/instances/a/output")
+        assert (len(answer["text"]), answer["length"]) == (WHOLE, 5_000_000)
+        assert await got(edge, f"{API}/instances/b/output") == (200, None)
+
+    async def test_shows_the_whole_results_of_its_tasks_as_far_as_there_is_room(
+        self, edge: Edge, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        edge.hub.add("a")
+        edge.hub.histories["a"] = (
+            *(TaskScheduled(timestamp=BEGIN, event_id=number, name="Work") for number in range(4)),
+            TaskCompleted(timestamp=BEGIN, task_scheduled_id=1, result="y" * 300),
+            TaskCompleted(timestamp=BEGIN, task_scheduled_id=0, result="x" * 500),
+            TaskFailed(timestamp=BEGIN, task_scheduled_id=2, reason="it broke"),
+        )
+        path = f"{API}/instances/a/results"
+        assert (await got(edge, path))[1] == {"results": ["x" * 500, "y" * 300], "left": 0}
+        monkeypatch.setattr("durablehost.web.console.api.WHOLE", 600)
+        assert (await got(edge, path))[1] == {"results": ["x" * 500], "left": 1}
+
+    async def test_shows_what_it_has_logged(self, edge: Edge) -> None:
+        call = Invocation(invocation_id="i", function_name="Work", inputs={}, instance_id="a/b", task_id=3)
+        edge.logs.add(call, 30, "slow")
+        edge.logs.add(call, 20, "<done>")
+        status, answer = await got(edge, f"{API}/instances/a%2Fb/logs")
+        assert (status, answer["isKept"], answer["logged"]) == (200, True, 2)
+        assert answer["lines"][0] == {
+            "number": 1,
+            "at": "2026-03-01T10:00:00.123456Z",
+            "level": 30,
+            "function": "Work",
+            "task": 3,
+            "text": {"text": "slow", "length": 4},
+        }
+        later = (await got(edge, f"{API}/instances/a%2Fb/logs?after=1"))[1]["lines"]
+        assert [line["text"]["text"] for line in later] == ["<done>"]
+        assert (await got(edge, f"{API}/instances/none/logs"))[1]["lines"] == []
 
 
 class TestExplanation:

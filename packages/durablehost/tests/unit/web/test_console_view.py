@@ -26,7 +26,7 @@ from durablehost.core.history import (
     TimerFired,
 )
 from durablehost.core.status import RuntimeStatus
-from durablehost.web.console.view import entries_of, history_pieces, progress_of, show_instance, show_row
+from durablehost.web.console.view import entries_of, history_pieces, show_instance, show_row
 from packages.durablehost.tests.unit.web.fakes import BEGIN, FakeHub
 
 STARTED = ExecutionStarted(
@@ -121,30 +121,8 @@ def test_a_row_has_no_payloads_and_an_instance_has_them() -> None:
     row = show_row(record)
     assert (row["id"], row["name"], row["status"], row["parentId"]) == ("a", "Orch", "Running", "p")
     assert row["created"] == "2026-03-01T10:00:00.123456Z"
-    assert row["progress"] == {"done": 1, "total": 4, "failed": 0, "unit": "", "phase": None}
+    assert row["progress"] == {"done": 1, "total": 4, "failed": 0, "unit": "", "phase": None, "end": None}
     assert "input" not in row
     instance = show_instance(record)
     assert instance["input"] == {"text": "17", "length": 2}
     assert instance["output"] == {"text": '"done"', "length": 6}
-
-
-@pytest.mark.parametrize(
-    ("status", "counts"),
-    [
-        ('{"chunks_done": 63, "chunks_total": 100, "chunks_failed": 2, "phase": "processing"}', (63, 100, 2, "chunks")),
-        ('{"done": 5, "total": 4, "failed": 9}', (4, 4, 4, "")),
-    ],
-)
-def test_a_custom_status_that_counts_is_progress(status: str, counts: tuple[int, int, int, str]) -> None:
-    progress = progress_of(status)
-    assert isinstance(progress, dict)
-    assert tuple(progress[name] for name in ("done", "total", "failed", "unit")) == counts
-
-
-@pytest.mark.parametrize(
-    "status",
-    [None, "", "not JSON", "17", "[]", '{"done": 1}', '{"done": "1", "total": 4}', '{"done": true, "total": 4}',
-     '{"done": -1, "total": 4}', '{"done": 0, "total": 0}', '{"done": 1.5, "total": 4}', "[" * 100_000],
-)  # fmt: skip
-def test_any_other_custom_status_is_no_progress(status: str | None) -> None:
-    assert progress_of(status) is None

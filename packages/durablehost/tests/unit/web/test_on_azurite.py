@@ -17,6 +17,7 @@ from durablehost.clock import SystemClock
 from durablehost.emulator.azurite import Azurite
 from durablehost.engine.activity_starts import ActivityStarts
 from durablehost.engine.client import OrchestrationClient
+from durablehost.engine.instance_logs import InstanceLogs
 from durablehost.storage.account.connection import ConnectionString
 from durablehost.storage.account.options import StorageOptions
 from durablehost.storage.hub.task_hub import open_task_hub
@@ -66,6 +67,7 @@ async def api(azurite: Azurite, hub_name: str) -> AsyncIterator[Api]:
             host_status,
             clock=SystemClock(),
             starts=ActivityStarts(),
+            logs=InstanceLogs(SystemClock()),
             rpc_port=0,
         )
         await server.start()

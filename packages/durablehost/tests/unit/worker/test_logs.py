@@ -7,6 +7,7 @@ import logging
 
 import pytest
 
+from durablehost.app.invocation import Invocation
 from packages.durablehost.tests.eventually import eventually
 from packages.durablehost.tests.unit.worker.conftest import AppBuilder, StartPool
 
@@ -217,3 +218,36 @@ async def test_a_forked_copy_of_the_process_disturbs_nothing(
     pool = await start_pool()
     assert [await pool.activity("F", how) for how in ("exit", "raise", "return")] == [7, 0, 0]
     await eventually(lambda: records(caplog, "Host.Function.Console").count((logging.INFO, "INFO: in the copy")) == 3)
+
+
+async def test_a_record_is_known_by_the_call_that_it_belongs_to(
+    app: AppBuilder, start_pool: StartPool, caplog: pytest.LogCaptureFixture
+) -> None:
+    app.activity(
+        "F",
+        """
+        import logging, threading
+
+        def main(input):
+            logging.info("of the call")
+            logging.getLogger("azure.functions.x").warning("of a library")
+            foreign = threading.Thread(target=logging.info, args=("of nobody",))
+            foreign.start()
+            foreign.join()
+            raise ValueError("boom")
+        """,
+    )
+    pool = (await start_pool()).pool
+    invocation = Invocation(
+        invocation_id="call-1", function_name="F", inputs={"input": "1"}, instance_id="run", task_id=7
+    )
+    await pool.invoke(invocation)
+    messages = {record.getMessage(): vars(record).get("call") for record in caplog.records}
+    known = {text.split(" (")[0]: call for text, call in messages.items() if text.startswith(("of ", "Ex"))}
+    assert {text: call and (call.instance_id, call.task_id) for text, call in known.items()} == {
+        "Executing 'Functions.F'": None,
+        "of the call": ("run", 7),
+        "Executed 'Functions.F'": ("run", 7),
+        "of a library": None,
+        "of nobody": None,
+    }

@@ -74,7 +74,7 @@ def there_and_back(message: Message) -> Message:
             invocation_id="1",
             result=InvocationResult(failure=Failure(type_name="E", message="\ud800", stack="")),
         ),
-        Log(function_name=None, logger="l", level=30, message="ü\n"),
+        Log(function_name=None, invocation_id=None, logger="l", level=30, message="ü\n"),
         Ping(),
         Pong(),
         Shutdown(),

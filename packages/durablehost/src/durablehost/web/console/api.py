@@ -17,6 +17,7 @@ from durablehost.core.ids import is_entity_id
 from durablehost.core.status import RuntimeStatus
 from durablehost.engine.activity_starts import ActivityStarts
 from durablehost.engine.client import OrchestrationClient
+from durablehost.engine.instance_logs import InstanceLogs
 from durablehost.engine.ports import InstanceQuery, InstanceRecord
 from durablehost.errors import RequestError, UnreadableState
 from durablehost.large_text import join_pieces
@@ -24,15 +25,19 @@ from durablehost.types import JsonValue
 from durablehost.web.answer import empty, json_answer, text_answer
 from durablehost.web.console.changes import ChangeFeed
 from durablehost.web.console.entities import list_entities, show_entity
+from durablehost.web.console.logs import show_logs
 from durablehost.web.console.stream import SIGN_OF_LIFE, EventStream, event
 from durablehost.web.console.view import (
     LONG,
+    WHOLE,
     Entry,
     entries_of,
     history_pieces,
+    result_pieces,
     show_entry,
     show_instance,
     show_row,
+    text_of,
 )
 from durablehost.web.paging import read_page, token_from_header, token_to_header
 from durablehost.web.request import EdgeRequest
@@ -50,7 +55,8 @@ _QUIET_CHECKS = 10
 
 
 class ConsoleApi:
-    """Answers from the task hub. `orchestrators`: the names to offer for a start.
+    """Answers from the task hub. `orchestrators`: the names to offer for a start. `logs`: what this process has kept of
+    the logs; None if it runs no functions.
 
     The page offers actions if they are allowed, and says that a host has to run a start if this process runs none.
     """
@@ -64,6 +70,7 @@ class ConsoleApi:
         hub_name: str,
         orchestrators: Sequence[str],
         starts: ActivityStarts,
+        logs: InstanceLogs | None,
         stopping: asyncio.Event,
         allows_actions: bool = True,
         runs_instances: bool = True,
@@ -74,6 +81,7 @@ class ConsoleApi:
         self._hub_name = hub_name
         self._orchestrators = orchestrators
         self._starts = starts
+        self._logs = logs
         self._stopping = stopping
         self._allows_actions = allows_actions
         self._runs_instances = runs_instances
@@ -101,6 +109,14 @@ class ConsoleApi:
                 return empty(404) if record is None else json_answer(show_instance(record))
             case ["instances", instance_id, "explanation"]:
                 return await self._explanation(instance_id)
+            case ["instances", instance_id, "output"]:
+                record = await self._client.get(instance_id)
+                return empty(404) if record is None else json_answer(text_of(record.output, WHOLE))
+            case ["instances", instance_id, "results"]:
+                return await self._results(instance_id)
+            case ["instances", instance_id, "logs"]:
+                after = request.query.integer("after", 0)
+                return json_answer(show_logs(self._logs, instance_id, after=after))
             case ["instances", instance_id, "history"]:
                 return await self._history(instance_id)
             case ["instances", instance_id, "history", position]:
@@ -165,6 +181,13 @@ class ConsoleApi:
         entry = entries[int(position)]
         began = self._starts.of(instance_id).get(entry.event.event_id)
         return json_answer(show_entry(entry, began, most=LONG))
+
+    async def _results(self, instance_id: str) -> web.Response:
+        """The whole results of the activities and sub-orchestrations that have completed, as far as there is room."""
+        record = await self._client.peek(instance_id)
+        if record is None:
+            return empty(404)
+        return text_answer(await join_pieces(result_pieces(await self._entries(record), WHOLE)))
 
     async def _explanation(self, instance_id: str) -> web.Response:
         explanation = await self._client.explain(instance_id)

@@ -7,7 +7,7 @@ their results. Times are ISO 8601 in UTC.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 
 from durablehost.core.history import (
@@ -31,18 +31,16 @@ from durablehost.core.history import (
     TimerFired,
 )
 from durablehost.core.history_json import format_time
-from durablehost.core.json_text import compact, parse_or_text
+from durablehost.core.json_text import compact
+from durablehost.core.progress import progress_of
 from durablehost.engine.ports import InstanceRecord
 from durablehost.types import JsonValue
 
 # In characters: in lists and histories, and where one text is shown alone.
 SHORT = 200
 LONG = 100_000
-
-# The members of a custom status that count something, and the word for what they count.
-_COUNTED = (("chunks_done", "chunks_total", "chunks_failed", "chunks"), ("done", "total", "failed", ""))
-_LONGEST_STATUS = 64 * 1024
-_LONGEST_PHASE = 60
+# Where the results of an instance are shown: those of 10,000 chunks are 2,000,000.
+WHOLE = 4_000_000
 
 _KINDS: Mapping[type[HistoryEvent], str] = {
     ExecutionStarted: "started",
@@ -96,6 +94,26 @@ def history_pieces(entries: Iterable[Entry], starts: Mapping[int, datetime]) -> 
     yield "]}"
 
 
+def result_pieces(entries: Iterable[Entry], most: int) -> Iterator[str]:
+    """The JSON text of the whole results of completed tasks, piece by piece, up to `most` characters in all.
+
+    `left` counts the results that have no room.
+    """
+    yield '{"results":['
+    separator, room, left = "", most, 0
+    for entry in entries:
+        result = entry.end.result if isinstance(entry.end, _RESULTS) else None
+        if result is None:
+            continue
+        if len(result) > room:
+            left += 1
+            continue
+        room -= len(result)
+        yield separator + compact(result)
+        separator = ","
+    yield f'],"left":{left}}}'
+
+
 def show_entry(entry: Entry, began: datetime | None, *, most: int) -> JsonValue:
     """A line; its texts are cut after `most` characters."""
     event, end = entry.event, entry.end
@@ -134,6 +152,7 @@ def _is_between(request: TaskScheduled, began: datetime, end: HistoryEvent | Non
 
 def show_row(record: InstanceRecord) -> dict[str, JsonValue]:
     """An instance without its payloads, as a list shows it."""
+    progress = progress_of(record.custom_status)
     return {
         "id": record.instance_id,
         "name": record.name,
@@ -142,7 +161,7 @@ def show_row(record: InstanceRecord) -> dict[str, JsonValue]:
         "updated": format_time(record.last_updated_at),
         "completed": format_time(record.completed_at) if record.completed_at else None,
         "customStatus": text_of(record.custom_status, SHORT),
-        "progress": progress_of(record.custom_status),
+        "progress": asdict(progress) if progress else None,
         "parentId": record.parent_id,
         "version": record.version or None,
         "problem": record.problem,
@@ -161,29 +180,3 @@ def show_instance(record: InstanceRecord) -> dict[str, JsonValue]:
 
 def text_of(text: str | None, most: int) -> JsonValue:
     return None if text is None else {"text": text[:most], "length": len(text)}
-
-
-def progress_of(custom_status: str | None) -> JsonValue:
-    """What a custom status counts; None if it counts nothing: it has no `chunks_done` and `chunks_total`, say."""
-    if not custom_status or len(custom_status) > _LONGEST_STATUS:
-        return None
-    status = parse_or_text(custom_status)
-    if not isinstance(status, Mapping):
-        return None
-    for done_name, total_name, failed_name, unit in _COUNTED:
-        done, total, failed = _count(status, done_name), _count(status, total_name), _count(status, failed_name)
-        if done is not None and total:
-            phase = status.get("phase")
-            return {
-                "done": min(done, total),
-                "total": total,
-                "failed": min(failed or 0, total),
-                "unit": unit,
-                "phase": phase[:_LONGEST_PHASE] if isinstance(phase, str) else None,
-            }
-    return None
-
-
-def _count(status: Mapping[str, JsonValue], name: str) -> int | None:
-    value = status.get(name)
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None

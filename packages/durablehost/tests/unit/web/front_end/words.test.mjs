@@ -39,6 +39,10 @@ test("a time that has just passed is named by its distance", () => {
 test("the head line says how long and how far", () => {
   const progress = { done: 63, total: 100, failed: 2, unit: "chunks" };
   assert.equal(words.headline(row({ progress }), null, NOW), "Running for 2 min: 63 of 100 chunks, 2 failed");
+  const ending = { ...progress, end: "2026-01-05T10:06:05Z" };
+  assert.equal(words.headline(row({ progress: ending }), null, NOW), "Running for 2 min: 63 of 100 chunks, 2 failed, about 1 min 5 s left");
+  assert.equal(words.headline(row({ progress: { ...progress, end: "2026-01-05T10:05:00Z" } }), null, NOW), "Running for 2 min: 63 of 100 chunks, 2 failed");
+  assert.equal(words.headline(row({ progress: ending, status: "Failed" }), null, NOW), "Failed after 1 min: 63 of 100 chunks, 2 failed");
   assert.equal(words.headline(row({ status: "Pending" }), null, NOW), "Pending for 2 min");
   assert.equal(words.headline(row({ status: "Suspended" }), null, NOW), "Suspended; created 2 min ago");
   const ended = row({ status: "Failed", completed: "2026-01-05T10:03:05Z" });

@@ -23,8 +23,8 @@ function useReasons(id, version) {
     const read = async () => {
       const began = Date.now();
       try {
-        const answer = await get(`instances/${encodeURIComponent(id)}/explanation`, control.signal);
-        setReasons(answer.reasons);
+        // Nobody sees a hidden page, and an answer costs the storage several requests.
+        if (!document.hidden) setReasons((await get(`instances/${encodeURIComponent(id)}/explanation`, control.signal)).reasons);
       } catch {
         if (control.signal.aborted) return; // else the stream of changes shows the problem
       }

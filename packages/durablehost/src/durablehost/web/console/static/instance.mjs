@@ -1,9 +1,12 @@
 // One instance: what it does in words, its timeline, its history, its input and output, and what one can do to it.
 
-import { html, useEffect, useRef, useState } from "./vendor/htm-preact.mjs";
+import { html, useEffect, useMemo, useRef, useState } from "./vendor/htm-preact.mjs";
 import { Actions } from "./actions.mjs";
 import { get } from "./api.mjs";
 import { Explanation } from "./explanation.mjs";
+import { Logs } from "./logs.mjs";
+import { looksLikeRun, runOf } from "./output.mjs";
+import { Result } from "./result.mjs";
 import { Timeline } from "./timeline.mjs";
 import { Badge, LongTable, Progress, Text, useNow } from "./ui.mjs";
 import { count, countTasks, cutNote, duration, failureText, headline, isFinished, link, moment, pretty, readable, timeOf } from "./words.mjs";
@@ -16,6 +19,9 @@ export function Instance({ id, hub, store, clock, opened, onProblem, onStart }) 
   const live = store.rows.get(id);
   const row = detail && live && timeOf(live.updated) > timeOf(detail.updated) ? { ...detail, ...live, customStatus: detail.customStatus } : detail;
   const now = useNow(clock, !row || !isFinished(row.status));
+  const { output, isLoaded, load } = useOutput(row, onProblem);
+  const run = useMemo(() => (row?.status === "Completed" ? runOf(output) : null), [row?.status, output?.text]);
+  const [onlyLogs, setOnlyLogs] = useState(null);
   useEffect(() => {
     document.title = row ? `${row.status}: ${row.name}` : id;
   }, [id, row?.status]);
@@ -35,10 +41,16 @@ export function Instance({ id, hub, store, clock, opened, onProblem, onStart }) 
     ${problem && html`<p class="problem" role="alert">The history cannot be read: ${problem}</p>`}
     ${!isFinished(row.status) && html`<${Explanation} id=${id} version=${row.updated} />`}
     ${row.status === "Failed" && row.output && html`<section><h2>Failure</h2><pre class="failure" tabindex="0">${failureText(row.output)}</pre></section>`}
-    <${History} id=${id} row=${row} entries=${entries} end=${end} now=${now} onProblem=${onProblem} />
+    ${run && html`<${Result} id=${id} run=${run} groups=${groupsOf(entries)} onProblem=${onProblem} />`}
+    <${History} id=${id} row=${row} entries=${entries} end=${end} now=${now} onLogs=${(task) => setOnlyLogs({ task })} onProblem=${onProblem} />
+    <${Logs} id=${id} isRunning=${!isFinished(row.status)} opened=${opened} now=${now} only=${onlyLogs} onOnly=${setOnlyLogs} onProblem=${onProblem} />
     <div class="payloads">
       <section><h2>Input</h2><${Text} text=${row.input} /></section>
-      ${row.status !== "Failed" && html`<section><h2>Output</h2><${Text} text=${row.output} empty=${isFinished(row.status) ? "None" : "None yet"} /></section>`}
+      ${row.status !== "Failed" && html`<section><h2>Output</h2>
+        ${cutNote(output) && (isLoaded
+          ? html`<p class="soft">The whole output: <code>GET /runtime/webhooks/durabletask/instances/${encodeURIComponent(id)}</code></p>`
+          : html`<button type="button" onClick=${load}>${looksLikeRun(output) ? "Load it all, and show the result" : "Load more of it"}</button>`)}
+        <${Text} text=${run ? row.output : output} empty=${isFinished(row.status) ? "None" : "None yet"} /></section>`}
       <section><h2>Custom status</h2><${Text} text=${row.customStatus} /></section>
     </div>
   </main>`;
@@ -48,9 +60,28 @@ function Crumbs({ id, parent = null }) {
   return html`<nav class="crumbs" aria-label="Where you are"><a href="#/">Instances</a>${parent && html`${" / "}<a href=${link(parent)} title="The parent">${parent}</a>`}${" / "}<span>${id}</span></nav>`;
 }
 
+/** The ids of the sub-orchestrations that have completed. */
+function groupsOf(entries) {
+  return entries.filter((entry) => entry.kind === "sub-orchestration" && entry.ended && !entry.failed).map((entry) => entry.instanceId);
+}
+
 /** The text of an input if it is whole, for a start with the same one. */
 function wholeText(text) {
   return text && text.text.length === text.length ? pretty(text) : "";
+}
+
+/** The output, which the page asks for alone to get more of it. */
+function useOutput(row, onProblem) {
+  const [more, setMore] = useState(null);
+  useEffect(() => setMore(null), [row?.id, row?.output?.length, row?.completed]);
+  const load = async () => {
+    try {
+      setMore(await get(`instances/${encodeURIComponent(row.id)}/output`));
+    } catch (error) {
+      onProblem(error);
+    }
+  };
+  return { output: more ?? row?.output ?? null, isLoaded: more !== null, load };
 }
 
 /** Loads the instance and its history, and again after each change. */
@@ -108,7 +139,7 @@ function isOpen(entry) {
   return !entry.ended && (entry.kind === "activity" || entry.kind === "sub-orchestration" || entry.kind === "timer");
 }
 
-function History({ id, row, entries, end, now, onProblem }) {
+function History({ id, row, entries, end, now, onLogs, onProblem }) {
   const [shown, setShown] = useState("all");
   const [unfolded, setUnfolded] = useState(new Set());
   const [reveal, setReveal] = useState(null);
@@ -142,7 +173,7 @@ function History({ id, row, entries, end, now, onProblem }) {
           row=${(number) => cells(entries[positions[number]], unfolded.has(positions[number]), () => toggle(positions[number]), now)}
           rowClass=${(number) => (entries[positions[number]].failed ? "failed" : "")}
           openedRows=${openedRows} reveal=${reveal}
-          opened=${(number) => html`<${Details} id=${id} position=${positions[number]} entry=${entries[positions[number]]} onProblem=${onProblem} />`} />`}
+          opened=${(number) => html`<${Details} id=${id} position=${positions[number]} entry=${entries[positions[number]]} onLogs=${onLogs} onProblem=${onProblem} />`} />`}
     </section>`;
 }
 
@@ -172,7 +203,7 @@ function outcome(entry) {
 }
 
 /** The texts of an entry; those that the history has cut are asked for. */
-function Details({ id, position, entry, onProblem }) {
+function Details({ id, position, entry, onLogs, onProblem }) {
   const [whole, setWhole] = useState(null);
   const isCut = [entry.input, entry.result, entry.error, entry.details].some((text) => cutNote(text));
   const version = useRef(entry.ended);
@@ -188,7 +219,9 @@ function Details({ id, position, entry, onProblem }) {
   const shown = whole ?? entry;
   const texts = [["Error", shown.error, failureText], ["Details", shown.details, failureText], ["Input", shown.input, readable], ["Result", shown.result, readable]];
   const present = texts.filter(([, text]) => text);
-  return present.length
-    ? present.map(([title, text, words]) => html`<div key=${title}><h3>${title}</h3>${cutNote(text) && html`<p class="soft">${cutNote(text)}</p>`}<pre>${words(text)}</pre></div>`)
-    : html`<p class="soft">No input and no result.</p>`;
+  return html`
+    ${entry.kind === "activity" && html`<button type="button" onClick=${() => onLogs(entry.task)}>Its log lines</button>`}
+    ${present.length
+      ? present.map(([title, text, words]) => html`<div key=${title}><h3>${title}</h3>${cutNote(text) && html`<p class="soft">${cutNote(text)}</p>`}<pre>${words(text)}</pre></div>`)
+      : html`<p class="soft">No input and no result.</p>`}`;
 }

@@ -60,10 +60,11 @@ const OPEN_REM = 16;
  * A table that draws the rows in sight alone. Every row is as high as the others, and so is what unfolds below one.
  *
  * `row(number)` gives the cells of a row, `opened(number)` what is below it; `openedRows` are sorted numbers. A new
- * `reveal` ({ row }) scrolls to its row.
+ * `reveal` ({ row }) scrolls to its row. `follow` keeps the last row in sight, until the reader scrolls away from it.
  */
-export function LongTable({ label, columns, count, row, keyOf, openedRows = [], opened, rowClass = () => "", reveal = null }) {
+export function LongTable({ label, columns, count, row, keyOf, openedRows = [], opened, rowClass = () => "", reveal = null, follow = false }) {
   const box = useRef(null);
+  const isAtEnd = useRef(true);
   const [view, setView] = useState({ top: 0, height: 800 });
   const rem = parseFloat(getComputedStyle(document.documentElement).fontSize) || 16;
   const rowHeight = Math.round(ROW_REM * rem);
@@ -71,15 +72,22 @@ export function LongTable({ label, columns, count, row, keyOf, openedRows = [], 
   useLayoutEffect(() => {
     const element = box.current;
     const measure = () => setView({ top: element.scrollTop, height: element.clientHeight });
+    const scroll = () => {
+      isAtEnd.current = element.scrollTop + element.clientHeight >= element.scrollHeight - rowHeight;
+      measure();
+    };
     measure();
-    element.addEventListener("scroll", measure, { passive: true });
+    element.addEventListener("scroll", scroll, { passive: true });
     const observer = new ResizeObserver(measure);
     observer.observe(element);
     return () => {
-      element.removeEventListener("scroll", measure);
+      element.removeEventListener("scroll", scroll);
       observer.disconnect();
     };
   }, []);
+  useLayoutEffect(() => {
+    if (follow && isAtEnd.current) box.current.scrollTop = box.current.scrollHeight;
+  }, [count, follow]);
   useEffect(() => {
     if (reveal === null) return;
     const above = openedRows.filter((each) => each < reveal.row).length;

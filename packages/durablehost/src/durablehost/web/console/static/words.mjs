@@ -94,14 +94,16 @@ const VERBS = {
   ContinuedAsNew: "Continued as new after",
 };
 
-/** `Running for 2 min: 63 of 100 chunks, 2 failed`. `tasks` are the counts of `countTasks`. */
+/** `Running for 2 min: 63 of 100 chunks, 2 failed, about 1 min left`. `tasks` are the counts of `countTasks`. */
 export function headline(row, tasks, now) {
   const time = runTime(row, now);
   const verb = VERBS[row.status] ?? row.status;
   const shown = time === null ? "" : ` ${duration(time)}`;
   const beginning = row.status === "Suspended" && shown ? `${verb}${shown} ago` : `${verb}${shown}`;
   const progress = progressText(row.progress ?? tasks);
-  return progress ? `${beginning}: ${progress}` : beginning;
+  const left = row.status === "Running" ? timeOf(row.progress?.end) - now : 0;
+  const end = left >= SECOND ? `, about ${duration(left)} left` : "";
+  return progress ? `${beginning}: ${progress}${end}` : beginning;
 }
 
 /** `63 of 100 chunks, 2 failed`; empty if there is nothing to count. */
