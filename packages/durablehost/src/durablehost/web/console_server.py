@@ -17,6 +17,7 @@ from durablehost.errors import RequestError
 from durablehost.web.answer import empty, error_answer
 from durablehost.web.console.api import ConsoleApi
 from durablehost.web.console.changes import ChangeFeed
+from durablehost.web.console.hubs import Hubs
 from durablehost.web.console.site import CONSOLE_PATH, ConsoleSite
 from durablehost.web.cors import CorsPolicy
 from durablehost.web.links import WEBHOOK_PATH, Links
@@ -33,7 +34,10 @@ _LARGEST_BODY = 100 * 1024 * 1024
 
 
 class ConsoleServer:
-    """Listens from `start` to `stop`. `orchestrators`: the names to offer for a start."""
+    """Listens from `start` to `stop`. `orchestrators`: the names to offer for a start.
+
+    `hubs` are others that the page can switch to; they are only read, whatever is allowed for the own one.
+    """
 
     def __init__(
         self,
@@ -41,27 +45,40 @@ class ConsoleServer:
         clock: Clock,
         *,
         hub_name: str,
+        connection_name: str,
         orchestrators: Sequence[str] = (),
         allows_actions: bool,
+        hubs: Hubs | None = None,
     ) -> None:
         self._stopping = asyncio.Event()
         self._pages = PageGuard(CorsPolicy((), allows_credentials=False), ())
-        self._links = Links(hub_name=hub_name)
+        self._links = Links(hub_name=hub_name, connection_name=connection_name)
         self._management = ManagementApi(client, self._links, StartRoutes(client, self._links, self._stopping))
+        self._clock = clock
+        self._hubs = hubs
+        self._allows_actions = allows_actions
+        self._own = (connection_name.lower(), hub_name.lower())
+        self._sites = {self._own: self._site(client, connection_name, hub_name, orchestrators)}
+        self._opening = asyncio.Lock()
+        self._listener = HttpListener(self._serve, HttpLimits(body_bytes=_LARGEST_BODY))
+
+    def _site(
+        self, client: OrchestrationClient, connection_name: str, hub_name: str, orchestrators: Sequence[str] = ()
+    ) -> ConsoleSite:
         api = ConsoleApi(
             client,
-            ChangeFeed(client, clock),
-            clock,
+            ChangeFeed(client, self._clock),
+            self._clock,
             hub_name=hub_name,
+            connection_name=connection_name,
             orchestrators=orchestrators,
             starts=ActivityStarts(),
             stopping=self._stopping,
-            allows_actions=allows_actions,
+            allows_actions=self._allows_actions and (connection_name.lower(), hub_name.lower()) == self._own,
             runs_instances=False,
+            hubs=self._hubs,
         )
-        self._console = ConsoleSite(api, lambda request: None)
-        self._allows_actions = allows_actions
-        self._listener = HttpListener(self._serve, HttpLimits(body_bytes=_LARGEST_BODY))
+        return ConsoleSite(api, lambda request: None)
 
     @property
     def url(self) -> str:
@@ -93,7 +110,7 @@ class ConsoleServer:
 
     async def _route(self, request: EdgeRequest) -> web.StreamResponse:
         if (rest := below(CONSOLE_PATH, request.raw_path)) is not None:
-            return await self._console.handle(request, rest)
+            return await (await self._site_for(request)).handle(request, rest)
         if (rest := below(WEBHOOK_PATH, request.raw_path)) is not None:
             if not self._allows_actions:
                 raise RequestError(403, "This console only reads.", "Start it with --allow-actions to change the hub.")
@@ -101,3 +118,25 @@ class ConsoleServer:
         if request.raw_path == "/" and request.method == "GET":
             return web.Response(status=302, headers={"Location": CONSOLE_PATH})
         return empty(404)
+
+    async def _site_for(self, request: EdgeRequest) -> ConsoleSite:
+        """The console of the hub that the request names; that of the own hub if it names none.
+
+        Raises:
+            RequestError: 404, there is no such hub.
+        """
+        hub_name, connection_name = request.query.text("taskHub"), request.query.text("connection")
+        if hub_name is None or connection_name is None:
+            return self._sites[self._own]
+        key = (connection_name.lower(), hub_name.lower())
+        async with self._opening:
+            if key not in self._sites:
+                client = await self._hubs.open(connection_name, hub_name) if self._hubs else None
+                if client is None:
+                    raise RequestError(
+                        404,
+                        "There is no such task hub.",
+                        f"The storage '{connection_name}' has no task hub '{hub_name}'.",
+                    )
+                self._sites[key] = self._site(client, connection_name, hub_name)
+        return self._sites[key]

@@ -97,6 +97,7 @@ class WebServer:
             ChangeFeed(client, clock),
             clock,
             hub_name=links.hub_name,
+            connection_name=links.connection_name,
             orchestrators=[function.registered_name for function in orchestrators],
             starts=starts,
             stopping=self._stopping,

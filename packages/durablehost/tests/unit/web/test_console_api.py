@@ -119,7 +119,24 @@ class TestCounts:
         monkeypatch.setattr("durablehost.web.console.api.COUNTED", 2)
         for number in range(3):
             edge.hub.add(f"i{number}")
-        assert await got(edge, f"{API}/counts") == (200, {"counts": {"Running": 2}, "isComplete": False})
+        _, answer = await got(edge, f"{API}/counts")
+        assert (answer["counts"], answer["isComplete"]) == ({"Running": 2}, False)
+
+
+class TestHub:
+    async def test_is_named_with_its_connection_and_cannot_be_switched_on_a_host(self, edge: Edge) -> None:
+        _, hub = await got(edge, f"{API}/hub")
+        assert (hub["hub"], hub["connection"], hub["switches"]) == ("TestHub", "Storage", False)
+        assert (await got(edge, f"{API}/hubs"))[0] == 404
+
+    async def test_of_a_page_has_to_be_that_of_the_host(self, edge: Edge) -> None:
+        """A page stays open while a host ends, and another one with another hub begins."""
+        edge.hub.add("run")
+        assert (await got(edge, f"{API}/instances?taskHub=testhub&connection=storage"))[0] == 200
+        for path in ("instances", "instances/run", "counts", "changes", "hub", "entities"):
+            for names in ("taskHub=Other", "taskHub=TestHub&connection=Other"):
+                status, answer = await got(edge, f"{API}/{path}?{names}")
+                assert (status, "Load the page again" in answer["ExceptionMessage"]) == (409, True), path
 
 
 class TestInstance:
@@ -224,10 +241,8 @@ class TestStream:
     async def test_tells_of_changes_until_the_host_stops(self, edge: Edge) -> None:
         async with edge.request("GET", f"{API}/changes") as answer:
             assert (answer.status, answer.content_type) == (200, "text/event-stream")
-            assert (
-                await answer.content.readuntil(b"\n\n")
-                == b'event: open\ndata: {"now":"2026-03-01T10:00:00.123456Z"}\n\n'
-            )
+            opening = b'{"now":"2026-03-01T10:00:00.123456Z","hub":"TestHub","connection":"Storage"}'
+            assert await answer.content.readuntil(b"\n\n") == b"event: open\ndata: %s\n\n" % opening
             edge.hub.add("a")
             changes = (await answer.content.readuntil(b"\n\n")).decode()
             assert changes.startswith("event: changes\ndata: [")

@@ -19,9 +19,10 @@ from durablehost.engine.client import OrchestrationClient
 from durablehost.engine.ports import InstanceQuery, InstanceRecord
 from durablehost.errors import RequestError, UnreadableState
 from durablehost.large_text import join_pieces
-from durablehost.types import JsonValue
+from durablehost.types import JsonObject, JsonValue
 from durablehost.web.answer import empty, json_answer, text_answer
 from durablehost.web.console.changes import ChangeFeed
+from durablehost.web.console.hubs import Hubs, show_accounts
 from durablehost.web.console.entities import list_entities, show_entity
 from durablehost.web.console.stream import SIGN_OF_LIFE, EventStream, event
 from durablehost.web.console.view import (
@@ -49,6 +50,7 @@ class ConsoleApi:
     """Answers from the task hub. `orchestrators`: the names to offer for a start.
 
     The page offers actions if they are allowed, and says that a host has to run a start if this process runs none.
+    `hubs`: those that the page can switch to; None: it cannot.
     """
 
     def __init__(
@@ -58,29 +60,36 @@ class ConsoleApi:
         clock: Clock,
         *,
         hub_name: str,
+        connection_name: str,
         orchestrators: Sequence[str],
         starts: ActivityStarts,
         stopping: asyncio.Event,
         allows_actions: bool = True,
         runs_instances: bool = True,
+        hubs: Hubs | None = None,
     ) -> None:
         self._client = client
         self._changes = changes
         self._clock = clock
         self._hub_name = hub_name
+        self._connection_name = connection_name
         self._orchestrators = orchestrators
         self._starts = starts
         self._stopping = stopping
         self._allows_actions = allows_actions
         self._runs_instances = runs_instances
+        self._hubs = hubs
 
     async def handle(self, request: EdgeRequest, rest: str) -> web.StreamResponse:
         """`rest` is the raw path below `/console/api`."""
         if request.method != "GET":
             return empty(404)
+        self._refuse_other_hubs(request)
         match [unquote(part, errors="replace") for part in rest.strip("/").split("/")]:
             case ["hub"]:
                 return self._hub()
+            case ["hubs"] if self._hubs is not None:
+                return json_answer({"accounts": show_accounts(await self._hubs.accounts())})
             case ["instances"]:
                 return await self._list(request)
             case ["counts"]:
@@ -103,10 +112,27 @@ class ConsoleApi:
                 return await self._entry(instance_id, position)
         return empty(404)
 
+    def _refuse_other_hubs(self, request: EdgeRequest) -> None:
+        """Refuses a page of another hub: it is older than this process, and its rows are not those of this hub.
+
+        Raises:
+            RequestError: 409.
+        """
+        own = {"taskHub": self._hub_name, "connection": self._connection_name}
+        for name, expected in own.items():
+            if (given := request.query.text(name)) and given.lower() != expected.lower():
+                raise RequestError(
+                    409,
+                    f"This is the console of the task hub '{self._hub_name}' now, and the page shows another one. "
+                    "Load the page again.",
+                )
+
     def _hub(self) -> web.Response:
         return json_answer(
             {
                 "hub": self._hub_name,
+                "connection": self._connection_name,
+                "switches": self._hubs is not None,
                 "orchestrators": list(self._orchestrators),
                 "actions": self._allows_actions,
                 "runs": self._runs_instances,
@@ -178,7 +204,8 @@ class ConsoleApi:
     async def _events(self, request: EdgeRequest) -> AsyncGenerator[bytes, None]:
         """`open` first; then `changes` with rows, `entities` with ids, `problem` with a text, or null at its end."""
         async with self._changes.open_page() as page:
-            yield event("open", {"now": format_time(self._clock.now())})
+            names: JsonObject = {"hub": self._hub_name, "connection": self._connection_name}
+            yield event("open", {"now": format_time(self._clock.now()), **names})
             told: str | None = None
             quiet = 0
             while not self._stopping.is_set() and not request.is_abandoned:
