@@ -33,7 +33,8 @@ def axe() -> str:
 
 async def visit_list(edge: Edge, page: Page) -> None:
     await page.go(console(edge))
-    await page.shows("Live", "63 of 100 chunks", "instances")
+    await page.shows("Live", "63 of 100 chunks", "instances", "in all")
+    await eventually(lambda: page.run("!!document.querySelector('.plot canvas')"))
 
 
 async def visit_instance(edge: Edge, page: Page) -> None:
@@ -49,6 +50,12 @@ async def visit_dialog(edge: Edge, page: Page) -> None:
     await page.shows("Ends the instance at its next episode.")
 
 
+async def visit_purge(edge: Edge, page: Page) -> None:
+    await visit_list(edge, page)
+    await page.click("Purge all that match …")
+    await page.shows("This cannot be undone.")
+
+
 async def visit_entities(edge: Edge, page: Page) -> None:
     await page.go(console(edge, "#/entities"))
     await page.shows("1 entity", "41")
@@ -59,7 +66,7 @@ async def visit_entity(edge: Edge, page: Page) -> None:
     await page.shows("State", "41")
 
 
-VIEWS = [visit_list, visit_instance, visit_dialog, visit_entities, visit_entity]
+VIEWS = [visit_list, visit_purge, visit_instance, visit_dialog, visit_entities, visit_entity]
 
 
 @pytest.fixture

@@ -78,6 +78,31 @@ class TestList:
         assert await ids(edge, "createdTimeFrom=2026-03-02T00:00:00Z") == ["b-1"]
         assert await ids(edge, "createdTimeTo=2026-03-02T00:00:00Z&name=Orch") == ["a-1"]
 
+    async def test_filters_by_the_last_update(self, edge: Edge) -> None:
+        edge.hub.add("old", last_updated_at=BEGIN - timedelta(hours=1))
+        edge.hub.add("new")
+        assert await ids(edge, "updatedTimeFrom=2026-03-01T10:00:00Z") == ["new"]
+
+    async def test_searches_id_name_and_custom_status_without_regard_to_case(self, edge: Edge) -> None:
+        edge.hub.add("order-1")
+        edge.hub.add("b", name="SendOrder")
+        edge.hub.add("c", custom_status='"the Order is late"')
+        edge.hub.add("d", custom_status='"%sorder"' % (200 * "x"), input="order")
+        assert await ids(edge, "search=ORDER") == ["b", "c", "order-1"]
+        assert await ids(edge, "search=order&name=Orch") == ["c", "order-1"]
+
+    async def test_a_search_reads_on_until_it_has_found_a_page_or_read_enough(
+        self, edge: Edge, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("durablehost.web.console.api.LISTED", 2)
+        monkeypatch.setattr("durablehost.web.console.api.COUNTED", 6)
+        for number in range(12):
+            edge.hub.add(f"i{number:02}", name="Wanted" if number in (3, 4, 5, 11) else "Orch")
+        _, answer = await got(edge, f"{API}/instances?search=wanted")
+        assert [row["id"] for row in answer["instances"]] == ["i03", "i04", "i05"]
+        _, answer = await got(edge, f"{API}/instances?search=wanted&continuation={quote(answer['continuation'])}")
+        assert ([row["id"] for row in answer["instances"]], answer["continuation"]) == (["i11"], None)
+
     async def test_leaves_out_entities(self, edge: Edge) -> None:
         edge.hub.add("@counter@a")
         edge.hub.add("a")
@@ -99,6 +124,7 @@ class TestList:
         [
             ("runtimeStatus=Dead", "Dead"),
             ("createdTimeFrom=yesterday", "createdTimeFrom"),
+            ("updatedTimeFrom=yesterday", "updatedTimeFrom"),
             ("continuation=%21", "token"),
         ],
     )
@@ -111,9 +137,16 @@ class TestCounts:
     async def test_are_by_status(self, edge: Edge) -> None:
         for number, status in enumerate([RuntimeStatus.FAILED, RuntimeStatus.FAILED, RuntimeStatus.RUNNING]):
             edge.hub.add(f"i{number}", status)
-        expected = {"counts": {"Failed": 2, "Running": 1}, "isComplete": True}
-        assert await got(edge, f"{API}/counts") == (200, expected)
+        code, answer = await got(edge, f"{API}/counts")
+        assert (code, answer["counts"], answer["isComplete"]) == (200, {"Failed": 2, "Running": 1}, True)
         assert (await got(edge, f"{API}/counts?instanceIdPrefix=x"))[1]["counts"] == {}
+        assert (await got(edge, f"{API}/counts?search=I1"))[1]["counts"] == {"Failed": 1}
+
+    async def test_have_the_times_of_creation_for_the_plot(self, edge: Edge) -> None:
+        edge.hub.add("a", RuntimeStatus.FAILED)
+        edge.hub.add("b", RuntimeStatus.FAILED, created_at=BEGIN + timedelta(seconds=1))
+        begin = 1000 * int(BEGIN.timestamp()) + 123
+        assert (await got(edge, f"{API}/counts"))[1]["created"] == {"Failed": [begin, begin + 1000]}
 
     async def test_say_if_there_are_more(self, edge: Edge, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("durablehost.web.console.api.COUNTED", 2)

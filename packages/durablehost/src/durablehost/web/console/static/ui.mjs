@@ -60,9 +60,9 @@ const OPEN_REM = 16;
  * A table that draws the rows in sight alone. Every row is as high as the others, and so is what unfolds below one.
  *
  * `row(number)` gives the cells of a row, `opened(number)` what is below it; `openedRows` are sorted numbers. A new
- * `reveal` ({ row }) scrolls to its row.
+ * `reveal` ({ row }) scrolls to its row, a new `order` (any text) to the first one.
  */
-export function LongTable({ label, columns, count, row, keyOf, openedRows = [], opened, rowClass = () => "", reveal = null }) {
+export function LongTable({ label, kind = "", columns, count, row, keyOf, openedRows = [], opened, rowClass = () => "", reveal = null, order = "" }) {
   const box = useRef(null);
   const [view, setView] = useState({ top: 0, height: 800 });
   const rem = parseFloat(getComputedStyle(document.documentElement).fontSize) || 16;
@@ -86,6 +86,9 @@ export function LongTable({ label, columns, count, row, keyOf, openedRows = [], 
     box.current.scrollTop = Math.max(0, (reveal.row - 1) * rowHeight + above * openHeight);
     box.current.scrollIntoView({ block: "nearest" });
   }, [reveal]);
+  useEffect(() => {
+    box.current.scrollTop = 0;
+  }, [order]);
   const { first, last, before, after } = visibleRows({ count, rowHeight, opened: openedRows, openHeight, ...view });
   const shown = [];
   for (let number = first; number < last; number += 1) {
@@ -99,10 +102,11 @@ export function LongTable({ label, columns, count, row, keyOf, openedRows = [], 
         <td colspan=${columns.length}><div style=${{ height: `${openHeight - 2}px` }}>${opened(number)}</div></td>
       </tr>`);
   }
-  return html`<div class="long" ref=${box} tabindex="0" role="region" aria-label=${label}>
+  return html`<div class=${`long ${kind}`} ref=${box} tabindex="0" role="region" aria-label=${label}>
     <table aria-rowcount=${count + 1}>
       <thead><tr aria-rowindex="1">${columns.map(
-        (column) => html`<th key=${column.title} class=${column.class ?? ""} scope="col" title=${column.hint}>${column.title}</th>`,
+        (column) => html`<th key=${column.title} class=${column.class ?? ""} scope="col" title=${column.hint}
+          aria-sort=${column.order}>${column.head ?? column.title}</th>`,
       )}</tr></thead>
       <tbody>
         <tr key="before" class="room" style=${{ height: `${before}px` }} aria-hidden="true"></tr>
