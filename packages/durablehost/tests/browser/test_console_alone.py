@@ -139,4 +139,6 @@ async def test_every_request_of_a_page_names_its_hub(alone: Open, page: Page) ->
 async def test_a_hub_that_does_not_exist_is_named_as_the_problem(alone: Open, page: Page) -> None:
     await page.go(f"{await alone(False)}?taskHub=Gone&connection=Local")
     await page.shows("The storage 'Local' has no task hub 'Gone'.")
+    kept = "fetch('/console/api/hub?taskHub=Gone&connection=Local').then(answer => answer.headers.get('cache-control'))"
+    assert await page.run(kept) == "no-store"
     page.errors = [error for error in page.errors if "404" not in error]

@@ -9,7 +9,7 @@ import pytest
 
 from durablehost.core.status import RuntimeStatus
 from packages.durablehost.tests.browser.devtools import Page
-from packages.durablehost.tests.browser.test_console import change, console, edge, page
+from packages.durablehost.tests.browser.test_console import STATUS, change, console, edge, page
 from packages.durablehost.tests.eventually import eventually
 from packages.durablehost.tests.unit.web.conftest import Edge
 from packages.durablehost.tests.unit.web.fakes import BEGIN
@@ -249,6 +249,25 @@ class TestPlot:
             edge.hub.add(f"run-{number}", created_at=at, last_updated_at=at)
         await page.go(console(edge))
         await page.shows("9 in all", "2 instances, newest first")
+
+
+class TestPhone:
+    async def test_the_list_is_as_wide_as_the_page_and_scrolls_to_its_end(self, edge: Edge, page: Page) -> None:
+        for number in range(300):
+            edge.hub.add(f"a-long-name-of-an-instance-{number:03}", custom_status=STATUS % 63)
+        await page.call("Emulation.setDeviceMetricsOverride", width=390, height=844, deviceScaleFactor=1, mobile=True)
+        await page.go(console(edge))
+        await page.shows("300 instances, newest first", "a-long-name-of-an-instance-000")
+        widths = "({scrollWidth, clientWidth}) => [scrollWidth, clientWidth]"
+        for element in ("document.documentElement", "document.querySelector('.long')"):
+            needed, there = await page.run(f"({widths})({element})")
+            assert needed <= there, element
+        await page.run("document.querySelector('.long').scrollTop = 1e9")
+        await page.shows("a-long-name-of-an-instance-299")
+        heights = (
+            "[...document.querySelectorAll('.long tbody tr:not(.room)')].map(row => row.getBoundingClientRect().height)"
+        )
+        assert set(await page.run(heights)) == {36}
 
 
 class TestManyInstances:

@@ -58,14 +58,15 @@ class ConsoleServer:
         self._hubs = hubs
         self._allows_actions = allows_actions
         self._own = (connection_name.lower(), hub_name.lower())
-        self._sites = {self._own: self._site(client, connection_name, hub_name, orchestrators)}
+        self._apis = {self._own: self._api(client, connection_name, hub_name, orchestrators)}
+        self._console = ConsoleSite(self._answer_api, lambda request: None)
         self._opening = asyncio.Lock()
         self._listener = HttpListener(self._serve, HttpLimits(body_bytes=_LARGEST_BODY))
 
-    def _site(
+    def _api(
         self, client: OrchestrationClient, connection_name: str, hub_name: str, orchestrators: Sequence[str] = ()
-    ) -> ConsoleSite:
-        api = ConsoleApi(
+    ) -> ConsoleApi:
+        return ConsoleApi(
             client,
             ChangeFeed(client, self._clock),
             self._clock,
@@ -78,7 +79,6 @@ class ConsoleServer:
             runs_instances=False,
             hubs=self._hubs,
         )
-        return ConsoleSite(api, lambda request: None)
 
     @property
     def url(self) -> str:
@@ -110,7 +110,7 @@ class ConsoleServer:
 
     async def _route(self, request: EdgeRequest) -> web.StreamResponse:
         if (rest := below(CONSOLE_PATH, request.raw_path)) is not None:
-            return await (await self._site_for(request)).handle(request, rest)
+            return await self._console.handle(request, rest)
         if (rest := below(WEBHOOK_PATH, request.raw_path)) is not None:
             if not self._allows_actions:
                 raise RequestError(403, "This console only reads.", "Start it with --allow-actions to change the hub.")
@@ -119,18 +119,21 @@ class ConsoleServer:
             return web.Response(status=302, headers={"Location": CONSOLE_PATH})
         return empty(404)
 
-    async def _site_for(self, request: EdgeRequest) -> ConsoleSite:
-        """The console of the hub that the request names; that of the own hub if it names none.
+    async def _answer_api(self, request: EdgeRequest, rest: str) -> web.StreamResponse:
+        return await (await self._api_for(request)).handle(request, rest)
+
+    async def _api_for(self, request: EdgeRequest) -> ConsoleApi:
+        """The routes of the hub that the request names; those of the own hub if it names none.
 
         Raises:
             RequestError: 404, there is no such hub.
         """
         hub_name, connection_name = request.query.text("taskHub"), request.query.text("connection")
         if hub_name is None or connection_name is None:
-            return self._sites[self._own]
+            return self._apis[self._own]
         key = (connection_name.lower(), hub_name.lower())
         async with self._opening:
-            if key not in self._sites:
+            if key not in self._apis:
                 client = await self._hubs.open(connection_name, hub_name) if self._hubs else None
                 if client is None:
                     raise RequestError(
@@ -138,5 +141,5 @@ class ConsoleServer:
                         "There is no such task hub.",
                         f"The storage '{connection_name}' has no task hub '{hub_name}'.",
                     )
-                self._sites[key] = self._site(client, connection_name, hub_name)
-        return self._sites[key]
+                self._apis[key] = self._api(client, connection_name, hub_name)
+        return self._apis[key]

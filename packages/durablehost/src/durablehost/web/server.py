@@ -102,7 +102,7 @@ class WebServer:
             starts=starts,
             stopping=self._stopping,
         )
-        self._console = ConsoleSite(console, self._check_management)
+        self._console = ConsoleSite(console.handle, self._check_management)
         self._is_public_started = public is not None
         self._public = public or public_listener(http, connections=connections)
         self._rpc_limits = HttpLimits(body_bytes=0, line_bytes=65536, connections=connections)
