@@ -85,17 +85,20 @@ async def full(edge: Edge) -> Edge:
 async def test_axe_finds_nothing_serious(axe: str, full: Edge, page: Page, visit: Visit, scheme: str) -> None:
     await page.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
     await visit(full, page)
+    assert await serious_findings(axe, page) == []
+
+
+async def serious_findings(axe: str, page: Page) -> list[str]:
     await page.run(f"{axe}; 0")
     found: list[dict[str, Any]] = json.loads(
         await page.run("axe.run({resultTypes: ['violations']}).then(({violations}) => JSON.stringify(violations))")
     )
-    serious = [
+    return [
         f"{each['id']}: {each['help']}: {node['html']} {node['failureSummary']}"
         for each in found
         if each["impact"] in ("serious", "critical")
         for node in each["nodes"]
     ]
-    assert serious == []
 
 
 FOCUSED = "(e => (e.innerText || e.name || e.getAttribute('aria-label') || '').trim())(document.activeElement)"

@@ -11,10 +11,11 @@ from durablehost.web.console.hubs import Account
 from durablehost.web.console_server import ConsoleServer
 from packages.durablehost.tests.browser.devtools import Page
 from packages.durablehost.tests.browser.test_console import page
+from packages.durablehost.tests.browser.test_console_access import axe, serious_findings
 from packages.durablehost.tests.eventually import eventually
 from packages.durablehost.tests.unit.web.fakes import FakeHub, FixedClock
 
-__all__ = ["page"]
+__all__ = ["axe", "page"]
 
 Open = Callable[[bool], Awaitable[str]]
 
@@ -105,13 +106,16 @@ async def test_a_console_that_may_act_says_that_a_host_has_to_run_a_start(
     await eventually(lambda: len(hub.sent) == 1)
 
 
-async def test_another_hub_is_chosen_from_a_list_and_only_read(alone: Open, hubs: FakeHubs, page: Page) -> None:
+async def test_another_hub_is_chosen_from_a_list_and_only_read(
+    alone: Open, hubs: FakeHubs, page: Page, axe: str
+) -> None:
     url = await alone(True)
     await page.go(url)
     await page.shows("Task hub Other", "run", "Start …")
     assert hubs.asked == 0
     await page.click("Other hubs …")
     await page.shows("Storage Local", "Second", "Storage Remote", "It does not answer.")
+    assert await serious_findings(axe, page) == []
     await page.click("Second", "dialog a")
     await page.shows("Task hub Second", "Only reads", "there", "Live")
     assert await page.run("location.search") == "?taskHub=Second&connection=Local"

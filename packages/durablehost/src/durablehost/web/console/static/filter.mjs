@@ -64,17 +64,19 @@ export function finishedOnly(filter) {
 
 export function matches(row, filter, now) {
   const { from, to } = createdRange(filter, now);
-  const created = timeOf(row.created);
   const updated = beginOf(filter.updated, now);
   return (
     (!filter.status.length || filter.status.includes(row.status)) &&
     (!filter.name.trim() || row.name === filter.name.trim()) &&
     row.id.startsWith(filter.prefix.trim()) &&
     contains(row, filter.search.trim().toLowerCase()) &&
-    (from === null || (created !== null && created >= from)) &&
-    (to === null || (created !== null && created <= to)) &&
-    (updated === null || timeOf(row.updated) >= updated)
+    ((from === null && to === null) || isWithin(timeOf(row.created), from, to)) &&
+    (updated === null || isWithin(timeOf(row.updated), updated, null))
   );
+}
+
+function isWithin(time, from, to) {
+  return time !== null && (from === null || time >= from) && (to === null || time <= to);
 }
 
 function contains(row, text) {

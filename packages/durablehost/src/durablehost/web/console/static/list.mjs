@@ -1,6 +1,6 @@
 // The list of instances: rows that change while one looks, counts by status, and the plot above them.
 
-import { html, useEffect, useRef, useState } from "./vendor/htm-preact.mjs";
+import { html, useEffect, useMemo, useRef, useState } from "./vendor/htm-preact.mjs";
 import { get } from "./api.mjs";
 import { conditions, createdRange, filterQuery, matches, writeFilter } from "./filter.mjs";
 import { Counts, Filters } from "./filters.mjs";
@@ -13,6 +13,8 @@ import { ago, count, duration, isFinished, link, moment, runTime, timeOf } from 
 const TYPING_MS = 300;
 // Counting reads up to 10,000 rows: after a count the page waits this long, and ten times as long as the count took.
 const LEAST_COUNT_PAUSE_MS = 5000;
+// How often rows leave a filter for a time before now, or change places in an order by duration.
+const TIME_STEP_MS = 5000;
 // One instance has no course of time.
 const LEAST_PLOTTED = 2;
 
@@ -28,14 +30,17 @@ const COLUMNS = [
 
 export function List({ store, clock, hub, filter, opened, onFilter, onProblem }) {
   const now = useNow(clock);
-  useStore(store, () => true);
+  const version = useStore(store, () => true);
   const { more, isLoading, load, whole } = useRows({ store, clock, filter, opened, onProblem });
   // A page that has every row counts them itself.
   const ofAnyStatus = { ...filter, status: [] };
   const isWhole = whole === conditions(ofAnyStatus);
   const counted = useCounts({ store, clock, filter, opened, isNeeded: !isLoading && !isWhole });
-  const counts = isWhole ? countRows(store, ofAnyStatus, now) : counted;
-  const rows = sortRows([...store.rows.values()].filter((row) => matches(row, filter, now)), filter.sort, now);
+  // With 20,000 rows, this is too much work for every second.
+  const reads = [version, writeFilter(filter), dependsOnTime(filter) && Math.floor(now / TIME_STEP_MS)];
+  const own = useMemo(() => (isWhole ? countRows(store, ofAnyStatus, now) : null), [isWhole, ...reads]);
+  const rows = useMemo(() => sortRows([...store.rows.values()].filter((row) => matches(row, filter, now)), filter.sort, now), reads);
+  const counts = own ?? counted;
   // The filter that a purge began with. The dialog ends with it: what it shows and removes never belongs to another one.
   const [purged, setPurged] = useState(null);
   const isPurging = purged !== null && conditions(purged) === conditions(filter);
@@ -59,11 +64,16 @@ export function List({ store, clock, hub, filter, opened, onFilter, onProblem })
   </main>`;
 }
 
+/** Whether the rows or their order become others although no instance changes. */
+function dependsOnTime(filter) {
+  return filter.updated !== "" || (filter.created !== "" && filter.created !== "range") || readSort(filter.sort).column === "duration";
+}
+
 function Created({ counts, filter, now, onFilter }) {
-  const created = Object.entries(counts?.created ?? {}).filter(([status]) => !filter.status.length || filter.status.includes(status));
-  if (created.reduce((total, [, times]) => total + times.length, 0) < LEAST_PLOTTED) return null;
+  const shown = useMemo(() => Object.fromEntries(Object.entries(counts?.created ?? {}).filter(([status]) => !filter.status.length || filter.status.includes(status))), [counts, filter.status.join()]);
+  if (Object.values(shown).reduce((total, times) => total + times.length, 0) < LEAST_PLOTTED) return null;
   const { from, to } = createdRange(filter, now);
-  return html`<${Plot} created=${Object.fromEntries(created)} range=${{ from, to: to ?? (from === null ? null : now) }} now=${now}
+  return html`<${Plot} created=${shown} range=${{ from, to: to ?? (from === null ? null : now) }} now=${now}
     onSelect=${(part) => onFilter({ ...filter, ...part })} />`;
 }
 

@@ -1,6 +1,6 @@
 // The instances by their time of creation, as a small plot. A click on a bar, or a drag over several, selects their time.
 
-import { html, useEffect, useLayoutEffect, useRef, useState } from "./vendor/htm-preact.mjs";
+import { html, useEffect, useLayoutEffect, useMemo, useRef, useState } from "./vendor/htm-preact.mjs";
 import { bucketAt, bucketWords, bucketsOf, plotWords, selection, stack, tickText } from "./buckets.mjs";
 import { duration } from "./words.mjs";
 
@@ -24,9 +24,12 @@ export function Plot({ created, range, now, onSelect }) {
   const [pointed, setPointed] = useState(null);
   const most = Math.max(12, Math.min(MOST_BARS, Math.floor(width / LEAST_BAR_PX)));
   const offset = -60_000 * new Date(now).getTimezoneOffset();
-  const buckets = bucketsOf(created, range, { most, offset });
+  const counted = [created, range.from, range.to, offset];
+  const buckets = useMemo(() => bucketsOf(created, range, { most, offset }), [...counted, most]);
+  const read = useMemo(() => bucketsOf(created, range, { most: MOST_READ, offset }), counted);
   const latest = useRef(null);
-  latest.current = { buckets, onSelect, setPointed };
+  // What is drawn stays until there is something else to draw.
+  latest.current = { buckets: buckets ?? latest.current?.buckets, onSelect, setPointed };
   useLayoutEffect(() => {
     const measure = () => setWidth(box.current.clientWidth);
     measure();
@@ -56,7 +59,7 @@ export function Plot({ created, range, now, onSelect }) {
   return html`<figure class="plot">
     <div class="drawing" ref=${box} aria-hidden="true"></div>
     <figcaption>
-      <span class="hidden">${buckets && plotWords(bucketsOf(created, range, { most: MOST_READ, offset }), now)}</span>
+      <span class="hidden">${read && plotWords(read, now)}</span>
       <span class="soft" aria-hidden="true">${shown || (buckets && `Created, per ${duration(buckets.step)}. Select a time to filter by it.`)}</span>
     </figcaption>
   </figure>`;

@@ -16,12 +16,16 @@ export function useNow(clock, isRunning = true) {
   return now;
 }
 
-/** Draws anew when the store has changed in a way that `concerns` accepts: a function of the set of changed ids. */
+/**
+ * Draws anew when the store has changed in a way that `concerns` accepts: a function of the set of changed ids. Returns a
+ * number that is another one after each such change.
+ */
 export function useStore(store, concerns) {
-  const [, setVersion] = useState(0);
+  const [version, setVersion] = useState(0);
   const latest = useRef(concerns);
   latest.current = concerns;
-  useEffect(() => store.listen((ids) => latest.current(ids) && setVersion((version) => version + 1)), [store]);
+  useEffect(() => store.listen((ids) => latest.current(ids) && setVersion((before) => before + 1)), [store]);
+  return version;
 }
 
 const SIGNS = {
