@@ -113,6 +113,18 @@ class TestOneInstance:
         assert "run" in edge.hub.records
 
 
+    async def test_loses_its_dialog_when_the_address_shows_another_one(self, edge: Edge, page: Page) -> None:
+        edge.hub.add("one")
+        edge.hub.add("two")
+        await page.go(console(edge, "#/instances/one"))
+        await page.click("Terminate …")
+        await page.shows("Ends the instance at its next episode.")
+        await page.run("location.hash = '#/instances/two'; 0")
+        await page.shows("Id two")
+        assert await page.run(NO_DIALOG)
+        assert edge.hub.sent == []
+
+
 class TestFilter:
     async def test_shows_what_has_failed_in_the_last_hour(self, edge: Edge, page: Page) -> None:
         hour = timedelta(hours=1)

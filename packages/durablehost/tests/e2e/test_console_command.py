@@ -212,7 +212,11 @@ def test_actions_are_stored_and_the_next_host_acts_on_them(
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Ctrl+C reaches no other process group there")
 def test_ctrl_c_is_the_way_to_end_it(azurite: Azurite, hub_name: str, tmp_path: Path) -> None:
+    other = f"{hub_name}Other"
+    assert Verbs(azurite.connection_string, other)("start-new", "--function-name", "ask").code == 0
     with served(azurite.connection_string, hub_name, tmp_path) as console:
+        # Its connections end with the console, too.
+        assert console.get(f"hub?taskHub={other}&connection={CONNECTION}")["hub"] == other
         os.killpg(console.process.pid, signal.SIGINT)
         out, _ = console.process.communicate(timeout=120)
     assert console.process.returncode == 0
