@@ -112,7 +112,6 @@ class TestOneInstance:
         await page.click("Purge", "dialog button")
         assert "run" in edge.hub.records
 
-
     async def test_loses_its_dialog_when_the_address_shows_another_one(self, edge: Edge, page: Page) -> None:
         edge.hub.add("one")
         edge.hub.add("two")
