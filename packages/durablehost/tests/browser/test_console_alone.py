@@ -7,15 +7,40 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import pytest
 
 from durablehost.engine.client import OrchestrationClient
+from durablehost.web.console.hubs import Account
 from durablehost.web.console_server import ConsoleServer
 from packages.durablehost.tests.browser.devtools import Page
 from packages.durablehost.tests.browser.test_console import page
+from packages.durablehost.tests.browser.test_console_access import axe, serious_findings
 from packages.durablehost.tests.eventually import eventually
 from packages.durablehost.tests.unit.web.fakes import FakeHub, FixedClock
 
-__all__ = ["page"]
+__all__ = ["axe", "page"]
 
 Open = Callable[[bool], Awaitable[str]]
+
+
+class FakeHubs:
+    """Two accounts: one with the hub of the console and another hub, and one that does not answer."""
+
+    def __init__(self) -> None:
+        self.other = FakeHub()
+        self.other.add("there", name="Remote")
+        self.asked = 0
+
+    async def accounts(self) -> list[Account]:
+        self.asked += 1
+        return [
+            Account(connection_name="Local", hubs=("Other", "Second")),
+            Account(connection_name="Remote", problem="It does not answer."),
+        ]
+
+    async def open(self, connection_name: str, hub_name: str) -> OrchestrationClient | None:
+        return client_of(self.other) if (connection_name, hub_name) == ("Local", "Second") else None
+
+
+def client_of(hub: FakeHub) -> OrchestrationClient:
+    return OrchestrationClient(hub.port, None, FixedClock(), entity_functions=None)
 
 
 @pytest.fixture
@@ -26,13 +51,25 @@ def hub() -> FakeHub:
 
 
 @pytest.fixture
-async def alone(hub: FakeHub) -> AsyncIterator[Open]:
+def hubs() -> FakeHubs:
+    return FakeHubs()
+
+
+@pytest.fixture
+async def alone(hub: FakeHub, hubs: FakeHubs) -> AsyncIterator[Open]:
     """Starts a console and returns its address; the argument: whether it allows actions."""
     servers: list[ConsoleServer] = []
 
     async def start(allows_actions: bool) -> str:
-        client = OrchestrationClient(hub.port, None, FixedClock(), entity_functions=None)
-        servers.append(ConsoleServer(client, FixedClock(), hub_name="Other", allows_actions=allows_actions))
+        server = ConsoleServer(
+            client_of(hub),
+            FixedClock(),
+            hub_name="Other",
+            connection_name="Local",
+            allows_actions=allows_actions,
+            hubs=hubs,
+        )
+        servers.append(server)
         await servers[-1].start(0)
         return servers[-1].url
 
@@ -50,7 +87,7 @@ async def test_a_console_that_only_reads_offers_no_action(alone: Open, page: Pag
     buttons = await page.run(
         "[...document.querySelectorAll('button')].map(each => each.innerText).filter(text => text.includes('…'))"
     )
-    assert buttons == []
+    assert buttons == ["Other hubs …"]
 
 
 async def test_a_console_that_may_act_says_that_a_host_has_to_run_a_start(
@@ -67,3 +104,50 @@ async def test_a_console_that_may_act_says_that_a_host_has_to_run_a_start(
     await page.click("Terminate …")
     await page.click("Terminate", "dialog button")
     await eventually(lambda: len(hub.sent) == 1)
+
+
+async def test_another_hub_is_chosen_from_a_list_and_only_read(
+    alone: Open, hubs: FakeHubs, page: Page, axe: str
+) -> None:
+    url = await alone(True)
+    await page.go(url)
+    await page.shows("Task hub Other", "run", "Start …")
+    assert hubs.asked == 0
+    await page.click("Other hubs …")
+    await page.shows("Storage Local", "Second", "Storage Remote", "It does not answer.")
+    assert await serious_findings(axe, page) == []
+    await page.click("Second", "dialog a")
+    await page.shows("Task hub Second", "Only reads", "there", "Live")
+    assert await page.run("location.search") == "?taskHub=Second&connection=Local"
+    await page.click("there")
+    await page.shows("Running for", "Why is it waiting?")
+    assert "Terminate" not in await page.text()
+    refused = await page.run(
+        "fetch('/runtime/webhooks/durabletask/instances/there/terminate?taskHub=Second&connection=Local',"
+        " {method: 'POST'}).then(answer => answer.status)"
+    )
+    assert (refused, hubs.other.sent) == (501, [])
+    page.errors = [error for error in page.errors if "501" not in error]
+
+
+async def test_every_request_of_a_page_names_its_hub(alone: Open, page: Page) -> None:
+    await page.go(await alone(False))
+    await page.shows("Live", "run")
+    await page.click("run")
+    await page.shows("Why is it waiting?")
+    data = [url for url in page.urls if "/console/api/" in url and not url.endswith("/changes?")]
+    assert data
+    assert [url for url in data if "taskHub=Other&connection=Local" not in url] == []
+
+
+async def test_a_hub_that_does_not_exist_is_named_as_the_problem(alone: Open, page: Page) -> None:
+    await page.go(f"{await alone(False)}?taskHub=Gone&connection=Local")
+    await page.shows("The storage 'Local' has no task hub 'Gone'.")
+    kept = "fetch('/console/api/hub?taskHub=Gone&connection=Local').then(answer => answer.headers.get('cache-control'))"
+    assert await page.run(kept) == "no-store"
+    page.errors = [error for error in page.errors if "404" not in error]
+
+
+async def test_says_where_the_logs_of_an_instance_are(alone: Open, page: Page) -> None:
+    await page.go(f"{await alone(False)}#/instances/run")
+    await page.shows("open the console of that host")

@@ -162,6 +162,25 @@ def test_actions_on_a_hub_that_does_not_exist_are_refused_at_the_start(
     assert contents(azurite.connection_string, hub_name) == ({}, {}, {})
 
 
+def test_the_other_hubs_of_the_account_are_listed_and_read(azurite: Azurite, hub_name: str, tmp_path: Path) -> None:
+    storage, other = azurite.connection_string, f"{hub_name}Other"
+    for name, instance_id in ((hub_name, "mine"), (other, "theirs")):
+        assert Verbs(storage, name)("start-new", "--function-name", "Anything", "--id", instance_id).code == 0
+    before = contents(storage, hub_name)
+    with served(storage, hub_name, tmp_path, "--allow-actions") as console:
+        (account,) = [each for each in console.get("hubs")["accounts"] if each["connection"] == CONNECTION]
+        assert {hub_name, other} <= set(account["hubs"])
+        names = f"taskHub={other}&connection={CONNECTION}"
+        hub = console.get(f"hub?{names}")
+        assert (hub["hub"], hub["connection"], hub["actions"]) == (other, CONNECTION, False)
+        assert [row["id"] for row in console.get(f"instances?{names}")["instances"]] == ["theirs"]
+        assert [row["id"] for row in console.get("instances")["instances"]] == ["mine"]
+        assert console.manage("POST", f"/instances/theirs/terminate?{names}").status == 501
+        unknown = f"{console.url}/console/api/hub?taskHub={hub_name}None&connection={CONNECTION}"
+        assert call("GET", unknown).status == 404
+    assert contents(storage, hub_name) == before
+
+
 def test_pages_of_others_get_nothing(azurite: Azurite, hub_name: str, tmp_path: Path) -> None:
     assert Verbs(azurite.connection_string, hub_name)("start-new", "--function-name", "ask").code == 0
     foreign: list[dict[str, str]] = [
@@ -195,7 +214,11 @@ def test_actions_are_stored_and_the_next_host_acts_on_them(
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Ctrl+C reaches no other process group there")
 def test_ctrl_c_is_the_way_to_end_it(azurite: Azurite, hub_name: str, tmp_path: Path) -> None:
+    other = f"{hub_name}Other"
+    assert Verbs(azurite.connection_string, other)("start-new", "--function-name", "ask").code == 0
     with served(azurite.connection_string, hub_name, tmp_path) as console:
+        # Its connections end with the console, too.
+        assert console.get(f"hub?taskHub={other}&connection={CONNECTION}")["hub"] == other
         os.killpg(console.process.pid, signal.SIGINT)
         out, _ = console.process.communicate(timeout=120)
     assert console.process.returncode == 0

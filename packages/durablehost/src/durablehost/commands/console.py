@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+from contextlib import AsyncExitStack
 from typing import Any
 
 from durablehost.commands.arguments import add_common_options, add_hub_options
@@ -49,6 +50,7 @@ async def _serve(settings: Settings, console: Console, *, allows_actions: bool, 
     # Imported late, because it loads the Azure SDKs.
     from durablehost.clock import SystemClock
     from durablehost.commands.hub import client_of, functions_of, receiving_nothing
+    from durablehost.commands.hubs import SettingsHubs
     from durablehost.console import configure_logging
     from durablehost.emulator.local_storage import usable_storage
     from durablehost.storage.hub.task_hub import open_task_hub
@@ -60,7 +62,11 @@ async def _serve(settings: Settings, console: Console, *, allows_actions: bool, 
     app = functions_of(settings) if is_own_hub else None
     names = [function.registered_name for function in app.orchestrators.values()] if app else []
     clock = SystemClock()
-    async with usable_storage(settings, console) as usable, open_task_hub(receiving_nothing(usable), clock) as hub:
+    async with (
+        usable_storage(settings, console) as usable,
+        open_task_hub(receiving_nothing(usable), clock) as hub,
+        AsyncExitStack() as others,
+    ):
         hub_name = usable.durable.hub_name
         has_hub = bool((await hub.look_around("")).leases)
         if allows_actions and not has_hub:
@@ -72,9 +78,11 @@ async def _serve(settings: Settings, console: Console, *, allows_actions: bool, 
             client_of(hub, usable, app),
             clock,
             hub_name=hub_name,
+            connection_name=usable.storage.connection_name,
             orchestrators=names,
             allows_actions=allows_actions,
             connections=most_connections(raise_limit()),
+            hubs=SettingsHubs(usable, clock, others),
         )
         await server.start(settings.http.port)
         try:

@@ -18,6 +18,7 @@ from durablehost.web.answer import empty, error_answer
 from durablehost.web.connections import MOST_CONNECTIONS
 from durablehost.web.console.api import ConsoleApi
 from durablehost.web.console.changes import ChangeFeed
+from durablehost.web.console.hubs import Hubs
 from durablehost.web.console.site import CONSOLE_PATH, ConsoleSite
 from durablehost.web.cors import CorsPolicy
 from durablehost.web.links import WEBHOOK_PATH, Links
@@ -36,7 +37,8 @@ _LARGEST_BODY = 100 * 1024 * 1024
 class ConsoleServer:
     """Listens from `start` to `stop`.
 
-    `orchestrators`: the names to offer for a start. `connections`: how many it keeps.
+    `orchestrators`: the names to offer for a start. `connections`: how many it keeps. `hubs` are others that the page
+    can switch to; they are only read, whatever is allowed for the own one.
     """
 
     def __init__(
@@ -45,29 +47,42 @@ class ConsoleServer:
         clock: Clock,
         *,
         hub_name: str,
+        connection_name: str,
         orchestrators: Sequence[str] = (),
         allows_actions: bool,
         connections: int = MOST_CONNECTIONS,
+        hubs: Hubs | None = None,
     ) -> None:
         self._stopping = asyncio.Event()
         self._pages = PageGuard(CorsPolicy((), allows_credentials=False), ())
-        self._links = Links(hub_name=hub_name)
+        self._links = Links(hub_name=hub_name, connection_name=connection_name)
         self._management = ManagementApi(client, self._links, StartRoutes(client, self._links, self._stopping))
-        api = ConsoleApi(
+        self._clock = clock
+        self._hubs = hubs
+        self._allows_actions = allows_actions
+        self._own = (connection_name.lower(), hub_name.lower())
+        self._apis = {self._own: self._api(client, connection_name, hub_name, orchestrators)}
+        self._console = ConsoleSite(self._answer_api, lambda request: None)
+        self._opening = asyncio.Lock()
+        self._listener = HttpListener(self._serve, HttpLimits(body_bytes=_LARGEST_BODY, connections=connections))
+
+    def _api(
+        self, client: OrchestrationClient, connection_name: str, hub_name: str, orchestrators: Sequence[str] = ()
+    ) -> ConsoleApi:
+        return ConsoleApi(
             client,
-            ChangeFeed(client, clock),
-            clock,
+            ChangeFeed(client, self._clock),
+            self._clock,
             hub_name=hub_name,
+            connection_name=connection_name,
             orchestrators=orchestrators,
             starts=ActivityStarts(),
             logs=None,
             stopping=self._stopping,
-            allows_actions=allows_actions,
+            allows_actions=self._allows_actions and (connection_name.lower(), hub_name.lower()) == self._own,
             runs_instances=False,
+            hubs=self._hubs,
         )
-        self._console = ConsoleSite(api, lambda request: None)
-        self._allows_actions = allows_actions
-        self._listener = HttpListener(self._serve, HttpLimits(body_bytes=_LARGEST_BODY, connections=connections))
 
     @property
     def url(self) -> str:
@@ -107,3 +122,28 @@ class ConsoleServer:
         if request.raw_path == "/" and request.method == "GET":
             return web.Response(status=302, headers={"Location": CONSOLE_PATH})
         return empty(404)
+
+    async def _answer_api(self, request: EdgeRequest, rest: str) -> web.StreamResponse:
+        return await (await self._api_for(request)).handle(request, rest)
+
+    async def _api_for(self, request: EdgeRequest) -> ConsoleApi:
+        """The routes of the hub that the request names; those of the own hub if it names none.
+
+        Raises:
+            RequestError: 404, there is no such hub.
+        """
+        hub_name, connection_name = request.query.text("taskHub"), request.query.text("connection")
+        if hub_name is None or connection_name is None:
+            return self._apis[self._own]
+        key = (connection_name.lower(), hub_name.lower())
+        async with self._opening:
+            if key not in self._apis:
+                client = await self._hubs.open(connection_name, hub_name) if self._hubs else None
+                if client is None:
+                    raise RequestError(
+                        404,
+                        "There is no such task hub.",
+                        f"The storage '{connection_name}' has no task hub '{hub_name}'.",
+                    )
+                self._apis[key] = self._api(client, connection_name, hub_name)
+        return self._apis[key]

@@ -102,12 +102,13 @@ class WebServer:
             ChangeFeed(client, clock),
             clock,
             hub_name=links.hub_name,
+            connection_name=links.connection_name,
             orchestrators=[function.registered_name for function in orchestrators],
             starts=starts,
             logs=logs,
             stopping=self._stopping,
         )
-        self._console = ConsoleSite(console, self._check_management)
+        self._console = ConsoleSite(console.handle, self._check_management)
         self._is_public_started = public is not None
         self._public = public or public_listener(http, connections=connections)
         self._rpc_limits = HttpLimits(body_bytes=0, line_bytes=65536, connections=connections)

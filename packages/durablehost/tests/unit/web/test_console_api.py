@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from datetime import timedelta
@@ -33,6 +34,7 @@ ROUTES = (
     f"{API}/instances/a/history", f"{API}/instances/a/history/0", f"{API}/instances/a/explanation", f"{API}/nothing",
     f"{API}/entities", f"{API}/entities/@counter@a",
     f"{API}/instances/a/logs", f"{API}/instances/a/output", f"{API}/instances/a/results",
+    f"{API}/hubs", f"{API}/hub?taskHub=Other",
 )  # fmt: skip
 FILES = (
     "/console",
@@ -81,6 +83,31 @@ class TestList:
         assert await ids(edge, "createdTimeFrom=2026-03-02T00:00:00Z") == ["b-1"]
         assert await ids(edge, "createdTimeTo=2026-03-02T00:00:00Z&name=Orch") == ["a-1"]
 
+    async def test_filters_by_the_last_update(self, edge: Edge) -> None:
+        edge.hub.add("old", last_updated_at=BEGIN - timedelta(hours=1))
+        edge.hub.add("new")
+        assert await ids(edge, "updatedTimeFrom=2026-03-01T10:00:00Z") == ["new"]
+
+    async def test_searches_id_name_and_custom_status_without_regard_to_case(self, edge: Edge) -> None:
+        edge.hub.add("order-1")
+        edge.hub.add("b", name="SendOrder")
+        edge.hub.add("c", custom_status='"the Order is late"')
+        edge.hub.add("d", custom_status='"%sorder"' % (200 * "x"), input="order")
+        assert await ids(edge, "search=ORDER") == ["b", "c", "order-1"]
+        assert await ids(edge, "search=order&name=Orch") == ["c", "order-1"]
+
+    async def test_a_search_reads_on_until_it_has_found_a_page_or_read_enough(
+        self, edge: Edge, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("durablehost.web.console.api.LISTED", 2)
+        monkeypatch.setattr("durablehost.web.console.api.COUNTED", 6)
+        for number in range(12):
+            edge.hub.add(f"i{number:02}", name="Wanted" if number in (3, 4, 5, 11) else "Orch")
+        _, answer = await got(edge, f"{API}/instances?search=wanted")
+        assert [row["id"] for row in answer["instances"]] == ["i03", "i04", "i05"]
+        _, answer = await got(edge, f"{API}/instances?search=wanted&continuation={quote(answer['continuation'])}")
+        assert ([row["id"] for row in answer["instances"]], answer["continuation"]) == (["i11"], None)
+
     async def test_leaves_out_entities(self, edge: Edge) -> None:
         edge.hub.add("@counter@a")
         edge.hub.add("a")
@@ -102,6 +129,7 @@ class TestList:
         [
             ("runtimeStatus=Dead", "Dead"),
             ("createdTimeFrom=yesterday", "createdTimeFrom"),
+            ("updatedTimeFrom=yesterday", "updatedTimeFrom"),
             ("continuation=%21", "token"),
         ],
     )
@@ -114,15 +142,39 @@ class TestCounts:
     async def test_are_by_status(self, edge: Edge) -> None:
         for number, status in enumerate([RuntimeStatus.FAILED, RuntimeStatus.FAILED, RuntimeStatus.RUNNING]):
             edge.hub.add(f"i{number}", status)
-        expected = {"counts": {"Failed": 2, "Running": 1}, "isComplete": True}
-        assert await got(edge, f"{API}/counts") == (200, expected)
+        code, answer = await got(edge, f"{API}/counts")
+        assert (code, answer["counts"], answer["isComplete"]) == (200, {"Failed": 2, "Running": 1}, True)
         assert (await got(edge, f"{API}/counts?instanceIdPrefix=x"))[1]["counts"] == {}
+        assert (await got(edge, f"{API}/counts?search=I1"))[1]["counts"] == {"Failed": 1}
+
+    async def test_have_the_times_of_creation_for_the_plot(self, edge: Edge) -> None:
+        edge.hub.add("a", RuntimeStatus.FAILED)
+        edge.hub.add("b", RuntimeStatus.FAILED, created_at=BEGIN + timedelta(seconds=1))
+        begin = 1000 * int(BEGIN.timestamp()) + 123
+        assert (await got(edge, f"{API}/counts"))[1]["created"] == {"Failed": [begin, begin + 1000]}
 
     async def test_say_if_there_are_more(self, edge: Edge, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("durablehost.web.console.api.COUNTED", 2)
         for number in range(3):
             edge.hub.add(f"i{number}")
-        assert await got(edge, f"{API}/counts") == (200, {"counts": {"Running": 2}, "isComplete": False})
+        _, answer = await got(edge, f"{API}/counts")
+        assert (answer["counts"], answer["isComplete"]) == ({"Running": 2}, False)
+
+
+class TestHub:
+    async def test_is_named_with_its_connection_and_cannot_be_switched_on_a_host(self, edge: Edge) -> None:
+        _, hub = await got(edge, f"{API}/hub")
+        assert (hub["hub"], hub["connection"], hub["switches"]) == ("TestHub", "Storage", False)
+        assert (await got(edge, f"{API}/hubs"))[0] == 404
+
+    async def test_of_a_page_has_to_be_that_of_the_host(self, edge: Edge) -> None:
+        """A page stays open while a host ends, and another one with another hub begins."""
+        edge.hub.add("run")
+        assert (await got(edge, f"{API}/instances?taskHub=testhub&connection=storage"))[0] == 200
+        for path in ("instances", "instances/run", "counts", "changes", "hub", "entities"):
+            for names in ("taskHub=Other", "taskHub=TestHub&connection=Other"):
+                status, answer = await got(edge, f"{API}/{path}?{names}")
+                assert (status, "Load the page again" in answer["ExceptionMessage"]) == (409, True), path
 
 
 class TestInstance:
@@ -276,10 +328,8 @@ class TestStream:
     async def test_tells_of_changes_until_the_host_stops(self, edge: Edge) -> None:
         async with edge.request("GET", f"{API}/changes") as answer:
             assert (answer.status, answer.content_type) == (200, "text/event-stream")
-            assert (
-                await answer.content.readuntil(b"\n\n")
-                == b'event: open\ndata: {"now":"2026-03-01T10:00:00.123456Z"}\n\n'
-            )
+            opening = b'{"now":"2026-03-01T10:00:00.123456Z","hub":"TestHub","connection":"Storage"}'
+            assert await answer.content.readuntil(b"\n\n") == b"event: open\ndata: %s\n\n" % opening
             edge.hub.add("a")
             changes = (await answer.content.readuntil(b"\n\n")).decode()
             assert changes.startswith("event: changes\ndata: [")
@@ -295,11 +345,13 @@ class TestStream:
         assert problem == b'event: problem\ndata: {"text":"The task hub cannot be read: no answer"}\n\n'
 
     async def test_ends_when_the_page_is_closed(self, edge: Edge) -> None:
-        feed = edge.server._console._api._changes
+        def polls() -> int:
+            return sum(task.get_name() == "poll for the console" for task in asyncio.all_tasks())
+
         async with edge.request("GET", f"{API}/changes") as answer:
             await answer.content.readuntil(b"\n\n")
-            assert len(feed._pages) == 1
-        await eventually(lambda: not feed._pages)
+            assert polls() == 1
+        await eventually(lambda: polls() == 0)
 
 
 class TestSecurity:
@@ -328,7 +380,7 @@ class TestSecurity:
         assert await got(edge, path.replace("/console/api", "/Console/API")) == (401, b"")
         if "changes" not in path:
             for key in ("durable-key", "master-key"):
-                assert (await got(edge, path, x_functions_key=key))[0] in (200, 404)
+                assert (await got(edge, path, x_functions_key=key))[0] in (200, 404, 409)
 
     async def test_the_page_itself_needs_no_key_and_shows_nothing_of_the_app(self, serve: EdgeFactory) -> None:
         edge = await serve(keys=RING)

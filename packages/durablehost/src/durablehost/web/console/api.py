@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections import Counter
 from collections.abc import AsyncGenerator, Sequence
 from urllib.parse import unquote
 
@@ -21,14 +20,16 @@ from durablehost.engine.instance_logs import InstanceLogs
 from durablehost.engine.ports import InstanceQuery, InstanceRecord
 from durablehost.errors import RequestError, UnreadableState
 from durablehost.large_text import join_pieces
-from durablehost.types import JsonValue
+from durablehost.types import JsonObject, JsonValue
 from durablehost.web.answer import empty, json_answer, text_answer
 from durablehost.web.console.changes import ChangeFeed
 from durablehost.web.console.entities import list_entities, show_entity
+from durablehost.web.console.hubs import Hubs, show_accounts
 from durablehost.web.console.logs import show_logs
 from durablehost.web.console.stream import SIGN_OF_LIFE, EventStream, event
 from durablehost.web.console.view import (
     LONG,
+    SHORT,
     WHOLE,
     Entry,
     entries_of,
@@ -44,7 +45,7 @@ from durablehost.web.request import EdgeRequest
 
 # One request to the storage.
 LISTED = 1000
-# Ten requests: counting more would keep the storage busy.
+# Ten requests: counting or searching more would keep the storage busy.
 COUNTED = 10_000
 
 # Python refuses to convert very long numbers.
@@ -59,6 +60,7 @@ class ConsoleApi:
     the logs; None if it runs no functions.
 
     The page offers actions if they are allowed, and says that a host has to run a start if this process runs none.
+    `hubs`: those that the page can switch to; None: it cannot.
     """
 
     def __init__(
@@ -68,31 +70,38 @@ class ConsoleApi:
         clock: Clock,
         *,
         hub_name: str,
+        connection_name: str,
         orchestrators: Sequence[str],
         starts: ActivityStarts,
         logs: InstanceLogs | None,
         stopping: asyncio.Event,
         allows_actions: bool = True,
         runs_instances: bool = True,
+        hubs: Hubs | None = None,
     ) -> None:
         self._client = client
         self._changes = changes
         self._clock = clock
         self._hub_name = hub_name
+        self._connection_name = connection_name
         self._orchestrators = orchestrators
         self._starts = starts
         self._logs = logs
         self._stopping = stopping
         self._allows_actions = allows_actions
         self._runs_instances = runs_instances
+        self._hubs = hubs
 
     async def handle(self, request: EdgeRequest, rest: str) -> web.StreamResponse:
         """`rest` is the raw path below `/console/api`."""
         if request.method != "GET":
             return empty(404)
+        self._refuse_other_hubs(request)
         match [unquote(part, errors="replace") for part in rest.strip("/").split("/")]:
             case ["hub"]:
                 return self._hub()
+            case ["hubs"] if self._hubs is not None:
+                return json_answer({"accounts": show_accounts(await self._hubs.accounts())})
             case ["instances"]:
                 return await self._list(request)
             case ["counts"]:
@@ -123,10 +132,27 @@ class ConsoleApi:
                 return await self._entry(instance_id, position)
         return empty(404)
 
+    def _refuse_other_hubs(self, request: EdgeRequest) -> None:
+        """Refuses a page of another hub: it is older than this process, and its rows are not those of this hub.
+
+        Raises:
+            RequestError: 409.
+        """
+        own = {"taskHub": self._hub_name, "connection": self._connection_name}
+        for name, expected in own.items():
+            if (given := request.query.text(name)) and given.lower() != expected.lower():
+                raise RequestError(
+                    409,
+                    f"This is the console of the task hub '{self._hub_name}' now, and the page shows another one. "
+                    "Load the page again.",
+                )
+
     def _hub(self) -> web.Response:
         return json_answer(
             {
                 "hub": self._hub_name,
+                "connection": self._connection_name,
+                "switches": self._hubs is not None,
                 "orchestrators": list(self._orchestrators),
                 "actions": self._allows_actions,
                 "runs": self._runs_instances,
@@ -137,7 +163,14 @@ class ConsoleApi:
 
     async def _list(self, request: EdgeRequest) -> web.Response:
         token = token_from_header(request.query.text("continuation") or "")
-        records, following = await self._read(_query(request), LISTED, token)
+        query, text = _query(request), _searched(request)
+        records, following = await self._read(query, LISTED, token, text)
+        read = LISTED
+        # A search may find few among many, so it reads on.
+        while text and following is not None and len(records) < LISTED and read < COUNTED:
+            more, following = await self._read(query, LISTED, following, text)
+            records += more
+            read += LISTED
         rows: list[JsonValue] = [show_row(record) for record in records]
         return json_answer({"instances": rows, "continuation": token_to_header(following) or None})
 
@@ -147,20 +180,25 @@ class ConsoleApi:
         return json_answer({"entities": shown, "continuation": token_to_header(following) or None})
 
     async def _count(self, request: EdgeRequest) -> web.Response:
-        records, following = await self._read(_query(request), COUNTED, None)
-        counts = Counter(record.runtime_status.value for record in records)
-        return json_answer({"counts": dict(counts), "isComplete": following is None})
+        records, following = await self._read(_query(request), COUNTED, None, _searched(request))
+        created: dict[str, list[JsonValue]] = {}
+        for record in records:
+            created.setdefault(record.runtime_status.value, []).append(round(record.created_at.timestamp() * 1000))
+        counts: dict[str, JsonValue] = {status: len(times) for status, times in created.items()}
+        # The times for the plot of the page: in milliseconds, as JavaScript counts them.
+        return json_answer({"counts": counts, "created": {**created}, "isComplete": following is None})
 
     async def _read(
-        self, query: InstanceQuery, most: int, token: str | None
+        self, query: InstanceQuery, most: int, token: str | None, text: str
     ) -> tuple[list[InstanceRecord], str | None]:
-        """Orchestrations only."""
+        """The orchestrations among `most` instances that contain the text."""
         records, following = await read_page(
             lambda size, token: self._client.list(query, page_size=size, continuation_token=token, with_payloads=False),
             most,
             token,
         )
-        return [record for record in records if not is_entity_id(record.instance_id)], following
+        found = [record for record in records if not is_entity_id(record.instance_id) and _contains(record, text)]
+        return found, following
 
     async def _history(self, instance_id: str) -> web.Response:
         record = await self._client.peek(instance_id)
@@ -205,7 +243,8 @@ class ConsoleApi:
     async def _events(self, request: EdgeRequest) -> AsyncGenerator[bytes, None]:
         """`open` first; then `changes` with rows, `entities` with ids, `problem` with a text, or null at its end."""
         async with self._changes.open_page() as page:
-            yield event("open", {"now": format_time(self._clock.now())})
+            names: JsonObject = {"hub": self._hub_name, "connection": self._connection_name}
+            yield event("open", {"now": format_time(self._clock.now()), **names})
             told: str | None = None
             quiet = 0
             while not self._stopping.is_set() and not request.is_abandoned:
@@ -225,7 +264,7 @@ class ConsoleApi:
 
 
 def _query(request: EdgeRequest) -> InstanceQuery:
-    """The filter, by the names of the management API and `name`.
+    """The conditions that the storage knows, by the names of the management API, `name` and `updatedTimeFrom`.
 
     Raises:
         RequestError: 400, a condition cannot be read.
@@ -234,13 +273,23 @@ def _query(request: EdgeRequest) -> InstanceQuery:
     if unknown := query.unknown_statuses("runtimeStatus"):
         known = ", ".join(status.value for status in RuntimeStatus)
         raise RequestError(400, f"The runtimeStatus '{unknown[0]}' is none of {known}.")
-    for name in ("createdTimeFrom", "createdTimeTo"):
+    for name in ("createdTimeFrom", "createdTimeTo", "updatedTimeFrom"):
         if (text := query.text(name)) and query.time(name) is None:
             raise RequestError(400, f"The {name} '{text}' is not a time, such as 2026-01-05T10:00:00Z.")
     return InstanceQuery(
         created_from=query.time("createdTimeFrom"),
         created_to=query.time("createdTimeTo"),
+        updated_from=query.time("updatedTimeFrom"),
         statuses=query.statuses("runtimeStatus"),
         name=query.text("name"),
         id_prefix=query.text("instanceIdPrefix"),
     )
+
+
+def _searched(request: EdgeRequest) -> str:
+    return (request.query.text("search") or "").strip().lower()
+
+
+def _contains(record: InstanceRecord, text: str) -> bool:
+    """Whether the text, in lower case, is in the id, the name, or what the page shows of the custom status."""
+    return any(text in each.lower() for each in (record.instance_id, record.name, (record.custom_status or "")[:SHORT]))

@@ -5,13 +5,12 @@ The files contain nothing of the app, so they need no key; every route below `ap
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from aiohttp import web
 
 from durablehost.web.answer import empty, error_answer
-from durablehost.web.console.api import ConsoleApi
 from durablehost.web.request import EdgeRequest
 
 CONSOLE_PATH = "/console"
@@ -41,12 +40,18 @@ _HEADERS = {
     "Cache-Control": "no-store",
 }
 
+ApiAnswer = Callable[[EdgeRequest, str], Awaitable[web.StreamResponse]]
+
 
 class ConsoleSite:
-    """Serves what is below `/console`. `check_key` raises if a request to the API has no valid key."""
+    """Serves what is below `/console`.
 
-    def __init__(self, api: ConsoleApi, check_key: Callable[[EdgeRequest], None]) -> None:
-        self._api = api
+    `answer_api` answers a request to the API by the raw path below it; `check_key` raises before if the request has no
+    valid key.
+    """
+
+    def __init__(self, answer_api: ApiAnswer, check_key: Callable[[EdgeRequest], None]) -> None:
+        self._answer_api = answer_api
         self._check_key = check_key
         self._files = {
             path.relative_to(_STATIC).as_posix(): path for path in _STATIC.rglob("*") if path.suffix in _CONTENT_TYPES
@@ -64,7 +69,7 @@ class ConsoleSite:
     async def _answer(self, request: EdgeRequest, rest: str) -> web.StreamResponse:
         if rest.lower() == _API or rest.lower().startswith(f"{_API}/"):
             self._check_key(request)
-            return await self._api.handle(request, rest[len(_API) :])
+            return await self._answer_api(request, rest[len(_API) :])
         path = self._files.get(rest.removeprefix("/") or _PAGE)
         if path is None or request.method != "GET":
             return empty(404)

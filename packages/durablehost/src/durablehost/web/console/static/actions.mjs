@@ -52,26 +52,42 @@ const ACTIONS = [
   },
 ];
 
+/** Why an action that was chosen for `before` no longer fits the instance, which is now `row`; empty if it does. */
+function obstacle(action, before, row) {
+  if (isFinished(row.status) && !action.fits(row)) return "The instance has ended already.";
+  if (!action.fits(row)) return `The instance is ${row.status} now.`;
+  // A later run under the same id would be removed in place of the one that was looked at.
+  return action.removes && row.updated !== before.updated ? "The instance has changed meanwhile. Close this, and look at it again." : "";
+}
+
 export function Actions({ row, store, onStart }) {
+  // The action whose dialog is open, with the row of that moment, and what has come in its way since then.
   const [chosen, setChosen] = useState(null);
   const [note, setNote] = useState("");
   useEffect(() => setNote(""), [row.id, row.status]);
+  const inTheWay = chosen === null ? "" : chosen.inTheWay || obstacle(chosen.action, chosen.row, row);
+  useEffect(() => {
+    // For good: the next run under this id may be one that the action fits.
+    if (inTheWay) setChosen((before) => before && { ...before, inTheWay });
+  }, [inTheWay]);
   const run = async (values) => {
-    const next = await chosen.run(`/instances/${encodeURIComponent(row.id)}`, values);
+    if (inTheWay) throw new Error(inTheWay);
+    const { action } = chosen;
+    const next = await action.run(`/instances/${encodeURIComponent(row.id)}`, values);
     setChosen(null);
-    if (chosen.removes) {
+    if (action.removes) {
       store.remove([row.id]);
       location.hash = "#/";
     } else if (typeof next === "string") location.hash = link(next);
-    else setNote(`${chosen.confirm}: the request is stored.`);
+    else setNote(`${action.confirm}: the request is stored.`);
   };
   return html`<div class="actions">
     ${ACTIONS.filter((action) => action.fits(row)).map((action) => html`<button key=${action.title} type="button"
-      class=${action.isDestructive ? "destructive" : ""} onClick=${() => setChosen(action)}>${action.title}</button>`)}
+      class=${action.isDestructive ? "destructive" : ""} onClick=${() => setChosen({ action, row, inTheWay: "" })}>${action.title}</button>`)}
     <button type="button" onClick=${onStart}>Start another …</button>
     <span class="soft" role="status">${note}</span>
-    ${chosen && html`<${Dialog} title=${chosen.confirm} explain=${chosen.explain} subject=${row.id} fields=${chosen.fields} confirm=${chosen.confirm}
-      isDestructive=${chosen.isDestructive} onRun=${run} onClose=${() => setChosen(null)} />`}
+    ${chosen && html`<${Dialog} title=${chosen.action.confirm} explain=${chosen.action.explain} subject=${row.id} fields=${chosen.action.fields}
+      confirm=${chosen.action.confirm} isDestructive=${chosen.action.isDestructive} warning=${inTheWay} onRun=${run} onClose=${() => setChosen(null)} />`}
   </div>`;
 }
 
@@ -93,8 +109,8 @@ export function StartDialog({ hub, initial, onClose }) {
   return html`<${Dialog} title="Start an instance" explain=${explain} fields=${fields} confirm="Start" onRun=${run} onClose=${onClose} />`;
 }
 
-/** A modal form; `onRun` gets the values by name, and its error is shown. */
-export function Dialog({ title, explain, subject, fields, confirm, isDestructive, onRun, onClose }) {
+/** A modal form; `onRun` gets the values by name, and its error is shown. `warning`: what has come in its way. */
+export function Dialog({ title, explain, subject, fields, confirm, isDestructive, warning = "", onRun, onClose }) {
   const dialog = useRef(null);
   const [values, setValues] = useState(Object.fromEntries(fields.map((field) => [field.name, field.initial ?? ""])));
   const [problem, setProblem] = useState("");
@@ -121,7 +137,7 @@ export function Dialog({ title, explain, subject, fields, confirm, isDestructive
       ${explain && html`<p>${explain}</p>`}
       ${fields.map((field) => html`<${Field} key=${field.name} field=${field} value=${values[field.name]}
         onInput=${(event) => setValues({ ...values, [field.name]: event.target.value })} />`)}
-      ${problem && html`<p class="problem" role="alert">${problem}</p>`}
+      ${(problem || warning) && html`<p class="problem" role="alert">${problem || warning}</p>`}
       <div class="buttons">
         <button type="button" onClick=${onClose}>Cancel</button>
         <button type="submit" class=${isDestructive ? "destructive main" : "main"} disabled=${isBusy}>${confirm}</button>

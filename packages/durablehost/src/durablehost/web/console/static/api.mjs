@@ -2,9 +2,26 @@
 
 const MANAGEMENT = "/runtime/webhooks/durabletask";
 let key = "";
+// The task hub that this page shows: every request names it, so that a server of another hub refuses instead of answering.
+let hub = namesIn(location.search);
 
 export function setKey(value) {
   key = value;
+}
+
+function namesIn(text) {
+  const query = new URLSearchParams(text);
+  return Object.fromEntries(["taskHub", "connection"].filter((name) => query.get(name)).map((name) => [name, query.get(name)]));
+}
+
+/** Names the task hub from now on, as its server does. */
+export function nameHub(taskHub, connection) {
+  hub = { taskHub, connection };
+}
+
+/** The address of the page for a task hub. */
+export function hubAddress(taskHub, connection) {
+  return `/console?${new URLSearchParams({ taskHub, connection })}#/`;
 }
 
 /** A request that was refused or failed; `status` 0: the host did not answer. */
@@ -21,9 +38,10 @@ export class RequestFailed extends Error {
 
 async function request(path, options = {}) {
   const headers = { ...options.headers, ...(key ? { "x-functions-key": key } : {}) };
+  const address = `${path}${path.includes("?") ? "&" : "?"}${new URLSearchParams(hub)}`;
   let answer;
   try {
-    answer = await fetch(path, { ...options, headers, cache: "no-store", credentials: "omit", redirect: "error" });
+    answer = await fetch(address, { ...options, headers, cache: "no-store", credentials: "omit", redirect: "error" });
   } catch (error) {
     if (error.name === "AbortError") throw error;
     throw new RequestFailed(0, "The host does not answer.");

@@ -2,9 +2,10 @@
 
 import { html, render, useEffect, useLayoutEffect, useState } from "./vendor/htm-preact.mjs";
 import { StartDialog } from "./actions.mjs";
-import { get, setKey } from "./api.mjs";
+import { get, nameHub, setKey } from "./api.mjs";
 import { Entities, Entity } from "./entities.mjs";
 import { EVERYTHING, readFilter, writeFilter } from "./filter.mjs";
+import { HubsDialog } from "./hubs.mjs";
 import { Instance } from "./instance.mjs";
 import { List } from "./list.mjs";
 import { Store, follow } from "./store.mjs";
@@ -29,14 +30,16 @@ function App() {
   const [needsKey, setNeedsKey] = useState(null);
   const [opened, setOpened] = useState(0);
   const [start, setStart] = useState(null);
+  const [isSwitching, setIsSwitching] = useState(false);
   const isVisible = useVisibility();
   const onProblem = (error) => (error.needsKey ? setNeedsKey(error.status) : setFailure(error.message));
 
   useEffect(() => {
     if (needsKey !== null || !isVisible) return undefined;
     const stop = follow(store, {
-      onOpen: ({ now }) => {
-        clock.set(now);
+      onOpen: (opening) => {
+        clock.set(opening.now);
+        nameHub(opening.hub, opening.connection);
         setOpened((times) => times + 1);
         get("hub").then(setHub).catch(onProblem);
       },
@@ -60,13 +63,15 @@ function App() {
         <a href="#/entities" aria-current=${isOfInstances(route) ? undefined : "page"}>Entities</a>
       </nav>
       <span class="soft hub">${hub && html`Task hub <b>${hub.hub}</b>`}</span>
+      ${hub?.switches && html`<button type="button" onClick=${() => setIsSwitching(true)}>Other hubs …</button>`}
       <span class=${`state ${problem ? "lost" : opened ? "live" : ""}`} role="status">${problem ? "Not connected" : opened ? "Live" : "Connecting …"}</span>
       ${hub && (hub.actions ? html`<button type="button" class="main" onClick=${() => setStart({})}>Start …</button>` : html`<span class="soft">Only reads</span>`)}
     </header>
     ${(problem ?? failure) && html`<p class="problem bar" role="alert">${problem ?? failure}</p>`}
     ${opened === 0 ? html`<main><p class="empty">Loading …</p></main>`
       : html`<${VIEWS[route.view]} key=${route.id} id=${route.id} hub=${hub} filter=${route.filter} onFilter=${showFilter} ...${views} />`}
-    ${start && html`<${StartDialog} hub=${hub} initial=${start} onClose=${() => setStart(null)} />`}`;
+    ${start && html`<${StartDialog} hub=${hub} initial=${start} onClose=${() => setStart(null)} />`}
+    ${isSwitching && html`<${HubsDialog} hub=${hub} onClose=${() => setIsSwitching(false)} />`}`;
 }
 
 const VIEWS = { list: List, instance: Instance, entities: Entities, entity: Entity };

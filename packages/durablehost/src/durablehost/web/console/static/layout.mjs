@@ -49,9 +49,14 @@ export function range(all, began, end) {
   return { from, to: Math.max(to, from + 1) };
 }
 
+/** The shortest round time that is in `length` at most `most` times. */
+export function roundStep(length, most) {
+  return STEPS.find((each) => length / each <= most) ?? Math.ceil(length / most / 8.64e7) * 8.64e7;
+}
+
 /** Round times for an axis, as offsets from its begin; at most `most` of them. */
 export function ticks(length, most) {
-  const step = STEPS.find((each) => length / each <= most) ?? Math.ceil(length / most / 8.64e7) * 8.64e7;
+  const step = roundStep(length, most);
   const found = [];
   for (let at = 0; at <= length; at += step) found.push(at);
   return found;

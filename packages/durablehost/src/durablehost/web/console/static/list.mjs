@@ -1,53 +1,96 @@
-// The list of instances: filters, counts by status, and rows that change while one looks.
+// The list of instances: rows that change while one looks, counts by status, and the plot above them.
 
-import { html, useEffect, useRef, useState } from "./vendor/htm-preact.mjs";
+import { html, useEffect, useMemo, useRef, useState } from "./vendor/htm-preact.mjs";
 import { get } from "./api.mjs";
-import { filterQuery, matches, writeFilter } from "./filter.mjs";
+import { conditions, createdRange, filterQuery, matches, writeFilter } from "./filter.mjs";
+import { Counts, Filters } from "./filters.mjs";
+import { Plot } from "./plot.mjs";
 import { PurgeDialog } from "./purge.mjs";
+import { nextSort, readSort, sortRows } from "./sorting.mjs";
 import { Badge, LongTable, Progress, useNow, useStore } from "./ui.mjs";
-import { STATUSES, ago, count, duration, isFinished, link, moment, runTime, timeOf } from "./words.mjs";
+import { ago, count, duration, isFinished, link, moment, runTime, timeOf } from "./words.mjs";
 
 const TYPING_MS = 300;
 // Counting reads up to 10,000 rows: after a count the page waits this long, and ten times as long as the count took.
 const LEAST_COUNT_PAUSE_MS = 5000;
+// How often rows leave a filter for a time before now, or change places in an order by duration.
+const TIME_STEP_MS = 5000;
+// One instance has no course of time.
+const LEAST_PLOTTED = 2;
 
 const COLUMNS = [
-  { title: "Status", class: "status" },
-  { title: "Name", class: "name" },
-  { title: "Id", class: "id" },
-  { title: "Created", class: "time" },
-  { title: "Updated", class: "time wide" },
-  { title: "Duration", class: "time short" },
+  { title: "Status", class: "status", sort: "status" },
+  { title: "Name", class: "name", sort: "name" },
+  { title: "Id", class: "id", sort: "id" },
+  { title: "Created", class: "time", sort: "created" },
+  { title: "Updated", class: "time wide", sort: "updated" },
+  { title: "Duration", class: "time short", sort: "duration" },
   { title: "Progress", class: "rest", hint: "The custom status" },
 ];
 
 export function List({ store, clock, hub, filter, opened, onFilter, onProblem }) {
   const now = useNow(clock);
-  useStore(store, () => true);
+  const version = useStore(store, () => true);
   const { more, isLoading, load, whole } = useRows({ store, clock, filter, opened, onProblem });
   // A page that has every row counts them itself.
   const ofAnyStatus = { ...filter, status: [] };
-  const isWhole = whole === writeFilter(ofAnyStatus);
+  const isWhole = whole === conditions(ofAnyStatus);
   const counted = useCounts({ store, clock, filter, opened, isNeeded: !isLoading && !isWhole });
-  const counts = isWhole ? countRows(store, ofAnyStatus, now) : counted;
-  const rows = [...store.rows.values()]
-    .filter((row) => matches(row, filter, now))
-    .sort((a, b) => timeOf(b.created) - timeOf(a.created) || (a.id < b.id ? -1 : 1));
-  const [isPurging, setIsPurging] = useState(false);
+  // With 20,000 rows, this is too much work for every second.
+  const reads = [version, writeFilter(filter), dependsOnTime(filter) && Math.floor(now / TIME_STEP_MS)];
+  const own = useMemo(() => (isWhole ? countRows(store, ofAnyStatus, now) : null), [isWhole, ...reads]);
+  const rows = useMemo(() => sortRows([...store.rows.values()].filter((row) => matches(row, filter, now)), filter.sort, now), reads);
+  const counts = own ?? counted;
+  // The filter that a purge began with. The dialog ends with it: what it shows and removes never belongs to another one.
+  const [purged, setPurged] = useState(null);
+  const isPurging = purged !== null && conditions(purged) === conditions(filter);
+  useEffect(() => setPurged(null), [conditions(filter)]);
   return html`<main>
     <h1 class="hidden">Instances</h1>
     <${Counts} counts=${counts} filter=${filter} onFilter=${onFilter} />
+    <${Created} counts=${counts} filter=${filter} now=${now} onFilter=${onFilter} />
     <${Filters} filter=${filter} hub=${hub} onFilter=${onFilter} />
-    ${more && html`<p class="note">The storage lists instances by their id, and there are more than these: the newest may be
-      missing. Filter by the time of creation, or <button type="button" onClick=${load}>load more</button></p>`}
+    ${more && html`<p class="note">${filter.search.trim()
+      ? "A part of the task hub has been searched, in the order of the ids. There may be more:"
+      : "The storage lists instances by their id, and there are more than these: the newest may be missing. Filter by the time of creation, or"}
+      ${" "}<button type="button" onClick=${load}>load more</button></p>`}
     ${rows.length
-      ? html`<${LongTable} label="Instances" columns=${COLUMNS} count=${rows.length} keyOf=${(number) => rows[number].id}
+      ? html`<${LongTable} label="Instances" kind="instances" order=${writeFilter(filter)} columns=${sortable(filter, onFilter)} count=${rows.length} keyOf=${(number) => rows[number].id}
           row=${(number) => cells(rows[number], now)} />`
       : html`<p class="empty">${isLoading ? "Loading …" : "No instance matches."}</p>`}
-    <p class="soft" role="status">${count(rows.length)} ${rows.length === 1 ? "instance" : "instances"}, newest first</p>
-    ${hub?.actions && rows.length > 0 && html`<button type="button" class="destructive" onClick=${() => setIsPurging(true)}>Purge all that match …</button>`}
-    ${isPurging && html`<${PurgeDialog} filter=${filter} store=${store} clock=${clock} onClose=${() => setIsPurging(false)} />`}
+    <p class="soft" role="status">${count(rows.length)} ${rows.length === 1 ? "instance" : "instances"}, ${orderWords(filter.sort)}</p>
+    ${hub?.actions && rows.length > 0 && html`<button type="button" class="destructive" onClick=${() => setPurged(filter)}>Purge all that match …</button>`}
+    ${isPurging && html`<${PurgeDialog} filter=${purged} store=${store} clock=${clock} onClose=${() => setPurged(null)} />`}
   </main>`;
+}
+
+/** Whether the rows or their order become others although no instance changes. */
+function dependsOnTime(filter) {
+  return filter.updated !== "" || (filter.created !== "" && filter.created !== "range") || readSort(filter.sort).column === "duration";
+}
+
+function Created({ counts, filter, now, onFilter }) {
+  const shown = useMemo(() => Object.fromEntries(Object.entries(counts?.created ?? {}).filter(([status]) => !filter.status.length || filter.status.includes(status))), [counts, filter.status.join()]);
+  if (Object.values(shown).reduce((total, times) => total + times.length, 0) < LEAST_PLOTTED) return null;
+  const { from, to } = createdRange(filter, now);
+  return html`<${Plot} created=${shown} range=${{ from, to: to ?? (from === null ? null : now) }} now=${now}
+    onSelect=${(part) => onFilter({ ...filter, ...part })} />`;
+}
+
+function sortable(filter, onFilter) {
+  const { column, isDescending } = readSort(filter.sort);
+  return COLUMNS.map((each) => each.sort ? {
+    ...each,
+    order: each.sort === column ? (isDescending ? "descending" : "ascending") : undefined,
+    head: html`<button type="button" class="head-button" onClick=${() => onFilter({ ...filter, sort: nextSort(filter.sort, each.sort) })}>
+      ${each.title}${each.sort === column && html`<span aria-hidden="true"> ${isDescending ? "↓" : "↑"}</span>`}</button>`,
+  } : each);
+}
+
+function orderWords(sort) {
+  const { column, isDescending } = readSort(sort);
+  if (column === "created") return isDescending ? "newest first" : "oldest first";
+  return `by ${column}${isDescending ? ", descending" : ""}`;
 }
 
 function cells(row, now) {
@@ -66,9 +109,9 @@ function cells(row, now) {
 /** Loads the rows that match, at first, when the filter changes, and when the host is there again (`opened`). */
 function useRows({ store, clock, filter, opened, onProblem }) {
   const [state, setState] = useState({ token: null, isLoading: true });
-  // The filter, without a status, of which this page has every row.
+  // The conditions, without a status, of which this page has every row.
   const [whole, setWhole] = useState(null);
-  const query = writeFilter(filter);
+  const query = conditions(filter);
   const isFirst = useRef(true);
   const control = useRef(null);
   const read = async (token) => {
@@ -81,7 +124,7 @@ function useRows({ store, clock, filter, opened, onProblem }) {
       if (!token && !answer.continuation) forgetOthers(store, answer.instances, filter, clock.now());
       store.merge(answer.instances);
       setState({ token: answer.continuation, isLoading: false });
-      if (!filter.status.length) setWhole(answer.continuation ? null : query);
+      if (!filter.status.length) setWhole(answer.continuation || store.hasDropped ? null : query);
     } catch (error) {
       if (error.name === "AbortError") return;
       setState({ token: null, isLoading: false });
@@ -147,45 +190,10 @@ function useCounts({ store, clock, filter, opened, isNeeded }) {
   return counts;
 }
 
+/** The answer of the host to a count, from the rows of this page. */
 function countRows(store, filter, now) {
-  const counts = {};
-  for (const row of store.rows.values()) if (matches(row, filter, now)) counts[row.status] = (counts[row.status] ?? 0) + 1;
-  return { counts, isComplete: true };
-}
-
-function Counts({ counts, filter, onFilter }) {
-  const toggle = (status) => {
-    const has = filter.status.includes(status);
-    onFilter({ ...filter, status: has ? filter.status.filter((each) => each !== status) : [...filter.status, status] });
-  };
-  const shown = STATUSES.filter((status) => counts?.counts[status] || filter.status.includes(status) || COMMON.has(status));
-  return html`<div class="counts" role="group" aria-label="Filter by status">
-    ${shown.map((status) => html`<button key=${status} type="button" class=${`count ${status}`}
-        aria-pressed=${filter.status.includes(status)} onClick=${() => toggle(status)}>
-      <b>${counts ? count(counts.counts[status] ?? 0) : "…"}${counts && !counts.isComplete ? "+" : ""}</b> ${status}
-    </button>`)}
-  </div>`;
-}
-
-const COMMON = new Set(["Pending", "Running", "Completed", "Failed"]);
-
-function Filters({ filter, hub, onFilter }) {
-  const set = (name) => (event) => onFilter({ ...filter, [name]: event.target.value });
-  const isActive = writeFilter(filter) !== "";
-  return html`<form class="filters" role="search" onSubmit=${(event) => event.preventDefault()}>
-    <label>Name <input list="names" value=${filter.name} onInput=${set("name")} placeholder="any" autocomplete="off" /></label>
-    <datalist id="names">${(hub?.orchestrators ?? []).map((name) => html`<option key=${name} value=${name} />`)}</datalist>
-    <label>Id begins with <input value=${filter.prefix} onInput=${set("prefix")} placeholder="any" autocomplete="off" /></label>
-    <label>Created <select value=${filter.created} onChange=${set("created")}>
-      <option value="">at any time</option>
-      <option value="hour">in the last hour</option>
-      <option value="day">in the last 24 hours</option>
-      <option value="week">in the last 7 days</option>
-      <option value="range">between …</option>
-    </select></label>
-    ${filter.created === "range" && html`
-      <label>From <input type="datetime-local" value=${filter.from} onChange=${set("from")} /></label>
-      <label>To <input type="datetime-local" value=${filter.to} onChange=${set("to")} /></label>`}
-    ${isActive && html`<button type="button" onClick=${() => onFilter(null)}>Clear</button>`}
-  </form>`;
+  const created = {};
+  for (const row of store.rows.values()) if (matches(row, filter, now)) (created[row.status] ??= []).push(timeOf(row.created) ?? 0);
+  const counts = Object.fromEntries(Object.entries(created).map(([status, times]) => [status, times.length]));
+  return { counts, created, isComplete: true };
 }

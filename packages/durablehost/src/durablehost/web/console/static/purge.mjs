@@ -1,9 +1,12 @@
-// Purges every finished instance that matches the filter: counts them first, then removes exactly those.
+// Purges every finished instance that matches a filter: counts them first, then removes exactly those.
+//
+// Rule of this file: the filter, its words, the number and the ids are of one moment. An instance that has changed since
+// then stays.
 
 import { html, useEffect, useRef, useState } from "./vendor/htm-preact.mjs";
 import { get, manage } from "./api.mjs";
-import { filterQuery, finishedOnly } from "./filter.mjs";
-import { count } from "./words.mjs";
+import { filterQuery, filterWords, finishedOnly } from "./filter.mjs";
+import { count, timeOf } from "./words.mjs";
 
 // Requests at a time: a purge is several requests to the storage.
 const AT_ONCE = 4;
@@ -12,87 +15,104 @@ const TOLD_EVERY = 100;
 export function PurgeDialog({ filter, store, clock, onClose }) {
   const dialog = useRef(null);
   const control = useRef(new AbortController());
-  const [found, setFound] = useState({ ids: [], isWhole: false });
+  // Those of the moment at which the dialog opened, whatever becomes of the page behind it.
+  const [{ words, now }] = useState(() => ({ words: filterWords(filter, clock.now()), now: clock.now() }));
+  const [found, setFound] = useState({ rows: [], isWhole: false });
   const [done, setDone] = useState(null);
   const [problem, setProblem] = useState("");
   useEffect(() => {
     dialog.current.showModal();
-    findAll(finishedOnly(filter), clock.now(), control.current.signal, setFound).catch(show);
+    findAll(finishedOnly(filter), now, control.current.signal, setFound).catch(show);
     return () => control.current.abort();
   }, []);
   const show = (error) => control.current.signal.aborted || setProblem(error.needsKey ? "The key is not valid any more. Reload the page to give another." : error.message);
   const purge = async (event) => {
     event.preventDefault();
-    setDone(0);
+    setDone({ gone: 0, kept: 0, isOver: false });
     try {
-      await purgeAll(found.ids, control.current.signal, store, setDone);
-      onClose();
+      const { kept } = await purgeAll(found.rows, control.current.signal, store, setDone);
+      if (kept === 0) onClose();
     } catch (error) {
       show(error);
     }
   };
-  const amount = `${count(found.ids.length)} ${found.ids.length === 1 ? "instance" : "instances"}`;
+  const number = found.rows.length;
+  const amount = `${count(number)} ${number === 1 ? "instance" : "instances"}`;
   return html`<dialog ref=${dialog} onClose=${onClose} aria-label="Purge instances">
     <form onSubmit=${purge}>
       <h2>Purge instances</h2>
-      <p role="status">${done !== null ? `${count(done)} of ${amount} purged.`
+      <p>${words.length ? html`Filter: <b>${words.join("; ")}</b>` : html`<b>No filter</b>: every instance of the task hub that has ended`}</p>
+      <p role="status">${done !== null ? progressWords(done, amount)
         : !found.isWhole ? `Counting: ${amount} so far …`
-        : found.ids.length ? html`<b>${amount}</b> ${found.ids.length === 1 ? "matches" : "match"} the filter and ${found.ids.length === 1 ? "has" : "have"} ended.`
+        : number ? html`<b>${amount}</b> ${number === 1 ? "matches" : "match"} the filter and ${number === 1 ? "has" : "have"} ended.`
         : "No instance that has ended matches the filter."}</p>
-      ${done === null && found.ids.length > 0 && html`<p>Each is removed with its history, input and output from the storage. Instances that have not ended
-        stay. This cannot be undone.</p>`}
+      ${done === null && number > 0 && html`<p>Each is removed with its history, input and output from the storage. Instances that have not ended, or
+        change from now on, stay. This cannot be undone.</p>`}
       ${problem && html`<p class="problem" role="alert">${problem}</p>`}
       <div class="buttons">
-        <button type="button" onClick=${onClose}>${done === null ? "Cancel" : "Stop"}</button>
-        <button type="submit" class="destructive main" disabled=${done !== null || !found.isWhole || !found.ids.length}>Purge ${amount}</button>
+        <button type="button" onClick=${onClose}>${done === null ? "Cancel" : done.isOver ? "Close" : "Stop"}</button>
+        <button type="submit" class="destructive main" disabled=${done !== null || !found.isWhole || !number}>Purge ${amount}</button>
       </div>
     </form>
   </dialog>`;
 }
 
-/** Finds the ids page by page; `onFound` gets those so far. */
+function progressWords({ gone, kept }, amount) {
+  return `${count(gone)} of ${amount} purged.${kept ? ` ${count(kept)} ${kept === 1 ? "has" : "have"} changed meanwhile and ${kept === 1 ? "stays" : "stay"}.` : ""}`;
+}
+
+/** Finds the rows page by page; `onFound` gets those so far. */
 async function findAll(filter, now, signal, onFound) {
-  const ids = [];
+  const rows = [];
   for (let token = ""; filter !== null && token !== null; ) {
     const following = token ? `&continuation=${encodeURIComponent(token)}` : "";
     const answer = await get(`instances?${filterQuery(filter, now)}${following}`, signal);
-    ids.push(...answer.instances.map((row) => row.id));
+    rows.push(...answer.instances.map(({ id, updated }) => ({ id, updated })));
     token = answer.continuation;
-    onFound({ ids: [...ids], isWhole: token === null });
+    onFound({ rows: [...rows], isWhole: token === null });
   }
-  if (filter === null) onFound({ ids, isWhole: true });
+  if (filter === null) onFound({ rows, isWhole: true });
 }
 
-/** Purges the instances; `onDone` gets how many are gone. One that was purged or started again meanwhile is no failure. */
-async function purgeAll(ids, signal, store, onDone) {
+/** Purges the instances; `onDone` gets how many are gone, and how many have changed since they were found. */
+async function purgeAll(rows, signal, store, onDone) {
   let next = 0;
-  let done = 0;
+  let kept = 0;
+  let goneBefore = 0;
   let gone = [];
-  const tell = () => {
+  const tell = (isOver) => {
+    goneBefore += gone.length;
     store.remove(gone);
     gone = [];
-    onDone(done);
+    onDone({ gone: goneBefore, kept, isOver });
   };
   const work = async () => {
-    while (next < ids.length && !signal.aborted) {
-      const id = ids[next++];
+    while (next < rows.length && !signal.aborted) {
+      const row = rows[next++];
+      const live = store.rows.get(row.id);
+      if (live && timeOf(live.updated) > timeOf(row.updated)) {
+        kept += 1;
+        continue;
+      }
       try {
-        await manage("DELETE", `/instances/${encodeURIComponent(id)}`);
-        gone.push(id);
+        await manage("DELETE", `/instances/${encodeURIComponent(row.id)}`);
+        gone.push(row.id);
       } catch (error) {
-        if (error.status !== 404 && error.status !== 412) {
-          next = ids.length;
+        // Started again (412), or gone already (404).
+        if (error.status === 412) kept += 1;
+        else if (error.status === 404) gone.push(row.id);
+        else {
+          next = rows.length;
           throw error;
         }
-        if (error.status === 404) gone.push(id);
       }
-      done += 1;
-      if (gone.length >= TOLD_EVERY) tell();
+      if (gone.length >= TOLD_EVERY) tell(false);
     }
   };
   try {
     await Promise.all(Array.from({ length: AT_ONCE }, work));
   } finally {
-    tell();
+    tell(true);
   }
+  return { kept };
 }

@@ -11,6 +11,8 @@ export class Store {
   rows = new Map();
   listeners = new Set();
   entityListeners = new Set();
+  /** Whether rows have been dropped for newer ones. */
+  hasDropped = false;
 
   listen(listener) {
     this.listeners.add(listener);
@@ -35,6 +37,7 @@ export class Store {
     }
     for (const id of this.rows.keys()) {
       if (this.rows.size <= MOST_ROWS) break;
+      this.hasDropped = true;
       this.rows.delete(id);
     }
     this.tell(rows.map((row) => row.id), isLive);

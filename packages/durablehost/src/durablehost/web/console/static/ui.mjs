@@ -16,12 +16,16 @@ export function useNow(clock, isRunning = true) {
   return now;
 }
 
-/** Draws anew when the store has changed in a way that `concerns` accepts: a function of the set of changed ids. */
+/**
+ * Draws anew when the store has changed in a way that `concerns` accepts: a function of the set of changed ids. Returns a
+ * number that is another one after each such change.
+ */
 export function useStore(store, concerns) {
-  const [, setVersion] = useState(0);
+  const [version, setVersion] = useState(0);
   const latest = useRef(concerns);
   latest.current = concerns;
-  useEffect(() => store.listen((ids) => latest.current(ids) && setVersion((version) => version + 1)), [store]);
+  useEffect(() => store.listen((ids) => latest.current(ids) && setVersion((before) => before + 1)), [store]);
+  return version;
 }
 
 const SIGNS = {
@@ -60,9 +64,12 @@ const OPEN_REM = 16;
  * A table that draws the rows in sight alone. Every row is as high as the others, and so is what unfolds below one.
  *
  * `row(number)` gives the cells of a row, `opened(number)` what is below it; `openedRows` are sorted numbers. A new
- * `reveal` ({ row }) scrolls to its row. `follow` keeps the last row in sight, until the reader scrolls away from it.
+ * `reveal` ({ row }) scrolls to its row, a new `order` (any text) to the first one. `follow` keeps the last row in sight,
+ * until the reader scrolls away from it.
  */
-export function LongTable({ label, columns, count, row, keyOf, openedRows = [], opened, rowClass = () => "", reveal = null, follow = false }) {
+export function LongTable({
+  label, kind = "", columns, count, row, keyOf, openedRows = [], opened, rowClass = () => "", reveal = null, order = "", follow = false,
+}) {
   const box = useRef(null);
   const isAtEnd = useRef(true);
   const [view, setView] = useState({ top: 0, height: 800 });
@@ -94,6 +101,9 @@ export function LongTable({ label, columns, count, row, keyOf, openedRows = [], 
     box.current.scrollTop = Math.max(0, (reveal.row - 1) * rowHeight + above * openHeight);
     box.current.scrollIntoView({ block: "nearest" });
   }, [reveal]);
+  useEffect(() => {
+    if (!follow) box.current.scrollTop = 0;
+  }, [order]);
   const { first, last, before, after } = visibleRows({ count, rowHeight, opened: openedRows, openHeight, ...view });
   const shown = [];
   for (let number = first; number < last; number += 1) {
@@ -107,10 +117,11 @@ export function LongTable({ label, columns, count, row, keyOf, openedRows = [], 
         <td colspan=${columns.length}><div style=${{ height: `${openHeight - 2}px` }}>${opened(number)}</div></td>
       </tr>`);
   }
-  return html`<div class="long" ref=${box} tabindex="0" role="region" aria-label=${label}>
+  return html`<div class=${`long ${kind}`} ref=${box} tabindex="0" role="region" aria-label=${label}>
     <table aria-rowcount=${count + 1}>
       <thead><tr aria-rowindex="1">${columns.map(
-        (column) => html`<th key=${column.title} class=${column.class ?? ""} scope="col" title=${column.hint}>${column.title}</th>`,
+        (column) => html`<th key=${column.title} class=${column.class ?? ""} scope="col" title=${column.hint}
+          aria-sort=${column.order}>${column.head ?? column.title}</th>`,
       )}</tr></thead>
       <tbody>
         <tr key="before" class="room" style=${{ height: `${before}px` }} aria-hidden="true"></tr>
