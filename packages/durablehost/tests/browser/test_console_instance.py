@@ -68,6 +68,7 @@ async def test_logs_that_are_gone_or_elsewhere_are_named(edge: Edge, page: Page)
     await page.shows("earlier lines are gone", "line 2999")
     edge.server._console._api._logs = None
     await page.go(console(edge, "#/"))
+    await page.shows("1 instance")
     await page.go(console(edge, "#/instances/run"))
     await page.shows("open the console of that host")
 
@@ -136,6 +137,7 @@ async def test_an_output_that_is_too_large_is_loaded_on_request(edge: Edge, page
 
     change(edge, "run", output='"' + "x" * 200_000 + '"')
     await page.go(console(edge, "#/"))
+    await page.shows("1 instance")
     await page.go(console(edge, "#/instances/run"))
     await page.click("Load more of it")
     await eventually(lambda: is_whole(page))
