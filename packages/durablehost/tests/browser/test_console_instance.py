@@ -132,6 +132,7 @@ async def test_an_output_that_is_too_large_is_loaded_on_request(edge: Edge, page
 
     change(edge, "run", output='"' + "x" * 200_000 + '"')
     await page.go(console(edge, "#/"))
+    await page.shows("1 instance")
     await page.go(console(edge, "#/instances/run"))
     await page.click("Load more of it")
     await eventually(lambda: is_whole(page))

@@ -46,7 +46,8 @@ test("the output of a run is known by its members", () => {
 
 test("other outputs are none of a run", () => {
   const others = [null, text("17"), text("null"), text("[]"), text("{"), text('"done"'), text({ results: [] }), text(run([{ chunk_id: "a" }])),
-    text(run([report(0)], { summary: [] })), text(run([null])), text(run([report(0)]), 99_999)];
+    text(run([report(0)], { summary: [] })), text(run([null])), text(run([report(0)], { summary: { temp: null } })),
+    text(run([report(0)], { warnings: "none" })), text(run([report(0)]), 99_999)];
   assert.deepEqual(others.map(output.runOf), others.map(() => null));
 });
 

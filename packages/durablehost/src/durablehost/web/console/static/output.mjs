@@ -11,8 +11,9 @@ const DAY_S = 86_400;
 export function runOf(text) {
   if (!text || text.text.length < text.length) return null;
   const run = parsed(text.text);
-  const isRun = isObject(run) && Number.isInteger(run.total_chunks) && isObject(run.summary) && Array.isArray(run.results);
-  return isRun && run.results.every(isReport) ? run : null;
+  const isRun = isObject(run) && Number.isInteger(run.total_chunks) && isObject(run.summary) && Array.isArray(run.results)
+    && Array.isArray(run.warnings ?? []);
+  return isRun && run.results.every(isReport) && Object.values(run.summary).every(isObject) ? run : null;
 }
 
 /** Whether the beginning of an output is that of a run. */

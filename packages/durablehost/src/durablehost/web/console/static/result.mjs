@@ -54,9 +54,9 @@ export function Result({ id, run, groups, onProblem }) {
     </div>`}
     ${problem && html`<p class="problem" role="alert">The results of the chunks cannot be read: ${problem}</p>`}
     ${columns[1].some((value) => value !== null) && html`<${BandChart} columns=${columns} label=${described(points, name)} />`}
-    ${run.stored?.location && html`<p class="soft">The results are stored in <code>${run.stored.location}</code> (${count(run.stored.files)} files).</p>`}
+    ${run.stored?.location && html`<p class="soft">The results are stored in <code>${String(run.stored.location)}</code>.</p>`}
     ${rows.length < run.total_chunks && html`<p class="soft">The output lists ${count(rows.length)} of ${count(run.total_chunks)} chunks: with stored results, only those that failed.</p>`}
-    ${(run.warnings ?? []).map((warning, index) => html`<p key=${index} class="note">${warning}</p>`)}
+    ${(run.warnings ?? []).map((warning, index) => html`<p key=${index} class="note">${String(warning)}</p>`)}
     <div class="tabs" role="group" aria-label="Show of the result">
       ${tabs.map(([key, title]) => html`<button key=${key} type="button" aria-pressed=${table === key} onClick=${() => setTable(key)}>${title}</button>`)}
     </div>
@@ -98,7 +98,7 @@ function failedCells(row) {
 function seriesCells(name, summary) {
   return html`
     <td class="what" title=${name}>${name}</td>
-    <td class="number">${count(summary.count)}</td>
+    <td class="number">${count(summary.count ?? 0)}</td>
     <td class="number">${figure(summary.mean)}</td>
     <td class="number">${figure(summary.std)}</td>
     <td class="number">${figure(summary.min)}</td>

@@ -50,11 +50,14 @@ export function Progress({ progress, withText = true }) {
   </span>`;
 }
 
+// In characters. A longer text is higher than the box that it scrolls in.
+const VAST = 20_000;
+
 /** A stored text: as JSON with indents, or as it is. */
 export function Text({ text, empty = "None" }) {
   if (!text) return html`<p class="soft">${empty}</p>`;
   const note = cutNote(text);
-  return html`<div>${note && html`<p class="soft">${note}</p>`}<pre tabindex="0">${readable(text)}</pre></div>`;
+  return html`<div>${note && html`<p class="soft">${note}</p>`}<pre class=${text.text.length > VAST ? "vast" : ""} tabindex="0">${readable(text)}</pre></div>`;
 }
 
 const ROW_REM = 2.25;
