@@ -9,7 +9,9 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
+import socket
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 
@@ -28,6 +30,8 @@ _IN_USE = frozenset({errno.EADDRINUSE, 10048, 10013})
 _FOREIGN_ADDRESS = frozenset({errno.EADDRNOTAVAIL, 10049})
 _KEEP_ALIVE_SECONDS = 130
 _CANCEL_AFTER_SECONDS = 0.5
+# After so many turns of the event loop, asyncio has made an accepted connection known.
+_TURNS_OF_AN_ACCEPTED_CONNECTION = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +71,7 @@ class HttpListener:
             max_field_size=limits.header_bytes,
             max_headers=limits.header_count,
         )
+        self._listening: socket.socket | None = None
         self._runner = web.ServerRunner(self._server, shutdown_timeout=_CANCEL_AFTER_SECONDS)
 
     @property
@@ -82,9 +87,9 @@ class HttpListener:
         """
         await self._runner.setup()
         try:
-            listening = open_listening(address, port)
-            await web.SockSite(self._runner, listening, backlog=ACCEPTED_AT_ONCE).start()
-            extend_backlog(listening)
+            self._listening = open_listening(address, port)
+            await web.SockSite(self._runner, self._listening, backlog=ACCEPTED_AT_ONCE).start()
+            extend_backlog(self._listening)
         except OSError as error:
             await self._runner.cleanup()
             raise ConfigurationError(_problem(address, port, error)) from error
@@ -94,6 +99,12 @@ class HttpListener:
 
     async def close(self) -> None:
         """Closes the socket and every connection; requests that still run are cancelled after a moment."""
+        if self._listening is not None:
+            # asyncio leaves a connection open that it has accepted and not made known when its server is closed.
+            with suppress(NotImplementedError):  # on Windows
+                asyncio.get_running_loop().remove_reader(self._listening)
+            for _ in range(_TURNS_OF_AN_ACCEPTED_CONNECTION):
+                await asyncio.sleep(0)
         await self._runner.cleanup()
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:

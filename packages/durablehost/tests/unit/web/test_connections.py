@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
 from typing import Protocol
 
 import pytest
@@ -187,6 +189,21 @@ async def test_a_connection_that_was_served_stays_open(listen: StartListener) ->
     assert await has_ended(silent[0])
     await served[0].readuntil(b"hello")
     assert await is_served(*served)
+
+
+@pytest.mark.parametrize("turns", range(6))
+async def test_a_connection_that_is_accepted_while_the_listener_closes_is_closed(turns: int) -> None:
+    listener = HttpListener(hello, HttpLimits(body_bytes=0))
+    await listener.start("127.0.0.1", 0)
+    with socket.create_connection(("127.0.0.1", listener.port)) as client:
+        for _ in range(turns):
+            await asyncio.sleep(0)
+
+        await listener.close()
+
+        client.settimeout(WAIT_SECONDS)
+        with suppress(ConnectionResetError):
+            assert await asyncio.to_thread(client.recv, 1) == b""
 
 
 def test_connections_take_a_part_of_the_files_that_may_be_open() -> None:
