@@ -16,6 +16,8 @@ from typing import Any, Final
 # Files have time zones that the time zone database lacks, such as +05:30; Polars would refuse to open them. Only the
 # instants count here. Polars reads this when it opens a file.
 os.environ.setdefault("POLARS_IGNORE_TIMEZONE_PARSE_ERROR", "1")
+# Row groups that are read ahead. Each takes tens of megabytes, and the other chunks of the process have theirs.
+os.environ.setdefault("POLARS_ROW_GROUP_PREFETCH_SIZE", "3")
 
 import polars as pl
 
@@ -140,8 +142,7 @@ def _scan(form: str, sources: list[Any], schema: Schema | None, connection: Blob
         return pl.scan_ndjson(sources, **types, **options)
     if schema is not None:
         options |= {"schema": dict(schema), "extra_columns": "ignore", "cast_options": _CASTS}
-    # The columns of the file are its own, whatever the names of its folders. Fewer row groups are read ahead with
-    # `low_memory`, of which several chunks in one process would have too many otherwise.
+    # The columns of the file are its own, whatever the names of its folders.
     return pl.scan_parquet(sources, glob=False, hive_partitioning=False, low_memory=True, **options)
 
 
