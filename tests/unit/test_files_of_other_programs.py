@@ -362,6 +362,37 @@ class TestText:
         found = {name: (one.count, one.nulls) for name, one in process(path).statistics.items()}
         assert found == {"a": (1, 1), "": (1, 1)}
 
+    def test_a_key_or_a_type_may_come_late(self, tmp_path: Path) -> None:
+        line = '{"timestamp": "2025-06-17T10:00:00Z"'
+        lines = [f"{line}}}"] * 2_000 + [f'{line}, "series": "a", "value": 5}}']
+        (tmp_path / "x.ndjson").write_text("\n".join(lines))
+        assert process(tmp_path).statistics["a"].mean == 5.0
+        (tmp_path / "x.ndjson").unlink()
+        first = int(START.timestamp())
+        (tmp_path / "x.csv").write_text("timestamp,series,value\n" + f"{first},a,1\n" * 2_000 + f"{first}.5,a,1\n")
+        assert process(tmp_path, READINGS_EPOCH="s").records == 2_001
+
+    @pytest.mark.parametrize("value", ["null", "NA", '"1,5"', "0x1A", "1 000", "true", '{"x": 1}', "[1]", '"x"', "NaN"])
+    @pytest.mark.parametrize("ending", ["csv", "ndjson"])
+    def test_a_value_that_is_no_number_is_refused(self, tmp_path: Path, ending: str, value: str) -> None:
+        path = tmp_path / f"x.{ending}"
+        if ending == "csv":
+            path.write_text(f"timestamp,series,value\n2025-06-17T10:00:00Z,a,{value}\n")
+            is_number = value == "NaN"
+        else:
+            path.write_text(f'{{"timestamp": "2025-06-17T10:00:00Z", "series": "a", "value": {value}}}\n')
+            is_number = value == "null"
+        if is_number:
+            assert (process(path).records, process(path).statistics["a"].count) == (1, 0)
+        else:
+            assert str(path) in refusal(path)
+
+    @pytest.mark.parametrize("encoding", ["latin-1", "utf-16"])
+    def test_text_in_another_encoding_is_refused(self, tmp_path: Path, encoding: str) -> None:
+        path = tmp_path / "x.csv"
+        path.write_text("timestamp,series,value\n2025-06-17T10:00:00Z,café,1\n", encoding)
+        assert str(path) in refusal(path)
+
     def test_another_separator_is_refused_with_the_header(self, tmp_path: Path) -> None:
         path = tmp_path / "x.csv"
         path.write_text("timestamp;series;value\n2025-06-17T10:00:00Z;a;1,5\n")
@@ -375,6 +406,11 @@ class TestText:
         path = tmp_path / "x.csv"
         path.write_text(f"{self.HEADER}{self.LINES}{line}\n")
         assert str(path) in refusal(path)
+
+    def test_lines_that_end_with_cr_alone_are_refused(self, tmp_path: Path) -> None:
+        path = tmp_path / "x.csv"
+        path.write_bytes((self.HEADER + self.LINES).replace("\n", "\r").encode())
+        assert refusal(path) == f"cannot read {path}: its lines end with CR alone"
 
     def test_a_header_alone_is_a_file_without_rows(self, tmp_path: Path) -> None:
         (tmp_path / "none.csv").write_text(self.HEADER)
