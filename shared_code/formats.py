@@ -17,7 +17,7 @@ from typing import Any, Final
 # instants count here. Polars reads this when it opens a file.
 os.environ.setdefault("POLARS_IGNORE_TIMEZONE_PARSE_ERROR", "1")
 # Row groups that are read ahead. Each takes tens of megabytes, and the other chunks of the process have theirs.
-os.environ.setdefault("POLARS_ROW_GROUP_PREFETCH_SIZE", "3")
+os.environ.setdefault("POLARS_ROW_GROUP_PREFETCH_SIZE", "2")
 
 import polars as pl
 
@@ -151,7 +151,7 @@ def _scan(
     if schema is not None:
         options |= {"schema": dict(schema), "extra_columns": "ignore", "cast_options": _CASTS}
     # The columns of the file are its own, whatever the names of its folders.
-    return pl.scan_parquet(sources, glob=False, hive_partitioning=False, low_memory=True, **options)
+    return pl.scan_parquet(sources, glob=False, hive_partitioning=False, **options)
 
 
 def _look_into_all(opened: _Opened, schema: Schema, shape: Shape | None) -> Contents:

@@ -183,7 +183,7 @@ def test_a_chunk_of_millions_of_readings_is_not_in_memory_as_a_whole(tmp_path: P
         "print(open('/proc/self/status').read())"
     )
 
-    status = in_a_process(code, tmp_path / "x.parquet", threads=2)
+    status = in_a_process(code, tmp_path / "x.parquet", threads=1)
 
     (peak,) = (int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM:"))
     assert peak < 300 * 1_024  # in KiB
