@@ -19,6 +19,7 @@ from shared_code.location import Location
 # Those of the SDK, as `blob_connection` sets them.
 _RETRIES: Final[dict[str, Any]] = {"total": 2, "backoff_factor": 1, "status_forcelist": (408, 429, 500, 502, 503, 504)}
 _TIMEOUT: Final = (10, 20)
+_GOOD: Final = frozenset({200, 206})
 # What it says of retries shows addresses.
 _LOGGER_OF_RETRIES: Final = logging.getLogger("urllib3")
 
@@ -41,11 +42,11 @@ def downloading(location: Location, connection: BlobConnection) -> Iterator[Call
             url = f"{place}/{quote(name_of(file, location))}{query}"
             wanted = {"If-Match": f'"{file.version}"', "x-ms-range": f"bytes={file.size - last}-{file.size - 1}"}
             try:
-                answer = session.get(url, headers={**headers, **wanted}, timeout=_TIMEOUT)
+                answer = session.get(url, headers={**headers, **wanted}, timeout=_TIMEOUT, allow_redirects=False)
             except RequestException as error:
                 reason = f"the storage service cannot be reached ({type(error).__name__})"
                 raise StorageError(reason, is_permanent=False) from None
-            if not answer.ok:
+            if answer.status_code not in _GOOD:
                 raise_refusal(answer.status_code, answer.headers.get("x-ms-error-code"))
             return bytes(answer.content)
 

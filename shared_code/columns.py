@@ -124,7 +124,11 @@ def parse_columns(environment: Mapping[str, str]) -> Columns:
     epoch = environment.get(READINGS_EPOCH, "").strip() or None
     if epoch is not None and epoch not in _TICKS:
         raise ColumnsError(f"the app setting {READINGS_EPOCH} must be s, ms, us or ns")
-    return Columns(**names, is_wide=wide in {"true", "1"}, epoch=epoch)
+    columns = Columns(**names, is_wide=wide in {"true", "1"}, epoch=epoch)
+    used = [columns.timestamp, columns.series, *([] if columns.is_wide else [columns.value])]
+    if len(set(used)) < len(used):
+        raise ColumnsError(f"the app setting {READINGS_COLUMNS} gives two of {', '.join(_NAMES)} the same column")
+    return columns
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,6 +16,8 @@ from typing import Any, Final
 # Files have time zones that the time zone database lacks, such as +05:30; Polars would refuse to open them. Only the
 # instants count here. Polars reads this when it opens a file.
 os.environ.setdefault("POLARS_IGNORE_TIMEZONE_PARSE_ERROR", "1")
+# Row groups that are read ahead. Each takes tens of megabytes, and the other chunks of the process have theirs.
+os.environ.setdefault("POLARS_ROW_GROUP_PREFETCH_SIZE", "2")
 
 import polars as pl
 
@@ -63,9 +65,10 @@ class _Opened:
     path: str
     source: str | bytes
     connection: BlobConnection | None
+    rows_to_infer: int | None = None
 
     def scan(self, schema: Schema | None = None) -> pl.LazyFrame:
-        return _scan(format_of(self.path), [self.source], schema, self.connection)
+        return _scan(format_of(self.path), [self.source], schema, self.connection, self.rows_to_infer)
 
     def check_lines(self) -> None:
         """Raises ComputeError if a line of CSV has more fields than the header; of some columns alone, it would not."""
@@ -93,7 +96,8 @@ def read_contents(
     is_small, is_parquet = file.size <= SMALL, format_of(file.path) == PARQUET
     source = download(file, file.size) if download and is_small else file.path
     end = None if is_small or not is_parquet else read_end(partial(download or _read_local, file), file.size)
-    opened = _Opened(path=file.path, source=source, connection=connection)
+    rows_to_infer = None if is_small else _ROWS_TO_INFER_TYPES
+    opened = _Opened(path=file.path, source=source, connection=connection, rows_to_infer=rows_to_infer)
     metadata = opened if end is None else replace(opened, source=end)
     schema: Schema = metadata.scan().collect_schema()
     if format_of(file.path) == _CSV and columns.timestamp in schema:
@@ -122,27 +126,32 @@ def scan_files(sources: Mapping[str, str | bytes], schema: Schema, connection: B
     return _scan(format_of(next(iter(sources))), list(sources.values()), schema, connection)
 
 
-def _scan(form: str, sources: list[Any], schema: Schema | None, connection: BlobConnection | None) -> pl.LazyFrame:
-    """The rows of paths or bytes, with the types of `schema`, or those of the file."""
+def _scan(
+    form: str,
+    sources: list[Any],
+    schema: Schema | None,
+    connection: BlobConnection | None,
+    rows_to_infer: int | None = _ROWS_TO_INFER_TYPES,
+) -> pl.LazyFrame:
+    """The rows of paths or bytes, with the types of `schema`, or those of the file: in text, of its first rows."""
     options: dict[str, Any] = {}
     if connection is not None and isinstance(sources[0], str):
         options["storage_options"] = connection.storage_options or None
         options["credential_provider"] = connection.credential_provider
     if form == _CSV:
-        options |= {"glob": False, "infer_schema_length": _ROWS_TO_INFER_TYPES}
+        options |= {"glob": False, "infer_schema_length": rows_to_infer}
         if schema is None:
             return pl.scan_csv(sources, **options)
         # One by one, because their columns may have other orders.
         each = [pl.scan_csv([source], schema_overrides=dict(schema), **options) for source in sources]
         return pl.concat([rows.select(*schema) for rows in each])
     if form == _NDJSON:
-        types = {"infer_schema_length": _ROWS_TO_INFER_TYPES} if schema is None else {"schema": dict(schema)}
+        types = {"infer_schema_length": rows_to_infer} if schema is None else {"schema": dict(schema)}
         return pl.scan_ndjson(sources, **types, **options)
     if schema is not None:
         options |= {"schema": dict(schema), "extra_columns": "ignore", "cast_options": _CASTS}
-    # The columns of the file are its own, whatever the names of its folders. Fewer row groups are read ahead with
-    # `low_memory`, of which several chunks in one process would have too many otherwise.
-    return pl.scan_parquet(sources, glob=False, hive_partitioning=False, low_memory=True, **options)
+    # The columns of the file are its own, whatever the names of its folders.
+    return pl.scan_parquet(sources, glob=False, hive_partitioning=False, **options)
 
 
 def _look_into_all(opened: _Opened, schema: Schema, shape: Shape | None) -> Contents:
@@ -202,8 +211,10 @@ def _as_numbers(schema: Schema, columns: Columns) -> Schema:
     """The types for text: 1 in the first rows may be 1.5 later, and 007 is a name if it is that of a series.
 
     Raises:
-        ValueError: two columns have the same name.
+        ValueError: two columns have the same name, or the header does not end.
     """
+    if any("\r" in column for column in schema):
+        raise ValueError("its lines end with CR alone")
     for column in (columns.timestamp, columns.series, columns.value):
         if f"{column}{_SECOND}" in schema:
             raise ValueError(f"it has two columns '{column}'")

@@ -27,7 +27,7 @@ _BITS: Final = 62
 _EXACT_BITS: Final = 52
 # What the cut may cost otherwise: less than 2^-42 (2e-13) of the mean, and of the deviation.
 _ACCURATE_BITS: Final = 43
-# The first rows of the first 64th of the window, and the factor (2^3) by which later values may be larger.
+# The first rows, of one file those of a 64th of the window, and the factor (2^3) by which later values may be larger.
 _PROBED_ROWS: Final = 65_536
 _PROBED_SHARE: Final = 64
 _HEADROOM_BITS: Final = 3
@@ -92,10 +92,12 @@ def measure(part: Part) -> dict[str, Moments]:
 def _largest_at_first(part: Part) -> float | None:
     """The largest magnitude of the first values; None if there are none.
 
-    Of the beginning of the window, if it has values: to find the first rows of the whole window, Polars reads several
-    row groups ahead.
+    Of one file, the beginning of the window is looked at first: to find the first rows of the whole window, Polars
+    reads several row groups ahead. Of several files, that would open all, but the first rows are in the first ones.
     """
-    found: float | None = part.collect(_probe, part.window.part(0, _PROBED_SHARE)).item()
+    found: float | None = None
+    if len(part.paths) == 1:
+        found = part.collect(_probe, part.window.part(0, _PROBED_SHARE)).item()
     if found is None:
         found = part.collect(_probe).item()
     return found

@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from shared_code.blob_connection import connect
+from shared_code.blob_connection import BlobConnection, StorageOptions, connect
 from shared_code.blob_download import downloading
 from shared_code.files import ReadingsFile, StorageError, raise_refusal
 from shared_code.location import parse_location
@@ -33,6 +33,14 @@ def test_a_key_signs_for_one_container() -> None:
     assert "&sr=c&" in query
     assert "&sp=r&" in query
     assert "c2VjcmV0" not in query
+
+
+def test_an_identity_sends_its_token() -> None:
+    options: StorageOptions = {"azure_endpoint": ENDPOINT}
+    connection = BlobConnection(storage_options=options, credential_provider=lambda: ({"bearer_token": "t"}, None))
+    query, headers = connection.plain_access("readings")
+    assert (query, headers["Authorization"]) == ("", "Bearer t")
+    assert headers["x-ms-version"] >= "2017-11-09"  # the first version that knows tokens
 
 
 def test_a_service_that_is_gone_is_named_without_the_signature(caplog: pytest.LogCaptureFixture) -> None:

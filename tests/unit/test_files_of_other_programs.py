@@ -167,6 +167,7 @@ class TestWriters:
         "series",
         [
             pa.array(SERIES, pa.large_string()),
+            pa.array(SERIES, pa.string_view()),
             pa.array(SERIES).dictionary_encode(),
             pa.array(["a", None, "", "a"]),
             pa.nulls(4),
@@ -210,6 +211,18 @@ class TestWriters:
         path = write(tmp_path / "x.parquet", arrow(), **options)
         assert_like_duckdb(path)
         assert_like_duckdb(path, start=START + MINUTE, end=START + 3 * MINUTE)
+
+    @pytest.mark.parametrize(
+        "more",
+        [
+            {"nested": pa.array([{"timestamp": 1, "value": "x"}] * 4)},
+            {"map": pa.array([[("value", 1)]] * 4, pa.map_(pa.string(), pa.int64()))},
+            {"": pa.array([1] * 4), "a.b": pa.array([[1]] * 4)},
+            {"wide": pa.array([Decimal(1)] * 4, pa.decimal256(60, 2))},
+        ],
+    )
+    def test_columns_beside_those_of_readings(self, tmp_path: Path, more: dict[str, Any]) -> None:
+        assert_like_duckdb(write(tmp_path / "x.parquet", arrow(**more)))
 
     def test_row_groups_without_rows(self, tmp_path: Path) -> None:
         path = tmp_path / "x.parquet"
@@ -258,6 +271,14 @@ class TestTimestamps:
         assert process(location, start=leap - HOUR, end=leap + 36 * HOUR).records == 1
         assert process(location, start=leap - 24 * HOUR, end=leap + 48 * HOUR).records == 3
 
+    @pytest.mark.parametrize("dtype", [pa.timestamp("us"), pa.timestamp("ms"), pa.int64()])
+    def test_instants_beyond_any_calendar_are_in_no_window(self, tmp_path: Path, dtype: Any) -> None:
+        here = int(START.timestamp()) * (1_000_000 if dtype == pa.timestamp("us") else 1_000)
+        at = pa.array([-(2**63), here, 2**63 - 1, None], dtype)
+        path = write(tmp_path / "x.parquet", arrow(timestamp=at))
+        first, last = (START.replace(year=year, month=1, day=1) for year in (1, 9999))
+        assert process(path, start=first, end=last, READINGS_EPOCH="ms").records == 1
+
     def test_a_window_of_a_microsecond_has_what_is_in_it(self, tmp_path: Path) -> None:
         microsecond = timedelta(microseconds=1)
         at = [NAIVE, NAIVE + microsecond, NAIVE + 2 * microsecond]
@@ -280,6 +301,7 @@ class TestRefused:
             ("timestamp", pa.array([True] * 4), "Boolean"),
             ("series", pa.array([1, 2, 3, 4]), "Int64"),
             ("series", pa.array([b"a"] * 4), "Binary"),
+            ("series", pa.array([b"aa"] * 4, pa.binary(2)), "Binary"),
             ("series", pa.array([["a"]] * 4), "List"),
             ("value", pa.array([True] * 4), "Boolean"),
             ("value", pa.array(["1"] * 4), "String"),
@@ -362,6 +384,37 @@ class TestText:
         found = {name: (one.count, one.nulls) for name, one in process(path).statistics.items()}
         assert found == {"a": (1, 1), "": (1, 1)}
 
+    def test_a_key_or_a_type_may_come_late(self, tmp_path: Path) -> None:
+        line = '{"timestamp": "2025-06-17T10:00:00Z"'
+        lines = [f"{line}}}"] * 2_000 + [f'{line}, "series": "a", "value": 5}}']
+        (tmp_path / "x.ndjson").write_text("\n".join(lines))
+        assert process(tmp_path).statistics["a"].mean == 5.0
+        (tmp_path / "x.ndjson").unlink()
+        first = int(START.timestamp())
+        (tmp_path / "x.csv").write_text("timestamp,series,value\n" + f"{first},a,1\n" * 2_000 + f"{first}.5,a,1\n")
+        assert process(tmp_path, READINGS_EPOCH="s").records == 2_001
+
+    @pytest.mark.parametrize("value", ["null", "NA", '"1,5"', "0x1A", "1 000", "true", '{"x": 1}', "[1]", '"x"', "NaN"])
+    @pytest.mark.parametrize("ending", ["csv", "ndjson"])
+    def test_a_value_that_is_no_number_is_refused(self, tmp_path: Path, ending: str, value: str) -> None:
+        path = tmp_path / f"x.{ending}"
+        if ending == "csv":
+            path.write_text(f"timestamp,series,value\n2025-06-17T10:00:00Z,a,{value}\n")
+            is_number = value == "NaN"
+        else:
+            path.write_text(f'{{"timestamp": "2025-06-17T10:00:00Z", "series": "a", "value": {value}}}\n')
+            is_number = value == "null"
+        if is_number:
+            assert (process(path).records, process(path).statistics["a"].count) == (1, 0)
+        else:
+            assert str(path) in refusal(path)
+
+    @pytest.mark.parametrize("encoding", ["latin-1", "utf-16"])
+    def test_text_in_another_encoding_is_refused(self, tmp_path: Path, encoding: str) -> None:
+        path = tmp_path / "x.csv"
+        path.write_text("timestamp,series,value\n2025-06-17T10:00:00Z,café,1\n", encoding)
+        assert str(path) in refusal(path)
+
     def test_another_separator_is_refused_with_the_header(self, tmp_path: Path) -> None:
         path = tmp_path / "x.csv"
         path.write_text("timestamp;series;value\n2025-06-17T10:00:00Z;a;1,5\n")
@@ -375,6 +428,11 @@ class TestText:
         path = tmp_path / "x.csv"
         path.write_text(f"{self.HEADER}{self.LINES}{line}\n")
         assert str(path) in refusal(path)
+
+    def test_lines_that_end_with_cr_alone_are_refused(self, tmp_path: Path) -> None:
+        path = tmp_path / "x.csv"
+        path.write_bytes((self.HEADER + self.LINES).replace("\n", "\r").encode())
+        assert refusal(path) == f"cannot read {path}: its lines end with CR alone"
 
     def test_a_header_alone_is_a_file_without_rows(self, tmp_path: Path) -> None:
         (tmp_path / "none.csv").write_text(self.HEADER)

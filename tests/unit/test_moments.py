@@ -158,11 +158,35 @@ def digits(path: Path, threads: int) -> object:
         "import json, sys; from tests.unit.test_processing import process;"
         "print(json.dumps({name: one.to_json() for name, one in process(sys.argv[1]).statistics.items()}))"
     )
+    return json.loads(in_a_process(code, path, threads))
+
+
+def in_a_process(code: str, path: Path, threads: int) -> str:
     environment = {**os.environ, "POLARS_MAX_THREADS": str(threads), "PYTHONPATH": str(ROOT)}
     ended = subprocess.run(
         [sys.executable, "-c", code, str(path)], cwd=ROOT, env=environment, capture_output=True, text=True, check=True
     )
-    return json.loads(ended.stdout)
+    return ended.stdout
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads the peak as Linux counts it")
+def test_a_chunk_of_millions_of_readings_is_not_in_memory_as_a_whole(tmp_path: Path) -> None:
+    """They are 200 MB of columns alone; the peak is that of a process with Polars, and does not grow with the chunk."""
+    number = pl.int_range(8_000_000, dtype=pl.Int64)
+    pl.LazyFrame().select(
+        timestamp=pl.lit(START) + pl.duration(milliseconds=number // 4),
+        series=pl.format("series-{}", number % 4),
+        value=(number * 2_654_435_761 % 2**32).cast(pl.Float64) / 2**32,
+    ).sink_parquet(tmp_path / "x.parquet", row_group_size=250_000)
+    code = (
+        "import sys; from tests.unit.test_processing import process; process(sys.argv[1]);"
+        "print(open('/proc/self/status').read())"
+    )
+
+    status = in_a_process(code, tmp_path / "x.parquet", threads=1)
+
+    (peak,) = (int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM:"))
+    assert peak < 300 * 1_024  # in KiB
 
 
 def test_every_digit_is_the_same_on_every_run_and_number_of_threads(large_file: Path) -> None:

@@ -312,6 +312,11 @@ class TestColumns:
     def test_a_mapping_that_is_none_is_refused(self, text: str) -> None:
         assert refusal("x.parquet", READINGS_COLUMNS=text).startswith("the app setting READINGS_COLUMNS must be like ")
 
+    @pytest.mark.parametrize("text", ["value=timestamp", "series=value", "timestamp=x,value=x"])
+    def test_one_column_for_two_things_is_refused(self, text: str) -> None:
+        reason = "the app setting READINGS_COLUMNS gives two of timestamp, series, value the same column"
+        assert refusal("x.parquet", READINGS_COLUMNS=text) == reason
+
     def test_each_numeric_column_of_a_wide_table_is_a_series(self, tmp_path: Path) -> None:
         at = pa.array([NAIVE, NAIVE + MINUTE])
         table = pa.table({"timestamp": at, "t": [1.0, None], "n": [1, 2], "site": ["x", "y"]})
