@@ -213,10 +213,12 @@ class MemoryTaskHub:
         kept: Sequence[ReceivedMessage] = (),
     ) -> None:
         _, messages = self._out[item.instance_id]
-        if checkpoint.written_ahead:
-            self._append(item, checkpoint.written_ahead, item.execution_id or checkpoint.stages[-1].execution_id)
-        for message in checkpoint.outbox:
-            self.storage.put(message, self._clock.now())
+        sent = 0
+        for stage in checkpoint.stages:
+            self._send(checkpoint.outbox[sent : stage.sent])
+            self._append(item, stage.events, item.execution_id or stage.execution_id)
+            sent = stage.sent
+        self._send(checkpoint.outbox[sent:])
         if checkpoint.new_events:
             execution_id = checkpoint.update.execution_id if checkpoint.update else item.execution_id
             self._append(item, checkpoint.new_events, execution_id)
@@ -232,6 +234,10 @@ class MemoryTaskHub:
                 self.storage.delete(stored)
         self._kept[item.instance_id] = [stored for stored in messages if stored.message_id in kept_ids]
         del self._out[item.instance_id]
+
+    def _send(self, messages: Sequence[TaskMessage]) -> None:
+        for message in messages:
+            self.storage.put(message, self._clock.now())
 
     def _append(
         self, item: OrchestrationWorkItem, new_events: tuple[HistoryEvent, ...], execution_id: str | None

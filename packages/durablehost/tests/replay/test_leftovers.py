@@ -108,7 +108,6 @@ def test_leftovers_of_one_execution_change_nothing_in_the_next(
         losses=0.15,
         duplicates=0.2,
     )
-    # After a crash an entity may send two different results; here all results are equal.
     events: list[HistoryEvent] = [raised(name, name) for step, name in names(generations) if step in ("event", "race")]
 
     async def outcome() -> tuple[RuntimeStatus, Any]:

@@ -80,11 +80,6 @@ class Checkpoint:
         stages = (stage,) if must_be_repeatable else ()
         return Checkpoint(new_events=new_events, outbox=outbox, update=update, opening=stage, stages=stages)
 
-    @property
-    def written_ahead(self) -> tuple[HistoryEvent, ...]:
-        """The events that are stored before the last messages are sent."""
-        return self.stages[-1].events if self.stages else ()
-
     def then(self, later: Checkpoint) -> Checkpoint:
         """Combines this checkpoint with a later one."""
         opening, stages = later.opening, later.stages

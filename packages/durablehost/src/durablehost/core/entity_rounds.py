@@ -10,13 +10,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from durablehost.core.entity_messages import is_reminder
 from durablehost.core.history import EventRaised, HistoryEvent, OrchestratorStarted
 from durablehost.core.state import raised_key
 
 
 @dataclass(frozen=True)
 class Rounds:
-    """`stored` are the rounds that a crash cut short; `new` is what has arrived since, in the order of arrival."""
+    """`stored` are the rounds that a crash cut short; `new` is what has arrived since."""
 
     stored: tuple[tuple[EventRaised, ...], ...]
     new: tuple[EventRaised, ...]
@@ -36,4 +37,6 @@ def rounds_of(history: Sequence[HistoryEvent], events: Iterable[HistoryEvent]) -
             stored[-1].append(event)
     known = {raised_key(event) for each in stored for event in each}
     new = (event for event in events if isinstance(event, EventRaised) and raised_key(event) not in known)
-    return Rounds(stored=tuple(tuple(each) for each in stored if each), new=tuple(new))
+    # Reminders come last: what they end the wait for may have arrived with them.
+    in_order = sorted(new, key=lambda event: is_reminder(event.name))
+    return Rounds(stored=tuple(tuple(each) for each in stored if each), new=tuple(in_order))

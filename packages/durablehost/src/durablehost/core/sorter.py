@@ -65,11 +65,12 @@ class _Sender:
     def is_blank(self) -> bool:
         return self.last == NO_TIME and not self.waiting
 
-    def take_next(self, horizon: int) -> EntityRequest | None:
+    def take_next(self, horizon: int, waited_since: int = NO_TIME) -> EntityRequest | None:
+        """The next request, unless its predecessor may still come; not if that is older than one of these times."""
         if not self.waiting:
             return None
         first = self.waiting[min(self.waiting)]
-        if first.predecessor > self.last and first.predecessor >= horizon:
+        if first.predecessor > self.last and first.predecessor >= max(horizon, waited_since):
             return None
         del self.waiting[first.timestamp]
         self.note(first, horizon)
@@ -118,8 +119,13 @@ class Sorter:
         yield from self._ready_from(sender)
 
     def expire(self, now: int) -> Iterator[EntityRequest]:
-        """The requests that have waited for as long as the window, and those that waited for them."""
-        yield from self._advance(now - self._window)
+        """The requests that have waited for as long as the window, and those that waited for them.
+
+        Unlike a later request, this moves no window: after a long pause, duplicates may come with the reminder.
+        """
+        for sender in self._senders.values():
+            while request := sender.take_next(self._horizon, waited_since=now - self._window):
+                yield request
 
     @property
     def is_waiting(self) -> bool:

@@ -275,6 +275,16 @@ class TestRequestsThatWaitForOthers:
         assert taken(later) == ["second"]
         assert later.checkpoint().outbox == ()
 
+    def test_that_come_twice_are_processed_once_even_after_the_reminder(self) -> None:
+        checkpoint = receive(episode(), self.EARLY).checkpoint()
+        (reminder,) = checkpoint.outbox
+        assert isinstance(reminder.event, EventRaised)
+        at = AT + timedelta(days=1)
+        later = receive(EntityEpisode(ALICE, checkpoint.new_events, now=at), reminder.event, self.EARLY)
+        assert taken(later) == ["second"]
+        again = receive(EntityEpisode(ALICE, later.checkpoint().new_events, now=at), self.EARLY)
+        assert taken(again) == []
+
     def test_are_remembered_again_if_they_still_wait(self) -> None:
         checkpoint = receive(episode(), self.EARLY).checkpoint()
         (reminder,) = checkpoint.outbox

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 
+from durablehost.core.entity_messages import reminder_name
 from durablehost.core.entity_rounds import Rounds, rounds_of
 from durablehost.core.history import (
     EventRaised,
@@ -48,3 +49,8 @@ def test_what_began_a_new_entity_is_a_round() -> None:
 
 def test_other_events_belong_to_no_round() -> None:
     assert rounds_of(STORED, [ExecutionSuspended(timestamp=AT, reason="lunch")]).is_empty
+
+
+def test_reminders_come_last() -> None:
+    reminder = EventRaised(timestamp=AT, name=reminder_name(AT), input="null")
+    assert rounds_of(STORED, [reminder, A]).new == (A, reminder)

@@ -75,7 +75,9 @@ def test_requests_name_their_sender_and_their_predecessor() -> None:
 
 def test_an_episode_that_a_crash_cut_short_sends_the_same_requests_later() -> None:
     first = episode(started()).complete(ASKS).checkpoint
-    cut_short = Episode(started=started(), history=first.written_ahead, arrived=None, now=LATER + timedelta(minutes=1))
+    cut_short = Episode(
+        started=started(), history=first.stages[-1].events, arrived=None, now=LATER + timedelta(minutes=1)
+    )
     assert requests(first) == requests(cut_short.complete(ASKS).checkpoint)
 
 
