@@ -395,8 +395,13 @@ def venv_is_usable(checkout: Checkout) -> bool:
 
 def install_azurite(checkout: Checkout) -> None:
     from durablehost.emulator import installation
+    from durablehost.errors import ConfigurationError
 
-    if not installation.is_installed():
+    try:
+        is_installed = installation.is_installed()
+    except ConfigurationError as error:
+        raise SetUpError(str(error)) from error
+    if not is_installed:
         say("installing Azurite, the storage emulator, into your cache (about half a minute)")
         run([str(checkout.python), "-m", "durablehost", "azurite", "install"], "Azurite could not be installed")
 

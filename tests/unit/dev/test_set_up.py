@@ -259,6 +259,11 @@ def test_azurite_is_installed_if_it_is_missing(checkout: dev.Checkout, monkeypat
     dev.install_azurite(checkout)
     assert calls(checkout) == []
 
+    if sys.platform != "win32":
+        installation.cache_folder().chmod(0o777)
+        with pytest.raises(dev.SetUpError, match="others can write to it"):
+            dev.install_azurite(checkout)
+
 
 def test_a_fingerprint_does_not_depend_on_line_ends(tmp_path: Path) -> None:
     (tmp_path / "unix").write_bytes(b"a\nb\n")

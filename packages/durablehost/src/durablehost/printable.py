@@ -14,8 +14,9 @@ from types import TracebackType
 # C0 except tab, newline and carriage return; DEL; C1; the characters that reorder text (as in CVE-2021-42574); the
 # separators that end a line for some programs; halves of surrogate pairs, which no encoding has.
 _CONTROLS = "\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\u2028\u2029\ud800-\udfff"
-# A line break before what looks like the time of a log record: one record must not look like several.
-_FORGED_RECORD = r"\n(?=\s*\[\d{4}-\d\d-\d\dT)"
+# A line break before what looks like the time of a log record: one record must not look like several. Each line is
+# looked at once: a caller can send a million of them.
+_FORGED_RECORD = r"\n(?=[^\S\n]*\[\d{4}-\d\d-\d\dT)"
 _UNSAFE = re.compile(rf"[{_CONTROLS}\r]|{_FORGED_RECORD}")
 _UNSAFE_IN_OUTPUT = re.compile(rf"(\x1b\[[0-9;:]*m)|[{_CONTROLS}]|{_FORGED_RECORD}")
 _RESET = "\x1b[0m"

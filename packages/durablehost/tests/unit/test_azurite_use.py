@@ -254,6 +254,12 @@ class TestOwn:
             with pytest.raises(ConfigurationError, match=r"app/\.local cannot be used"):
                 act()
 
+    @pytest.mark.parametrize("name", ["lock", "running"])
+    def test_whose_lock_file_cannot_be_opened_is_an_error_that_names_it(self, app: Path, name: str) -> None:
+        (app / ".local" / "azurite-run" / name).mkdir(parents=True)
+        with pytest.raises(ConfigurationError, match=f"azurite-run/{name} cannot be used: Is a directory"):
+            use_own(app, say)
+
     def test_that_may_not_be_started_is_used_only_if_it_runs(self, app: Path, uses: ExitStack) -> None:
         assert use_own(app, say, may_start=False) is None
         assert not app.exists()

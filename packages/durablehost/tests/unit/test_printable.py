@@ -30,11 +30,19 @@ NEVER_PRINTED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u20
         ("a\u2028b\u2029", "a\\u2028b\\u2029"),
         ("\ud800", "\\ud800"),
         ("x\n[2026-01-05T10:00:00.000Z] forged", "x\\u000a[2026-01-05T10:00:00.000Z] forged"),
+        ("x\n\n \u2003[2026-01-05T10:00:00.000Z] forged", "x\n\\u000a \u2003[2026-01-05T10:00:00.000Z] forged"),
         ("x\n[2026] [1, 2]", "x\n[2026] [1, 2]"),
     ],
 )
 def test_characters_that_control_a_terminal_are_shown_as_escapes(text: str, shown: str) -> None:
     assert printable(text) == shown
+
+
+@pytest.mark.parametrize("part", ["\n", " ", "\n ", "\n[", "\r", "\r\n", "\x1b[", "\x1b[1;", "\n[2026-01-05T"])
+def test_a_long_text_is_shown_in_proportion_to_its_length(part: str) -> None:
+    text = part * 300_000
+    printable(text)
+    printable_output(text)
 
 
 @given(st.text(st.characters()))

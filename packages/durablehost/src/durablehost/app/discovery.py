@@ -139,7 +139,10 @@ class _Reading:
             if function is not None:
                 self._check_against_others(function)
                 self.functions.append(function)
-        except (InvalidFunctionError, OSError, ValueError, RecursionError) as error:
+        except OSError as error:
+            message = f"{folder.name} cannot be read: {error.strerror or type(error).__name__}."
+            self.errors.append(FunctionError(name=folder.name, message=message))
+        except (InvalidFunctionError, ValueError, RecursionError) as error:
             self.errors.append(FunctionError(name=folder.name, message=str(error)))
 
     def _function(self, folder: Path) -> Function | None:
@@ -195,10 +198,15 @@ def _read_config(file: Path) -> JsonObject:
     try:
         config = lenient_json.read(file)
     except ValueError as error:
-        raise InvalidFunctionError(f"{file} is not valid JSON: {error}.") from error
+        raise InvalidFunctionError(f"{_shown(file)} is not valid JSON: {error}.") from error
     if not isinstance(config, dict):
-        raise InvalidFunctionError(f"{file} must contain a JSON object, `{{...}}`.")
+        raise InvalidFunctionError(f"{_shown(file)} must contain a JSON object, `{{...}}`.")
     return config
+
+
+def _shown(file: Path) -> str:
+    """The path below the script root: callers see the error, and no answer has a path of this machine."""
+    return f"{file.parent.name}/{file.name}"
 
 
 def _entry_point(config: JsonObject) -> str:

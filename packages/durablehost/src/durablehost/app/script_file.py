@@ -62,6 +62,6 @@ def _written_script(folder: Path, written: str) -> Path:
         hint = " Write / for \\ in the path." if "\\" in written else ""
         raise InvalidFunctionError(
             "Invalid script file name configuration. The 'scriptFile' property is set to a file that does not exist. "
-            f"It is {script}.{hint}"
+            f"It is {os.path.relpath(script, folder.parent)}.{hint}"
         )
     return script

@@ -137,8 +137,13 @@ def write_running(file: FileIO, running: Running) -> None:
 
 
 def lock_file(path: Path) -> FileIO:
-    """Opens a file for its owner alone: whoever can open a file can lock it."""
-    return FileIO(os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o600), "r+")
+    """Opens a file for its owner alone: whoever can open a file can lock it.
+
+    Raises:
+        ConfigurationError: it cannot be opened.
+    """
+    with usable(path):
+        return FileIO(os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o600), "r+")
 
 
 @contextmanager
@@ -148,9 +153,7 @@ def locked(path: Path) -> Iterator[None]:
     Raises:
         ConfigurationError: the file cannot be locked, or not in time.
     """
-    with usable(path):
-        file = lock_file(path)
-    with file:
+    with lock_file(path) as file:
         wait_for_lock(file, path)
         yield
 

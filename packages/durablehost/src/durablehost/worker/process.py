@@ -19,7 +19,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, cast
 
 import anyio
 
@@ -46,6 +46,8 @@ T = TypeVar("T")
 
 _BOOTSTRAP = str(Path(__file__).with_name("bootstrap.py"))
 _STDERR = 2
+# So much output at a time may be as many lines, each of them a log record: a tenth of a second at worst.
+_BYTES_AT_ONCE = 4096
 _LAST_FRAMES_SECONDS = 1.0
 _TAIL_CHARACTERS = 1000
 _KILL_SECONDS = 5.0
@@ -352,6 +354,13 @@ class _Output(asyncio.SubprocessProtocol):
         self.closed = asyncio.Event()
         self._splitters = {1: LineSplitter(), _STDERR: LineSplitter()}
         self._last_errors: deque[str] = deque(maxlen=10)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        process = cast(asyncio.SubprocessTransport, transport)
+        for fd in self._splitters:
+            # How much asyncio reads of a pipe in one iteration of the loop; not so on Windows.
+            pipe: Any = process.get_pipe_transport(fd)
+            pipe.max_size = _BYTES_AT_ONCE
 
     @property
     def tail(self) -> str:

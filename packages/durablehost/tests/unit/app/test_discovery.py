@@ -72,7 +72,13 @@ def test_a_function_json_may_have_comments_trailing_commas_single_quotes_and_a_b
 def test_a_broken_function_json_is_named_with_file_and_line(tmp_path: Path) -> None:
     file = write_function(tmp_path, "A") / "function.json"
     file.write_text('{\n  "bindings": [}', "utf-8")
-    assert the_error(read(tmp_path)).startswith(f"{file} is not valid JSON: Expecting value (line 2, column 16)")
+    assert the_error(read(tmp_path)) == "A/function.json is not valid JSON: Expecting value (line 2, column 16)."
+
+
+@pytest.mark.parametrize("script", ["none.py", "../none.py", "../../none.py", "/none.py"])
+def test_an_error_has_no_path_of_the_machine(tmp_path: Path, script: str) -> None:
+    write_function(tmp_path, "A", HTTP, scriptFile=script)
+    assert str(tmp_path.parent) not in the_error(read(tmp_path))
 
 
 def test_a_function_json_of_another_encoding_or_kind_is_named(tmp_path: Path) -> None:
@@ -84,8 +90,8 @@ def test_a_function_json_of_another_encoding_or_kind_is_named(tmp_path: Path) ->
     app = read(tmp_path)
     assert [function.name for function in app.functions] == ["Wide"]
     assert [(error.name, error.message) for error in app.errors] == [
-        ("Latin", f"{latin} is not valid JSON: it is not UTF-8 text, save it as UTF-8 (line 2)."),
-        ("Text", f"{text} must contain a JSON object, `{{...}}`."),
+        ("Latin", "Latin/function.json is not valid JSON: it is not UTF-8 text, save it as UTF-8 (line 2)."),
+        ("Text", "Text/function.json must contain a JSON object, `{...}`."),
     ]
 
 

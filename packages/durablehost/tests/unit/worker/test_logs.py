@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 
 import pytest
 
 from durablehost.app.invocation import Invocation
+from durablehost.worker.process import _Output
 from packages.durablehost.tests.eventually import eventually
 from packages.durablehost.tests.unit.worker.conftest import AppBuilder, StartPool
 
@@ -192,6 +194,24 @@ async def test_megabytes_of_output_block_no_call(
 
     await eventually(lambda: printed("x") == 3_000_000 and printed("y") == 1_000_000 and printed("\x00") == 500_000)
     assert (logging.INFO, "x" * 3_000_000) in records(caplog, "Host.Function.Console")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows reads pipes in another way")
+async def test_many_lines_leave_the_loop_free_in_between(
+    app: AppBuilder, start_pool: StartPool, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: list[int] = []
+    original = _Output.pipe_data_received
+
+    def note_size(self: _Output, fd: int, data: bytes) -> None:
+        sizes.append(len(data))
+        original(self, fd, data)
+
+    monkeypatch.setattr(_Output, "pipe_data_received", note_size)
+    app.activity("F", "def main(input): print('\\n' * 50_000 + 'end')")
+    await (await start_pool()).activity("F")
+    await eventually(lambda: (logging.INFO, "end") in records(caplog, "Host.Function.Console"))
+    assert max(sizes) <= 4096
 
 
 async def test_a_forked_copy_of_the_process_disturbs_nothing(
