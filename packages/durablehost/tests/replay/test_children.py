@@ -106,6 +106,22 @@ def test_a_child_that_is_no_longer_awaited_is_replaced() -> None:
     assert world.end_of(ROOT) == (RuntimeStatus.COMPLETED, 1)
 
 
+def test_a_late_start_of_an_earlier_execution_of_the_parent_replaces_no_child_of_the_current_one() -> None:
+    def parent(context: Context) -> Generator[Any, Any, Any]:
+        return (yield context.call_sub_orchestrator("patient", 1, "twin"))
+
+    world = simulation(parent)
+    asyncio.run(world.run("run"))
+    late = next(message for message in world.hub.sent if message.target.instance_id == "twin")
+    asyncio.run(world.send(ExecutionTerminated(timestamp=AT, input="enough")))
+    start_as_client(world, ROOT, "run")
+    asyncio.run(world.settle())
+    world.hub.put(late)
+    asyncio.run(world.settle())
+    asyncio.run(world.send_to("twin", EventRaised(timestamp=AT, name="Go", input='"gone"')))
+    assert world.end_of(ROOT) == (RuntimeStatus.COMPLETED, "gone")
+
+
 @settings(max_examples=30, deadline=None)
 @given(st.integers(0, 2**32))
 def test_a_start_that_comes_twice_leaves_a_child_that_has_continued_as_new_alone(seed: int) -> None:

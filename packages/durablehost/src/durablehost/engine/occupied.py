@@ -8,6 +8,7 @@ awaits, such as the child of a terminated parent, is replaced, as upstream.
 from __future__ import annotations
 
 from durablehost.core.history import ExecutionStarted, ParentInstance
+from durablehost.core.lineage import descends
 from durablehost.core.messages import TaskMessage
 from durablehost.core.schedule import already_exists, refused_child
 from durablehost.core.state import fold
@@ -16,9 +17,8 @@ from durablehost.engine.ports import OrchestrationWorkItem, TaskHub
 
 async def refusal_of_start(item: OrchestrationWorkItem, hub: TaskHub) -> TaskMessage | None:
     """The failure that a parent gets for the start in this item; None if the item can be processed."""
-    events = (received.message.event for received in item.messages)
-    start = next((event for event in events if isinstance(event, ExecutionStarted)), None)
-    if item.replaces is None or start is None or start.parent_instance is None:
+    start = _child_start(item)
+    if start is None or start.parent_instance is None:
         return None
     present = fold(await hub.read_history(item.instance_id))
     if present.started is None or present.status.is_finished:
@@ -30,6 +30,29 @@ async def refusal_of_start(item: OrchestrationWorkItem, hub: TaskHub) -> TaskMes
         start.name, parent.task_schedule_id, already_exists(me.instance_id, present.status), at=start.timestamp
     )
     return TaskMessage(event=failure, target=parent.orchestration_instance, sender=me)
+
+
+async def is_late_start(item: OrchestrationWorkItem, hub: TaskHub) -> bool:
+    """True if an earlier execution of the parent has sent the start: the current one waits for the running instance.
+
+    The ids of two executions do not show which is older if a client has started the parent again.
+    """
+    start = _child_start(item)
+    if start is None or start.parent_instance is None:
+        return False
+    present = fold(await hub.read_history(item.instance_id))
+    if present.started is None or present.status.is_finished or present.started.parent_instance is None:
+        return False
+    mine, current = start.parent_instance.orchestration_instance, present.started.parent_instance.orchestration_instance
+    is_later = mine.execution_id == current.execution_id or descends(mine.execution_id, current.execution_id)
+    return mine.instance_id == current.instance_id and not is_later and await _is_wanted(present.started, hub)
+
+
+def _child_start(item: OrchestrationWorkItem) -> ExecutionStarted | None:
+    """The start of a sub-orchestration in the item, if it is about to replace another execution."""
+    events = (received.message.event for received in item.messages)
+    start = next((event for event in events if isinstance(event, ExecutionStarted)), None)
+    return start if start is not None and item.replaces is not None and start.parent_instance is not None else None
 
 
 def _is_called_by(caller: ParentInstance, running: ExecutionStarted) -> bool:

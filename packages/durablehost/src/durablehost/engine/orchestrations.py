@@ -30,7 +30,7 @@ from durablehost.core.status import RuntimeStatus
 from durablehost.engine.awaited import AwaitedEvents
 from durablehost.engine.azure_warnings import AzureWarnings
 from durablehost.engine.episodes import Appetites, Episodes
-from durablehost.engine.occupied import refusal_of_start
+from durablehost.engine.occupied import is_late_start, refusal_of_start
 from durablehost.engine.ports import Executor, InstanceRecord, OrchestrationWorkItem, ReceivedMessage, TaskHub
 from durablehost.engine.tracing import NO_TRACES, Tracer, open_start
 from durablehost.engine.trials import Trials
@@ -67,8 +67,13 @@ class Orchestrations:
 
     async def process(self, item: OrchestrationWorkItem) -> None:
         """Stores the checkpoint that the item's messages lead to. Raises what the two seams raise."""
+        if await is_late_start(item, self._hub):
+            # Not dropped at once: the history of the parent may not show yet that its execution has been replaced.
+            later = [each for each in item.messages if not _is_start(each) or _may_be_awaited_soon(each)]
+            await self._hub.complete_orchestration(item, Checkpoint(), deferred=later)
+            return
         if refusal := await refusal_of_start(item, self._hub):
-            others = [each for each in item.messages if not isinstance(each.message.event, ExecutionStarted)]
+            others = [each for each in item.messages if not _is_start(each)]
             await self._hub.complete_orchestration(item, Checkpoint(outbox=(refusal,)), deferred=others)
             return
         state = fold(item.history)
@@ -248,6 +253,14 @@ def _repair(record: InstanceRecord | None, item: OrchestrationWorkItem, state: O
 def _has_other_status(record: InstanceRecord, state: OrchestrationState) -> bool:
     is_same = record.execution_id == state.execution_id and not record.runtime_status.is_finished
     return is_same and record.runtime_status is not state.status
+
+
+def _is_start(received: ReceivedMessage) -> bool:
+    return isinstance(received.message.event, ExecutionStarted)
+
+
+def _may_be_awaited_soon(received: ReceivedMessage) -> bool:
+    return received.dequeue_count <= MAX_DELIVERIES_TO_NOTHING
 
 
 def _may_precede_record(received: ReceivedMessage) -> bool:
