@@ -249,7 +249,10 @@ async def test_a_failure_is_500_only_if_the_caller_asks_for_it(edge: Edge) -> No
     assert (await answer_of(edge, "GET", f"/instances/y?{flag}"))[0] == 200
 
 
-@pytest.mark.parametrize(("value", "shown"), [("False", None), ("false", None), ("true", 1), ("maybe", 1), ("", 1)])
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [("False", None), ("false", None), ("true", 1), ("maybe", 1), ("", 1), ("false&showInput=true", 1)],
+)
 async def test_show_input_is_true_unless_it_is_false(edge: Edge, value: str, shown: Any) -> None:
     edge.hub.add("x", input="1")
 
@@ -322,6 +325,8 @@ async def test_an_unknown_continuation_token_is_400(edge: Edge) -> None:
         ("runtimeStatus=Running", ["a1"]),
         ("runtimeStatus=running,FAILED", ["a1", "b"]),
         ("runtimeStatus=Running&runtimeStatus=Failed", ["a1", "b"]),
+        ("runtimeStatus=0", ["a1"]),
+        ("runtimeStatus=0,3", ["a1", "b"]),
         ("runtimeStatus=Nonsense", ["a1", "a2", "b"]),
         ("instanceIdPrefix=a", ["a1", "a2"]),
         ("createdTimeFrom=2026-03-01T11:00:00Z", ["b"]),
@@ -332,6 +337,7 @@ async def test_an_unknown_continuation_token_is_400(edge: Edge) -> None:
         ("createdTimeFrom=yesterday&createdTimeTo=9999-99-99&top=x&top=-1", ["a1", "a2", "b"]),
         ("top=99999999999999999999", ["a1", "a2", "b"]),
         ("top=2000000000", ["a1", "a2", "b"]),
+        ("top=1&top=2", ["a1", "a2", "b"]),
         ("taskHub=&connection=", ["a1", "a2", "b"]),
         ("taskHub=testhub&connection=Storage", ["a1", "a2", "b"]),
     ],
