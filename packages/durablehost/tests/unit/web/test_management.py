@@ -158,6 +158,24 @@ async def test_wait_mode_answers_with_the_status_of_a_failed_instance(edge: Edge
     assert (status, body["runtimeStatus"], body["instanceId"]) == (200, "Failed", "x")
 
 
+@pytest.mark.parametrize(
+    ("query", "shown", "has_history"),
+    [("", 1, False), ("&showInput=false", None, False), ("&showHistory=true", 1, True)],
+)
+async def test_wait_mode_shows_of_a_failed_instance_what_the_query_asks_for(
+    edge: Edge, query: str, shown: object, has_history: bool
+) -> None:
+    call = asyncio.create_task(
+        answer_of(edge, "POST", f"/orchestrators/Orch/x?timeout=9&pollingInterval=0.01{query}", data="1")
+    )
+    await eventually(lambda: "x" in edge.hub.records)
+    edge.hub.add("x", RuntimeStatus.FAILED, input="1")
+
+    status, body = await call
+
+    assert (status, body["input"], "historyEvents" in body) == (200, shown, has_history)
+
+
 async def test_wait_mode_answers_202_when_the_time_is_over(edge: Edge) -> None:
     status, body = await answer_of(edge, "POST", "/orchestrators/Orch/x?timeout=0.05&pollingInterval=0.01")
 
