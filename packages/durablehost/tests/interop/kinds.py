@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from durablehost.clock import SystemClock
+from durablehost.core.messages import TaskMessage
 from durablehost.storage.account.options import StorageOptions
 from durablehost.storage.hub.task_hub import open_task_hub
 from packages.durablehost.tests.e2e.features import Gate
@@ -26,6 +29,7 @@ from packages.durablehost.tests.interop.engine import DEFAULT_VERSION
 HALF_WAY_SECONDS = 180
 # The leases of a killed host run for a minute, its messages come back after a minute at the latest.
 HAND_OVER_SECONDS = 180
+AT_ONCE = 8
 # More than a row or a message holds.
 LARGE = "long " * 20_000
 LARGE_STATUS = "s" * 8_000
@@ -46,7 +50,7 @@ class Host:
         self._options = options
 
     def start(self, instance_id: str, steps: Steps) -> None:
-        url = f"{self._base}/orchestrators/script/{instance_id}?code=test"
+        url = f"{self._base}/orchestrators/script/{quote(instance_id)}?code=test"
         answer = call("POST", url, {"steps": steps, "results": []})
         assert answer.status == 202, answer.body
 
@@ -61,16 +65,44 @@ class Host:
 
         asyncio.run(start())
 
+    def send(self, message: TaskMessage) -> None:
+        """Sends what neither the management API nor the SDK for Python can."""
+
+        async def send() -> None:
+            async with open_task_hub(self._options, SystemClock()) as hub:
+                await hub.send(message)
+
+        asyncio.run(send())
+
+    def signal(self, key: str, operation: str, value: object) -> None:
+        url = f"{self._base}/entities/Counter/{quote(key)}?op={operation}&code=test"
+        answer = call("POST", url, value, headers={"Content-Type": "application/json"})
+        assert answer.status == 202, answer.body
+
+    def state(self, key: str) -> Any:
+        """Of an entity; None: there is none."""
+        answer = call("GET", f"{self._base}/entities/Counter/{quote(key)}?code=test")
+        return answer.document if answer.status == 200 else None
+
     def post(self, instance_id: str, operation: str, body: object = None, *, reason: str = "test") -> None:
-        url = f"{self._base}/instances/{instance_id}/{operation}?code=test&reason={reason}"
+        url = f"{self._base}/instances/{quote(instance_id)}/{operation}?code=test&reason={reason}"
         answer = call("POST", url, body, headers={"Content-Type": "application/json"})
         assert answer.status in (200, 202), answer.body
 
     def raise_event(self, instance_id: str, name: str, value: object) -> None:
         self.post(instance_id, f"raiseEvent/{name}", value)
 
+    def restart(self, instance_id: str) -> None:
+        url = f"{self._base}/instances/{quote(instance_id)}/restart?restartWithNewInstanceId=false&code=test"
+        assert call("POST", url).status == 202
+
+    def purge(self, instance_id: str) -> None:
+        assert call("DELETE", f"{self._base}/instances/{quote(instance_id)}?code=test").status == 200
+
     def status(self, instance_id: str) -> Any:
-        return call("GET", f"{self._base}/instances/{instance_id}?code=test&showHistory=true").document
+        """None: there is no such instance."""
+        answer = call("GET", f"{self._base}/instances/{quote(instance_id)}?code=test&showHistory=true")
+        return answer.document if answer.body else None
 
     def wait_for_status(self, instance_id: str, *wanted: str, seconds: float = HAND_OVER_SECONDS) -> Any:
         def reached() -> Any:
@@ -108,7 +140,7 @@ class Run:
         return self.folder / "file"
 
 
-def _waits_at_gate(host: Host, run: Run) -> None:
+def waits_at_gate(host: Host, run: Run) -> None:
     run.gate.wait_until_reached()
 
 
@@ -128,7 +160,7 @@ class Kind:
     check: Callable[[Any], None] | None = None
     status: str = "Completed"
     starts_in: timedelta = timedelta()
-    half_way: Callable[[Host, Run], None] = _waits_at_gate
+    half_way: Callable[[Host, Run], None] = waits_at_gate
     go_on: Callable[[Host, Run], None] = _nothing
 
     def begin(self, host: Host, run: Run) -> None:
@@ -148,15 +180,15 @@ class Kind:
             assert status["output"] == self.expected, status
 
 
-def _recorded(event_type: str) -> Callable[[Host, Run], None]:
+def recorded(event_type: str) -> Callable[[Host, Run], None]:
     return lambda host, run: host.wait_for_event(run.id, event_type)
 
 
-def _raised(name: str, value: object) -> Callable[[Host, Run], None]:
+def raised(name: str, value: object) -> Callable[[Host, Run], None]:
     return lambda host, run: host.raise_event(run.id, name, value)
 
 
-def _results(count: int) -> Callable[[Host, Run], None]:
+def results(count: int) -> Callable[[Host, Run], None]:
     """Waits for the execution that begins with so many results."""
 
     def reached(host: Host, run: Run) -> bool:
@@ -169,7 +201,7 @@ def _results(count: int) -> Callable[[Host, Run], None]:
     return wait
 
 
-def _in_turn(*parts: Callable[[Host, Run], None]) -> Callable[[Host, Run], None]:
+def in_turn(*parts: Callable[[Host, Run], None]) -> Callable[[Host, Run], None]:
     def carry_out(host: Host, run: Run) -> None:
         for part in parts:
             part(host, run)
@@ -177,7 +209,7 @@ def _in_turn(*parts: Callable[[Host, Run], None]) -> Callable[[Host, Run], None]
     return carry_out
 
 
-def _failed_once(host: Host, run: Run) -> None:
+def failed_once(host: Host, run: Run) -> None:
     eventually_blocking(run.file.exists, timeout_seconds=HALF_WAY_SECONDS)
 
 
@@ -206,7 +238,7 @@ def _time(text: str) -> datetime:
     return datetime.fromisoformat(text.replace("Z", "+00:00")[:19])
 
 
-def _mended(host: Host, run: Run) -> None:
+def mended(host: Host, run: Run) -> None:
     run.file.write_text("there")
     host.post(run.id, "rewind")
 
@@ -223,45 +255,45 @@ KINDS = {
     ),
     "timer": Kind(
         steps=lambda run: [["timer", NAP_SECONDS], ["activity", "echo", 1]],
-        half_way=_recorded("TimerCreated"),
+        half_way=recorded("TimerCreated"),
         check=_waited,
     ),
     "race": Kind(
         steps=lambda run: [["race", "go", 3600], ["activity", "echo", 1]],
-        half_way=_recorded("TimerCreated"),
-        go_on=_raised("go", "went"),
+        half_way=recorded("TimerCreated"),
+        go_on=raised("go", "went"),
         expected=["went", 1],
     ),
     "race-over": Kind(
         steps=lambda run: [["race", "go", 20], run.gated],
-        half_way=_in_turn(_recorded("TimerCreated"), _raised("go", "went"), _waits_at_gate),
+        half_way=in_turn(recorded("TimerCreated"), raised("go", "went"), waits_at_gate),
         expected=["went", "gated"],
     ),
     "event-before-its-wait": Kind(
         steps=lambda run: [run.gated, ["event", "go"], ["event", "stop"]],
-        half_way=_in_turn(_waits_at_gate, _raised("stop", "stopped"), _raised("go", "went")),
+        half_way=in_turn(waits_at_gate, raised("stop", "stopped"), raised("go", "went")),
         expected=["gated", "went", "stopped"],
     ),
     "event-after-its-wait": Kind(
         steps=lambda run: [["activity", "echo", 1], ["event", "go"]],
-        half_way=_recorded("TaskCompleted"),
-        go_on=_raised("go", "went"),
+        half_way=recorded("TaskCompleted"),
+        go_on=raised("go", "went"),
         expected=[1, "went"],
     ),
     "retries": Kind(
         steps=lambda run: [["retried", "flaky", {"calls": str(run.file), "failures": 2}]],
-        half_way=_failed_once,
+        half_way=failed_once,
         expected=[3],
     ),
     "continued": Kind(
         steps=lambda run: [["activity", "echo", 1], ["again"], run.gated, ["again"], ["event", "go"]],
-        go_on=_in_turn(_results(2), _raised("go", "went")),
+        go_on=in_turn(results(2), raised("go", "went")),
         expected=[1, "gated", "went"],
     ),
     "eternal": Kind(
         steps=lambda run: [["event", "go"], ["again"], ["event", "go"], ["again"], ["event", "go"]],
-        half_way=_in_turn(_recorded("ExecutionStarted"), _raised("go", 1), _results(1)),
-        go_on=_in_turn(_raised("go", 2), _results(2), _raised("go", 3)),
+        half_way=in_turn(recorded("ExecutionStarted"), raised("go", 1), results(1)),
+        go_on=in_turn(raised("go", 2), results(2), raised("go", 3)),
         expected=[1, 2, 3],
     ),
     "entity": Kind(
@@ -285,7 +317,7 @@ KINDS = {
             ["activity", "echo", LARGE],
             ["event", "go"],
         ],
-        go_on=_raised("go", LARGE),
+        go_on=raised("go", LARGE),
         expected=["gated", LARGE, LARGE],
     ),
     "suspended": Kind(
@@ -296,8 +328,8 @@ KINDS = {
     ),
     "terminated": Kind(
         steps=lambda run: [["event", "go"]],
-        half_way=_in_turn(
-            _recorded("ExecutionStarted"),
+        half_way=in_turn(
+            recorded("ExecutionStarted"),
             lambda host, run: host.post(run.id, "terminate", reason="enough"),
             lambda host, run: host.wait_for_status(run.id, "Terminated"),
         ),
@@ -306,7 +338,7 @@ KINDS = {
     ),
     "terminated-later": Kind(
         steps=lambda run: [["event", "go"]],
-        half_way=_recorded("ExecutionStarted"),
+        half_way=recorded("ExecutionStarted"),
         go_on=lambda host, run: host.post(run.id, "terminate", reason="enough"),
         status="Terminated",
         expected="enough",
@@ -319,38 +351,45 @@ KINDS = {
         steps=lambda run: [["activity", "echo", 1], ["event", "go"]],
         starts_in=SCHEDULED,
         half_way=lambda host, run: host.wait_for_status(run.id, "Pending") and None,
-        go_on=_raised("go", "went"),
+        go_on=raised("go", "went"),
         check=_was_scheduled,
     ),
     "rewound": Kind(
         steps=lambda run: [["activity", "fetch", str(run.file)], ["child", [["activity", "fetch", str(run.file)]]]],
         half_way=lambda host, run: host.wait_for_status(run.id, "Failed") and None,
-        go_on=_mended,
+        go_on=mended,
         expected=["there", ["there"]],
     ),
 }
 
 
-@dataclass
 class Runs:
     """One instance of every kind, on one hub."""
 
-    folder: Path
-    kinds: dict[str, Kind] = field(default_factory=lambda: KINDS)
-
-    def _all(self) -> list[tuple[Kind, Run]]:
-        return [(kind, Run(id=name, folder=self.folder / name)) for name, kind in self.kinds.items()]
+    def __init__(self, folder: Path, kinds: Mapping[str, Kind] = KINDS) -> None:
+        self._runs = [(kind, Run(id=name, folder=folder / name)) for name, kind in kinds.items()]
+        self._failures: dict[str, AssertionError] = {}
 
     def begin(self, host: Host) -> None:
-        for kind, run in self._all():
-            kind.begin(host, run)
-        for kind, run in self._all():
-            kind.half_way(host, run)
+        self._each(lambda kind, run: kind.begin(host, run))
+        self._each(lambda kind, run: kind.half_way(host, run))
 
     def end(self, host: Host) -> None:
-        for _, run in self._all():
-            run.gate.open()
-        for kind, run in self._all():
-            kind.go_on(host, run)
-        for kind, run in self._all():
-            kind.end(host, run)
+        self._each(lambda kind, run: run.gate.open())
+        self._each(lambda kind, run: kind.go_on(host, run))
+        self._each(lambda kind, run: kind.end(host, run))
+        assert not self._failures, "\n\n".join(f"{name}: {error}" for name, error in self._failures.items())
+
+    def _each(self, step: Callable[[Kind, Run], None]) -> None:
+        """Takes a step with every instance. One that fails is left alone from there on, so that the others show too."""
+
+        def take(kind: Kind, run: Run) -> None:
+            try:
+                if run.id not in self._failures:
+                    step(kind, run)
+            except AssertionError as error:
+                self._failures[run.id] = error
+
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            for each in [pool.submit(take, kind, run) for kind, run in self._runs]:
+                each.result()

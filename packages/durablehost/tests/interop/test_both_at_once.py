@@ -26,6 +26,8 @@ LONGEST_LIFE_SECONDS = 45
 BATCH = 6
 END_SECONDS = 600
 
+# Raised at once: some come before their wait.
+EVENTS = ["first", "second", "third"]
 # Work that is quick without kills: an instance is somewhere in the middle of it at any moment.
 PROGRAMS: dict[str, tuple[Callable[[str], Steps], Any]] = {
     "chain": (lambda id: [["activity", "echo", number] for number in range(5)], [0, 1, 2, 3, 4]),
@@ -45,6 +47,12 @@ PROGRAMS: dict[str, tuple[Callable[[str], Steps], Any]] = {
         lambda id: [["call", id, "add", 1], ["signal", id, "add", 2], ["activity", "echo", 0], ["call", id, "add", 4]],
         [1, 0, 7],
     ),
+    "deep": (
+        lambda id: [["retried-child", [["retried-child", [["activity", "echo", 1], ["activity", "echo", 2]]]]]],
+        [[[1, 2]]],
+    ),
+    "any": (lambda id: [["any", ["activity", "echo", 1], ["timer", 3600]], ["activity", "echo", 2]], [1, 2]),
+    "events": (lambda id: [["activity", "echo", 0], *(["event", name] for name in EVENTS)], [0, *EVENTS]),
 }
 
 
@@ -104,6 +112,8 @@ def test_nothing_is_lost_or_done_twice_while_both_are_killed_again_and_again(
             name, (steps, result) = moments.choice(list(PROGRAMS.items()))
             instance_id = f"{name}-{len(expected)}"
             moments.choice(mortals).client.start(instance_id, steps(instance_id))
+            for event in EVENTS if name == "events" else ():
+                moments.choice(mortals).client.raise_event(instance_id, event, event)
             expected[instance_id] = result
         time.sleep(1)
     client = mortals[0].client

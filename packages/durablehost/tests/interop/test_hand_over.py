@@ -25,39 +25,48 @@ from packages.durablehost.tests.faults.patterns import COUNTER_ID, counter
 from packages.durablehost.tests.hubs import build
 from packages.durablehost.tests.interop.conftest import ENVIRONMENT, StartEngine
 from packages.durablehost.tests.interop.engine import SCRIPTED_APP
-from packages.durablehost.tests.interop.kinds import Host, Runs
+from packages.durablehost.tests.interop.kinds import KINDS, Host, Kind, Runs
+from packages.durablehost.tests.interop.rare_kinds import RARE_KINDS
 from packages.durablehost.tests.replay.simulation import SdkExecutor
 from packages.durablehost.tests.unit.engine.scripted import function
 
 FUNCTIONS = {"counter": function("counter", "entityTrigger")}
+# All of them take too long for `dev.py test`.
+USUAL = pytest.param(KINDS, {}, id="usual")
+RARE = pytest.param(RARE_KINDS, {}, id="rare", marks=pytest.mark.soak)
+# With traces, the context is in every start, request and event; nothing listens there.
+TRACED = pytest.param(KINDS, {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9"}, id="traced", marks=pytest.mark.soak)
 
 
 @pytest.mark.azurite
+@pytest.mark.parametrize(("kinds", "variables"), [USUAL, RARE])
 def test_durablehost_ends_what_the_real_engine_has_begun(
-    running_host: RunningHost, real_engine: StartEngine, options: StorageOptions, tmp_path: Path
+    running_host: RunningHost,
+    real_engine: StartEngine,
+    options: StorageOptions,
+    tmp_path: Path,
+    kinds: dict[str, Kind],
+    variables: dict[str, str],
 ) -> None:
-    runs = Runs(tmp_path)
+    runs = Runs(tmp_path, kinds)
     with real_engine() as engine:
         runs.begin(Host(engine.url, options))
         engine.kill()
-    with running_host(SCRIPTED_APP, environment=ENVIRONMENT) as host:
+    with running_host(SCRIPTED_APP, environment={**ENVIRONMENT, **variables}) as host:
         runs.end(Host(host.url, options))
 
 
-# With traces, the context is in every start, request and event; nothing listens there.
-TRACED = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9"}
-
-
 @pytest.mark.azurite
-@pytest.mark.parametrize("variables", [{}, TRACED], ids=["untraced", "traced"])
+@pytest.mark.parametrize(("kinds", "variables"), [USUAL, TRACED, RARE])
 def test_the_real_engine_ends_what_durablehost_has_begun(
     running_host: RunningHost,
     real_engine: StartEngine,
     options: StorageOptions,
     tmp_path: Path,
+    kinds: dict[str, Kind],
     variables: dict[str, str],
 ) -> None:
-    runs = Runs(tmp_path)
+    runs = Runs(tmp_path, kinds)
     with running_host(SCRIPTED_APP, environment={**ENVIRONMENT, **variables}) as host:
         runs.begin(Host(host.url, options))
         host.kill()

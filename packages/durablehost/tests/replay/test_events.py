@@ -286,6 +286,29 @@ def test_an_orchestration_that_continues_as_new_loses_no_event(seed: int) -> Non
     assert sorted(seen) == [0, 1, 2, 3]
 
 
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 2**32))
+def test_an_event_that_wins_against_a_timer_counts_once_if_the_orchestration_continues_as_new_at_once(
+    seed: int,
+) -> None:
+    """A real host delivers it to every further execution."""
+
+    def orchestrate(context: Context) -> Generator[Any, Any, Any]:
+        seen = context.get_input() or []
+        if len(seen) == 3:
+            return seen
+        timeout = context.create_timer(context.current_utc_datetime + timedelta(hours=1))
+        event = context.wait_for_external_event("Next")
+        assert (yield context.task_any([event, timeout])) == event
+        timeout.cancel()
+        context.continue_as_new([*seen, event.result])
+        return None
+
+    status, seen = run(orchestrate, *[raised("Next", i) for i in range(3)], seed=seed)
+    assert status is RuntimeStatus.COMPLETED
+    assert sorted(seen) == [0, 1, 2]
+
+
 @pytest.mark.parametrize("early", [True, False])
 def test_an_event_that_is_carried_over_is_logged_once_as_lost_in_azure(
     early: bool, caplog: pytest.LogCaptureFixture

@@ -14,6 +14,7 @@ from datetime import datetime
 from typing import Any, Union
 
 from durablehost.core.call_arguments import CallArguments, shown
+from durablehost.core.history_json import TYPE
 from durablehost.core.json_text import compact, parse, well_formed
 from durablehost.errors import UnsupportedFeatureError, UserCodeError
 from durablehost.types import JsonValue
@@ -21,6 +22,8 @@ from durablehost.types import JsonValue
 FAILURE_LABEL = "\n\n$OutOfProcData$:"
 # The built-in activity for call_http, and its only input.
 HTTP_ACTIVITY = "BuiltIn::HttpActivity"
+_EXTENSION = "Microsoft.Azure.WebJobs.Extensions.DurableTask"
+_HTTP_REQUEST_TYPE = f"{_EXTENSION}.DurableHttpRequest, {_EXTENSION}"
 HTTP_INPUT = "request"
 
 _MAX_RETRY_INTERVAL_MILLISECONDS = 6 * 24 * 3600 * 1000
@@ -95,7 +98,7 @@ class CreateTimer:
 
 @dataclass(frozen=True, kw_only=True)
 class CallHttp:
-    """`request` is the JSON object with method, uri, headers and content."""
+    """`request` is the JSON object of a DurableHttpRequest, as the activity of a real host reads it."""
 
     request: str
 
@@ -251,17 +254,23 @@ def _event_name(call: CallArguments) -> str:
 
 
 def _http_request(call: CallArguments) -> str:
+    method = call.text_or_none("method", "method")
     headers = call.members.get("headers")
     request = {
-        **call.members,
-        "method": call.text_or_none("method", "method"),
+        TYPE: _HTTP_REQUEST_TYPE,
+        "method": method,
         "uri": call.text_or_none("uri", "uri", longest=math.inf),
-        "headers": headers if isinstance(headers, dict) else None,
+        "headers": headers if isinstance(headers, dict) else {},
         "content": call.json_text("content"),
+        # The SDK sets none of these.
+        "tokenSource": None,
+        "asynchronousPatternEnabled": False,
+        "retryOptions": None,
+        "timeout": None,
     }
     if isinstance(headers, list):
         raise call.problem("headers", "must be a dict, not a list")
-    if request["method"] is not None and not request["method"].strip():
+    if method is not None and not method.strip():
         raise call.problem("method", "must not be empty")
     return compact(request)
 

@@ -62,6 +62,11 @@ def wrap_activity_input(text: str | None) -> str:
     return compact([text])
 
 
+def wrap_http_request(request: str) -> str:
+    """The request of `call_http` as a work item stores it: an array with the object itself, not with its text."""
+    return f"[{request}]"
+
+
 def activity_argument(stored: str | None) -> str:
     """The JSON text that an activity function gets for the stored input of its request."""
     value = parse_or_text(stored)

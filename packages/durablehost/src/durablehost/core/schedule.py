@@ -37,7 +37,7 @@ from durablehost.core.ids import child_instance_id
 from durablehost.core.json_text import compact
 from durablehost.core.lineage import continued_execution_id, derived_execution_id
 from durablehost.core.messages import TaskMessage
-from durablehost.core.payload import wrap_activity_input, wrap_child_input
+from durablehost.core.payload import wrap_activity_input, wrap_child_input, wrap_http_request
 from durablehost.core.replay import Task, activity_name
 from durablehost.core.rules import DEFAULT_RULES, Rules
 from durablehost.core.sorter import Stamps
@@ -83,8 +83,9 @@ class Scheduler:
             return self._child(task_id, action.name, child_id, version, wrap_child_input(action.input))
         if isinstance(action, (CallEntity, SignalEntity)):
             return self._request(task_id, action)
-        text = action.request if isinstance(action, CallHttp) else action.input
-        return self._activity(task_id, activity_name(action), wrap_activity_input(text))
+        if isinstance(action, CallHttp):
+            return self._activity(task_id, activity_name(action), wrap_http_request(action.request))
+        return self._activity(task_id, activity_name(action), wrap_activity_input(action.input))
 
     def refuse(self, created: SubOrchestrationInstanceCreated) -> TaskMessage:
         """The message sent instead of the start of a child whose id is in use: the failure of its task."""

@@ -16,15 +16,16 @@ from aiohttp import web
 from durablehost.core.status import RuntimeStatus
 from durablehost.engine.client import OrchestrationClient
 from durablehost.engine.ports import InstanceQuery
-from durablehost.errors import RequestError, UnreadableState
+from durablehost.errors import RequestError
 from durablehost.large_text import call_on_text
 from durablehost.web.answer import empty, json_answer, text_answer
 from durablehost.web.entities import EntityApi
 from durablehost.web.links import Links
 from durablehost.web.paging import full_page
 from durablehost.web.request import EdgeRequest
+from durablehost.web.requested_status import requested_status
 from durablehost.web.start import StartRoutes
-from durablehost.web.status_view import HistoryOptions, history_json, status_json, unreadable_history_json
+from durablehost.web.status_view import status_json
 from durablehost.web.stored import body_to_json, json_array
 
 _POLL_SECONDS = "5"
@@ -95,25 +96,13 @@ class ManagementApi:
         record = await self._client.get(parts["id"])
         if record is None:
             return empty(404)
-        query = request.query
-        with_input = query.boolean("showInput", True)
-        history = None
-        if query.boolean("showHistory", False) and record.runtime_status is not RuntimeStatus.PENDING:
-            options = HistoryOptions(with_input=with_input, with_output=query.boolean("showHistoryOutput", False))
-            history = await self._history(record.instance_id, options)
-        body = await status_json(record, with_input=with_input, history=history)
+        body = await requested_status(self._client, request.query, record)
         if not record.runtime_status.is_finished:
             return text_answer(body, status=202, headers={"Location": request.url, "Retry-After": _POLL_SECONDS})
-        is_error = record.runtime_status is RuntimeStatus.FAILED and query.boolean(
+        is_error = record.runtime_status is RuntimeStatus.FAILED and request.query.boolean(
             "returnInternalServerErrorOnFailure", False
         )
         return text_answer(body, status=500 if is_error else 200)
-
-    async def _history(self, instance_id: str, options: HistoryOptions) -> str:
-        try:
-            return await history_json(await self._client.history(instance_id), options)
-        except UnreadableState as error:
-            return unreadable_history_json(str(error))
 
     async def _list(self, request: EdgeRequest, _: dict[str, str]) -> web.Response:
         with_input = request.query.boolean("showInput", True)

@@ -17,7 +17,8 @@ from durablehost.core.status import RuntimeStatus
 _INTEGER = re.compile(r"[+-]?\d{1,10}", re.ASCII)
 _NUMBER = re.compile(r"\d{1,15}(?:\.\d*)?|\.\d+", re.ASCII)
 _MAX_INT32 = 2**31 - 1
-_STATUSES = {status.value.lower(): status for status in RuntimeStatus}
+# By name and by number: .NET reads both.
+_STATUSES = {text: status for status in RuntimeStatus for text in (status.value.lower(), str(status.number))}
 
 
 class Query:
@@ -49,10 +50,10 @@ class Query:
         return next((value for value in self.all(name) if value.strip()), None)
 
     def boolean(self, name: str, default: bool) -> bool:
-        return {"true": True, "false": False}.get((self.text(name) or "").strip().lower(), default)
+        return {"true": True, "false": False}.get(self._single(name).strip().lower(), default)
 
     def integer(self, name: str, default: int) -> int:
-        text = (self.text(name) or "").strip()
+        text = self._single(name).strip()
         number = int(text) if _INTEGER.fullmatch(text) else default
         return number if abs(number) <= _MAX_INT32 else default
 
@@ -72,6 +73,10 @@ class Query:
     def unknown_statuses(self, name: str) -> list[str]:
         """The words in a list of statuses that name no status."""
         return [word for word in self._words(name) if word.lower() not in _STATUSES]
+
+    def _single(self, name: str) -> str:
+        """The value of a name that is given once; .NET joins several, which is no value of any type."""
+        return ",".join(self.all(name))
 
     def _words(self, name: str) -> list[str]:
         """The words of a list with commas, without blank ones."""

@@ -19,7 +19,7 @@ from durablehost.large_text import call_on_text
 from durablehost.web.answer import json_answer, text_answer
 from durablehost.web.links import Links
 from durablehost.web.request import EdgeRequest
-from durablehost.web.status_view import status_json
+from durablehost.web.requested_status import requested_status
 from durablehost.web.stored import body_to_input, shown_json
 
 _RETRY_SECONDS = "10"
@@ -61,7 +61,7 @@ class StartRoutes:
         if timeout is not None and interval is not None:
             finished = await self._wait(request, instance_id, timeout, interval)
             if finished is not None:
-                return await _outcome(finished)
+                return await self._outcome(request, finished)
         payload = self._links.start_payload(instance_id, origin=request.link_origin)
         headers = {"Location": str(payload["statusQueryGetUri"]), "Retry-After": _RETRY_SECONDS}
         return json_answer(payload, status=202, headers=headers)
@@ -83,14 +83,13 @@ class StartRoutes:
                 return None
             await self._pause(min(max(interval_seconds, _SHORTEST_INTERVAL_SECONDS), remaining))
 
+    async def _outcome(self, request: EdgeRequest, record: InstanceRecord) -> web.Response:
+        if record.runtime_status is RuntimeStatus.COMPLETED:
+            return text_answer(await shown_json(record.output))
+        return text_answer(await requested_status(self._client, request.query, record))
+
     async def _pause(self, seconds: float) -> None:
         try:
             await asyncio.wait_for(self._stopping.wait(), seconds)
         except asyncio.TimeoutError:
             return
-
-
-async def _outcome(record: InstanceRecord) -> web.Response:
-    if record.runtime_status is RuntimeStatus.COMPLETED:
-        return text_answer(await shown_json(record.output))
-    return text_answer(await status_json(record, with_input=True))

@@ -56,6 +56,8 @@ class Caller:
         headers = {"Content-Type": step.content_type} if step.content_type else {}
         if step.sends_token:
             headers[TOKEN_HEADER] = self._tokens[group]
+        if step.token:
+            headers[TOKEN_HEADER] = step.token
         answer = self._call(step.method, step.path, step.body, headers)
         if step.keeps_token:
             self._tokens[group] = answer.headers[TOKEN_HEADER]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timezone
 
 from packages.durablehost.tests.interop.answers.entity_calls import ENTITIES
+from packages.durablehost.tests.interop.answers.odd_calls import ODD_ENTITIES, ODD_GROUPS
 from packages.durablehost.tests.interop.answers.programs import (
     DONE,
     FAILED,
@@ -279,6 +280,8 @@ GROUPS = {
     "purged": PURGED,
     "children": CHILDREN,
     "work": WORK,
-    "entities": ENTITIES,
+    # One after the other: there are listings of all entities among the first.
+    "entities": [*ENTITIES, *ODD_ENTITIES],
     "paths": PATHS,
+    **ODD_GROUPS,
 }

@@ -33,6 +33,10 @@ _EXCEPTION = ("body.ExceptionMessage", "body.ExceptionType")
 _ECHOED = "starts: POST orchestrators/echoed"
 _SHOWN = "starts: GET instances"
 
+_READ_BY_NET = (
+    "comment", "comma", "octal", "hex", "undefined", "latin", "infinity", "break", "constructor",
+)  # fmt: skip
+
 HTTP_API = (
     Known(topic="stack traces in errors", calls=("*",), places=("body.StackTrace",)),
     Known(topic="errors with `Message` only", calls=("every state: POST orchestrators/*-again *",), places=_EXCEPTION),
@@ -49,15 +53,33 @@ HTTP_API = (
         places=("body.Message",),
     ),
     Known(
-        topic="`NaN`, `1e400` and `'text'` in a body",
+        topic="`NaN`, `1e400`, `'text'`, `[1,]` and comments in a body",
         calls=tuple(f"starts: *body-{number}*" for number in (11, 17, 18)),
     ),
-    Known(topic="`NaN`, `1e400` and `'text'` in a body", calls=("events: POST *other NaN",)),
+    Known(topic="`NaN`, `1e400`, `'text'`, `[1,]` and comments in a body", calls=("events: POST *other NaN",)),
+    Known(
+        topic="a body that is not JSON",
+        calls=("odd events: POST instances/event-capital/*", "odd events: POST instances/event-bare/*"),
+        places=_EXCEPTION,
+    ),
+    Known(
+        topic="`NaN`, `1e400`, `'text'`, `[1,]` and comments in a body",
+        calls=tuple(f"odd events: POST instances/event-{name}/*" for name in _READ_BY_NET),
+    ),
     Known(topic="a body of blanks", calls=(f"{_SHOWN}/body-9?*",)),
     Known(
         topic="blanks in the id of a link", calls=("starts: POST *a%20b*",), places=("headers.Location", "body.*Uri")
     ),
     Known(topic="`+` in a path", calls=("starts: POST *plus+plus*",), places=("headers.Location", "body.*")),
+    Known(
+        topic="`%2F` in a path",
+        calls=("odd events: POST *a%2Fb*", "entities: POST *odd%2Fkey*", "odd paths: POST instances*%2F*suspend"),
+    ),
+    Known(topic="`%00` in a path", calls=("odd paths: GET instances/path%00",)),
+    Known(
+        topic="a `timeout` without an end, a `pollingInterval` below 0",
+        calls=("waited: POST *timeout=1e999*", "waited: POST *pollingInterval=-1*"),
+    ),
     Known(topic="start of an unknown orchestrator", calls=("starts: POST *unknown-orchestrator*",)),
     Known(
         topic="start with an id that is not allowed",
@@ -65,7 +87,15 @@ HTTP_API = (
     ),
     Known(topic="name of an orchestrator in another case", calls=(f"{_SHOWN}/upper",), places=("body.name",)),
     Known(topic="`runtimeStatus` in another case", calls=("list: *runtimeStatus=failed",), places=("body.*",)),
-    Known(topic="`top=0`", calls=("list: *top=0", "entities: *top=0"), places=("headers.x-ms-continuation-token",)),
+    Known(
+        topic="a continuation token that belongs to no page",
+        calls=tuple(f"listed: GET *&top=1 [{token}]" for token in ("nonsense", "e30=", "bnVsbA==")),
+    ),
+    Known(
+        topic="`top=0`",
+        calls=("list: *top=0", "entities: *top=0"),
+        places=("headers.x-ms-continuation-token",),
+    ),
     Known(topic="`top` below 0", calls=("list: *top=-1", "entities: *top=-1"), places=_ERROR),
     Known(topic="`createdTimeTo` in the year 1", calls=("list: *createdTimeTo=0001-01-01",), places=("body.length",)),
     Known(
@@ -79,7 +109,11 @@ HTTP_API = (
         calls=("repeated: GET instances/restarted?*",),
         places=("body.historyEvents.0.Input",),
     ),
-    Known(topic="`Location` of a status", calls=("entities: GET instances/%40*",), places=("headers.Location",)),
+    Known(
+        topic="`Location` of a status",
+        calls=("entities: GET instances/%40*", "odd paths: GET instances/%70ath"),
+        places=("headers.Location",),
+    ),
     Known(topic="restart of an entity", calls=("entities: POST instances/@counter@two/restart",)),
     Known(
         topic="wrong key of an entity",
@@ -129,8 +163,18 @@ IN_EXECUTION = (
     ),
     Known(
         topic="texts that look like ISO dates in results, outputs and custom status",
-        calls=("work: GET instances/dates*",),
-        places=("body.output.0",),
+        calls=(
+            "work: GET instances/dates*",
+            "odd values: GET *-ticks?*",
+            "odd statuses: GET *-ticks?*",
+            "odd events: GET *-ticks",
+        ),
+        places=("body.output.*", "body.customStatus", "body.historyEvents.1.Result.v"),
+    ),
+    Known(
+        topic="members `$type` and `$ref` of a custom status",
+        calls=("odd statuses: GET instances/status-type?*", "odd statuses: GET instances/status-reference?*"),
+        places=("body.customStatus*",),
     ),
 )
 

@@ -16,7 +16,8 @@ LABEL_LENGTH = 100
 class Call:
     """One request, by its path below the management API. A `body` of bytes is sent as it is, any other as JSON.
 
-    An answer that is not compared only has to be a success. The token of a page is kept for the call that sends it.
+    An answer that is not compared only has to be a success. The token of a page is kept for the call that sends it;
+    `token` is sent as it is.
     """
 
     method: str
@@ -26,6 +27,7 @@ class Call:
     is_compared: bool = True
     keeps_token: bool = False
     sends_token: bool = False
+    token: str = ""
 
     @property
     def label(self) -> str:
@@ -33,6 +35,8 @@ class Call:
         parts = [self.method, self.path]
         if self.content_type != JSON_TYPE:
             parts.append(f"[{self.content_type}]")
+        if self.token:
+            parts.append(f"[{self.token}]")
         if self.body is not None:
             parts.append(
                 self.body.decode("utf-8", "replace") if isinstance(self.body, bytes) else json.dumps(self.body)

@@ -70,11 +70,32 @@ def test_actions_without_a_task_id_are_no_work() -> None:
     assert result.continuation == ContinueAsNewAction(input="2")
 
 
-def test_an_http_call_keeps_its_request() -> None:
+def test_an_http_call_has_the_request_of_a_real_host() -> None:
     request = {"method": "GET", "uri": "http://localhost", "content": None, "headers": {"H": "v"}}
     (action,) = parse_result(state({"actionType": 8, "httpRequest": request})).work
     assert isinstance(action, CallHttp)
-    assert json.loads(action.request) == request
+    # The type comes first, as .NET needs it.
+    assert list(json.loads(action.request).items()) == [
+        (
+            "$type",
+            "Microsoft.Azure.WebJobs.Extensions.DurableTask.DurableHttpRequest, "
+            "Microsoft.Azure.WebJobs.Extensions.DurableTask",
+        ),
+        ("method", "GET"),
+        ("uri", "http://localhost"),
+        ("headers", {"H": "v"}),
+        ("content", None),
+        ("tokenSource", None),
+        ("asynchronousPatternEnabled", False),
+        ("retryOptions", None),
+        ("timeout", None),
+    ]
+
+
+def test_an_http_call_without_headers_has_none() -> None:
+    (action,) = parse_result(state({"actionType": 8, "httpRequest": {"method": "GET", "uri": "u"}})).work
+    assert isinstance(action, CallHttp)
+    assert json.loads(action.request)["headers"] == {}
 
 
 def test_calls_and_signals_of_entities_are_work() -> None:

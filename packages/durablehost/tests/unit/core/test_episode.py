@@ -11,6 +11,7 @@ from durablehost.core.actions import (
     Action,
     CallActivity,
     CallEntity,
+    CallHttp,
     CallSubOrchestrator,
     CreateTimer,
     OrchestratorResult,
@@ -93,6 +94,13 @@ def test_the_input_of_an_activity_is_in_its_message_only() -> None:
     recorded = checkpoint.new_events[2]
     assert isinstance(recorded, TaskScheduled)
     assert recorded.input is None
+
+
+def test_the_request_of_an_http_call_is_an_object_in_its_message() -> None:
+    result = OrchestratorResult(is_done=False, actions=(CallHttp(request='{"method":"GET"}'),))
+    (message,) = episode(started()).complete(result).checkpoint.outbox
+    assert isinstance(message.event, TaskScheduled)
+    assert (message.event.name, message.event.input) == ("BuiltIn::HttpActivity", '[{"method":"GET"}]')
 
 
 def test_inputs_are_recorded_if_the_app_is_configured_so() -> None:

@@ -158,6 +158,24 @@ async def test_wait_mode_answers_with_the_status_of_a_failed_instance(edge: Edge
     assert (status, body["runtimeStatus"], body["instanceId"]) == (200, "Failed", "x")
 
 
+@pytest.mark.parametrize(
+    ("query", "shown", "has_history"),
+    [("", 1, False), ("&showInput=false", None, False), ("&showHistory=true", 1, True)],
+)
+async def test_wait_mode_shows_of_a_failed_instance_what_the_query_asks_for(
+    edge: Edge, query: str, shown: object, has_history: bool
+) -> None:
+    call = asyncio.create_task(
+        answer_of(edge, "POST", f"/orchestrators/Orch/x?timeout=9&pollingInterval=0.01{query}", data="1")
+    )
+    await eventually(lambda: "x" in edge.hub.records)
+    edge.hub.add("x", RuntimeStatus.FAILED, input="1")
+
+    status, body = await call
+
+    assert (status, body["input"], "historyEvents" in body) == (200, shown, has_history)
+
+
 async def test_wait_mode_answers_202_when_the_time_is_over(edge: Edge) -> None:
     status, body = await answer_of(edge, "POST", "/orchestrators/Orch/x?timeout=0.05&pollingInterval=0.01")
 
@@ -249,7 +267,10 @@ async def test_a_failure_is_500_only_if_the_caller_asks_for_it(edge: Edge) -> No
     assert (await answer_of(edge, "GET", f"/instances/y?{flag}"))[0] == 200
 
 
-@pytest.mark.parametrize(("value", "shown"), [("False", None), ("false", None), ("true", 1), ("maybe", 1), ("", 1)])
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [("False", None), ("false", None), ("true", 1), ("maybe", 1), ("", 1), ("false&showInput=true", 1)],
+)
 async def test_show_input_is_true_unless_it_is_false(edge: Edge, value: str, shown: Any) -> None:
     edge.hub.add("x", input="1")
 
@@ -322,6 +343,8 @@ async def test_an_unknown_continuation_token_is_400(edge: Edge) -> None:
         ("runtimeStatus=Running", ["a1"]),
         ("runtimeStatus=running,FAILED", ["a1", "b"]),
         ("runtimeStatus=Running&runtimeStatus=Failed", ["a1", "b"]),
+        ("runtimeStatus=0", ["a1"]),
+        ("runtimeStatus=0,3", ["a1", "b"]),
         ("runtimeStatus=Nonsense", ["a1", "a2", "b"]),
         ("instanceIdPrefix=a", ["a1", "a2"]),
         ("createdTimeFrom=2026-03-01T11:00:00Z", ["b"]),
@@ -332,6 +355,7 @@ async def test_an_unknown_continuation_token_is_400(edge: Edge) -> None:
         ("createdTimeFrom=yesterday&createdTimeTo=9999-99-99&top=x&top=-1", ["a1", "a2", "b"]),
         ("top=99999999999999999999", ["a1", "a2", "b"]),
         ("top=2000000000", ["a1", "a2", "b"]),
+        ("top=1&top=2", ["a1", "a2", "b"]),
         ("taskHub=&connection=", ["a1", "a2", "b"]),
         ("taskHub=testhub&connection=Storage", ["a1", "a2", "b"]),
     ],

@@ -29,6 +29,10 @@ def script(context: df.DurableOrchestrationContext):
             results.append(context.version)
         elif name in PLAIN:
             PLAIN[name](context, *arguments)
+        elif name == "stable":
+            results.append((yield from stable(context)))
+        elif name == "any":
+            results.append((yield from first(context, [begin(context, *each) for each in arguments])))
         elif name == "race":
             results.append((yield from race(context, *arguments)))
         elif name == "together":
@@ -46,6 +50,10 @@ def child(context, steps, instance_id=None):
     return context.call_sub_orchestrator("script", {"steps": steps, "results": []}, instance_id)
 
 
+def retried_child(context, steps, instance_id=None):
+    return context.call_sub_orchestrator_with_retry("script", RETRY, {"steps": steps, "results": []}, instance_id)
+
+
 def timer(context, seconds):
     return context.create_timer(context.current_utc_datetime + timedelta(seconds=seconds))
 
@@ -60,10 +68,27 @@ def race(context, event_name, seconds):
     return event.result
 
 
+def first(context, tasks):
+    """The result of the task that wins. The others stay open, but for timers."""
+    winner = yield context.task_any(tasks)
+    for each in tasks:
+        if each is not winner and hasattr(each, "cancel"):
+            each.cancel()
+    return winner.result
+
+
+def stable(context):
+    """True if the time and the ids of this turn are the same at each replay, whichever host runs it."""
+    made = [context.current_utc_datetime.isoformat(), context.new_uuid(), str(context.new_guid())]
+    return (yield context.call_activity("echo", made)) == made
+
+
 TASKS = {
     "activity": lambda context, name, value: context.call_activity(name, value),
     "retried": lambda context, name, value: context.call_activity_with_retry(name, RETRY, value),
     "child": child,
+    "retried-child": retried_child,
+    "http": lambda context, uri: context.call_http("GET", uri),
     "event": lambda context, name: context.wait_for_external_event(name),
     "timer": timer,
     "call": lambda context, key, operation, value: context.call_entity(df.EntityId("Counter", key), operation, value),

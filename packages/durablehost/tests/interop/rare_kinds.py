@@ -1,0 +1,429 @@
+"""Further kinds of instances that stop half-way: combinations that are rarer than those of `kinds.py`."""
+
+from __future__ import annotations
+
+import functools
+import json
+import threading
+import uuid
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta, timezone
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, unquote
+
+from durablehost.core.entity_messages import (
+    OPERATION_EVENT,
+    RELEASE_EVENT,
+    EntityRequest,
+    request_to_text,
+    scheduled_name,
+)
+from durablehost.core.ids import EntityId
+from durablehost.core.ticks import ticks_of
+from packages.durablehost.tests.eventually import eventually_blocking
+from packages.durablehost.tests.hubs import build
+from packages.durablehost.tests.interop.kinds import (
+    HALF_WAY_SECONDS,
+    HAND_OVER_SECONDS,
+    Host,
+    Kind,
+    Run,
+    failed_once,
+    in_turn,
+    mended,
+    raised,
+    recorded,
+    results,
+    waits_at_gate,
+)
+
+EVENTS = range(30)
+# A delayed signal is due after the host that has begun is killed.
+DELAYED = timedelta(seconds=40)
+ODD_ID = "An odd id: é € (1) & 'x' = 5% ^2F ~;,$!*"
+ODD_CHILD = "slash/back\\hash#query?percent%2F^é"
+VALUES = {
+    "whole": 2.0, "fraction": 0.1, "small": 1e-7, "large": 1e300, "integer": 2**63, "beyond": 12345678901234567890123,
+    "negative": -0.0, "text": "é € \U0001f600 \u2028 \u007f <a href=\"x\">&'\\", "empty": "", "null": None,
+    "nested": [[], {}, [None, False, True]], "$type": "System.String", "looks": ["null", "5", "{}", "NaN"],
+}  # fmt: skip
+NOTHING: Sequence[object] = ("", None, 0, False, [], {})
+
+
+def _count(host: Host, run: Run, event_type: str, count: int) -> bool:
+    events = host.status(run.id).get("historyEvents", [])
+    return len([each for each in events if each["EventType"] == event_type]) >= count
+
+
+def _recorded_times(event_type: str, count: int) -> Callable[[Host, Run], None]:
+    def wait(host: Host, run: Run) -> None:
+        eventually_blocking(
+            lambda: _count(host, run, event_type, count), timeout_seconds=HALF_WAY_SECONDS, interval_seconds=0.3
+        )
+
+    return wait
+
+
+def _ended(*status: str) -> Callable[[Host, Run], None]:
+    return lambda host, run: host.wait_for_status(run.id, *status) and None
+
+
+def _suspended(host: Host, run: Run) -> None:
+    host.post(run.id, "suspend")
+    host.wait_for_status(run.id, "Suspended", seconds=HALF_WAY_SECONDS)
+
+
+def _resumed(host: Host, run: Run) -> None:
+    host.post(run.id, "resume")
+
+
+def _raised_each(host: Host, run: Run) -> None:
+    for number in EVENTS:
+        host.raise_event(run.id, f"go-{number}", number)
+
+
+def _calls(count: int) -> Callable[[Host, Run], None]:
+    """Waits until the activity `fetch` has been called so often, and the instance has failed."""
+
+    def reached(run: Run) -> bool:
+        calls = run.folder / "calls"
+        return calls.exists() and len(calls.read_text().splitlines()) >= count
+
+    def wait(host: Host, run: Run) -> None:
+        eventually_blocking(lambda: reached(run), timeout_seconds=HALF_WAY_SECONDS)
+        host.wait_for_status(run.id, "Failed")
+
+    return wait
+
+
+def _output(expected: object) -> Callable[[Host, Run], None]:
+    """Waits for an output that a finished instance does not have yet."""
+
+    def wait(host: Host, run: Run) -> None:
+        eventually_blocking(
+            lambda: host.status(run.id)["output"] == expected, timeout_seconds=HAND_OVER_SECONDS, interval_seconds=0.3
+        )
+
+    return wait
+
+
+def _started_anew(host: Host, run: Run) -> None:
+    host.start(run.id, [["activity", "echo", "anew"]])
+
+
+def _child_ended(host: Host, run: Run) -> None:
+    host.raise_event(f"{run.id}-child", "go", "went")
+    status = host.wait_for_status(f"{run.id}-child", "Completed")
+    assert status["output"] == ["went"], status
+
+
+def _has_state(key: Callable[[Run], str], value: int) -> Callable[[Host, Run], None]:
+    def wait(host: Host, run: Run) -> None:
+        eventually_blocking(
+            lambda: host.state(key(run)) == value, timeout_seconds=HAND_OVER_SECONDS, interval_seconds=0.3
+        )
+
+    return wait
+
+
+def _signalled_later(host: Host, run: Run) -> None:
+    """Sends a signal that is due later, as only apps in other languages can."""
+    at = datetime.now(timezone.utc) + DELAYED
+    request = EntityRequest(id=str(uuid.uuid4()), operation="add", is_signal=True, input=json.dumps("5"), due_at=at)
+    entity = EntityId.of("Counter", run.id).instance_id
+    host.send(build.event_raised(entity, scheduled_name(at), input_text=request_to_text(request)))
+
+
+def _entities(run: Run) -> tuple[EntityId, EntityId]:
+    return EntityId.of("Counter", f"{run.id}-a"), EntityId.of("Counter", f"{run.id}-b")
+
+
+def _lock_id(run: Run) -> str:
+    return str(uuid.uuid5(uuid.NAMESPACE_URL, run.id))
+
+
+def _locked(host: Host, run: Run) -> None:
+    """Locks two entities for the instance, as only apps in other languages can, and lets a signal wait for one."""
+    run.gate.wait_until_reached()
+    first, last = (entity.instance_id for entity in _entities(run))
+    # Without a time, the real engine takes it for a duplicate.
+    now = ticks_of(datetime.now(timezone.utc))
+    lock = EntityRequest(id=_lock_id(run), operation=None, parent=run.id, timestamp=now, lock_set=_entities(run))
+    host.send(build.event_raised(first, OPERATION_EVENT, input_text=request_to_text(lock)))
+
+    def is_locked() -> bool:
+        status = host.status(last)
+        return status is not None and status["customStatus"].get("lockedBy") == run.id
+
+    eventually_blocking(is_locked, timeout_seconds=HALF_WAY_SECONDS, interval_seconds=0.3)
+    host.signal(f"{run.id}-a", "add", "10")
+
+
+def _released(host: Host, run: Run) -> None:
+    for entity in _entities(run):
+        release = {"parent": run.id, "id": _lock_id(run)}
+        host.send(build.event_raised(entity.instance_id, RELEASE_EVENT, input_text=json.dumps(release)))
+
+
+@functools.cache
+def _server() -> str:
+    """The address of a server whose paths are folders: it answers when their file `gate` exists."""
+
+    class Gates(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            folder = Path(unquote(self.path))
+            with (folder / "runs").open("a") as runs:
+                runs.write("asked\n")
+            eventually_blocking((folder / "gate").exists)
+            self.send_response(200)
+            self.send_header("Content-Length", "4")
+            self.end_headers()
+            self.wfile.write(b"done")
+
+        def log_message(self, format: str, *args: Any) -> None:
+            return
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Gates)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return f"http://127.0.0.1:{server.server_port}"
+
+
+def _was_terminated(status: Any) -> None:
+    text, gated = status["output"]
+    assert "enough" in text, status
+    assert gated == "gated", status
+
+
+def _was_fetched(status: Any) -> None:
+    answer = status["output"][0]
+    answer = json.loads(answer) if isinstance(answer, str) else answer
+    assert (answer["statusCode"], answer["content"]) == (200, "done"), status
+
+
+RARE_KINDS = {
+    "deep-children": Kind(
+        steps=lambda run: [
+            ["retried-child", [["child", [["retried", "flaky", {"calls": str(run.file), "failures": 1}], run.gated]]]]
+        ],
+        expected=[[[2, "gated"]]],
+    ),
+    "retried-children": Kind(
+        steps=lambda run: [
+            [
+                "together",
+                ["retried-child", [["child", [["activity", "flaky", {"calls": str(run.file), "failures": 1}]]]]],
+                [
+                    "retried-child",
+                    [["activity", "flaky", {"calls": f"{run.file}-2", "failures": 1}]],
+                    f"{run.id}-given",
+                ],
+            ]
+        ],
+        half_way=in_turn(failed_once, _recorded_times("TimerCreated", 1)),
+        expected=[[[[2]], [2]]],
+    ),
+    "any": Kind(
+        steps=lambda run: [
+            ["any", run.gated, ["event", "go"], ["timer", 3600], ["child", [["event", "go"]], f"{run.id}-child"]],
+            ["activity", "echo", 1],
+            ["event", "stop"],
+        ],
+        half_way=in_turn(waits_at_gate, raised("go", "went"), recorded("TaskCompleted")),
+        go_on=in_turn(raised("stop", "stopped"), _child_ended),
+        expected=["went", 1, "stopped"],
+    ),
+    "any-timer": Kind(
+        steps=lambda run: [["any", run.gated, ["event", "go"], ["timer", 2]], ["event", "stop"]],
+        half_way=recorded("TimerFired"),
+        go_on=raised("stop", "stopped"),
+        expected=[None, "stopped"],
+    ),
+    "many-events": Kind(
+        steps=lambda run: [["event", f"go-{number}"] for number in EVENTS],
+        half_way=in_turn(recorded("ExecutionStarted"), _suspended, _raised_each),
+        go_on=_resumed,
+        expected=list(EVENTS),
+    ),
+    "suspended-with-all": Kind(
+        steps=lambda run: [
+            [
+                "together",
+                run.gated,
+                ["child", [run.gated], f"{run.id}-child"],
+                ["timer", 1],
+                ["event", "go"],
+                ["call", run.id, "add", 1],
+            ],
+            ["activity", "echo", 1],
+        ],
+        half_way=in_turn(
+            lambda host, run: run.gate.wait_until_reached(2),
+            _suspended,
+            raised("go", "went"),
+            lambda host, run: run.gate.open(),
+            lambda host, run: host.wait_for_status(f"{run.id}-child", "Completed") and None,
+        ),
+        go_on=_resumed,
+        expected=[["gated", ["gated"], None, "went", 1], 1],
+    ),
+    "suspended-there-and-here": Kind(
+        steps=lambda run: [["event", "go"], run.gated, ["event", "stop"]],
+        half_way=in_turn(recorded("ExecutionStarted"), _suspended, _resumed, raised("go", "went"), waits_at_gate),
+        go_on=in_turn(_suspended, raised("stop", "stopped"), _resumed),
+        expected=["went", "gated", "stopped"],
+    ),
+    "continued-with-a-child": Kind(
+        steps=lambda run: [
+            ["any", ["child", [run.gated], f"{run.id}-child"], ["activity", "echo", 0]],
+            ["again"],
+            ["activity", "echo", 1],
+            ["child", [["activity", "echo", 2]]],
+        ],
+        expected=[0, 1, [2]],
+    ),
+    "continued-often": Kind(
+        steps=lambda run: [
+            *(step for number in range(5) for step in (["child", [["activity", "echo", number]]], ["again"])),
+            run.gated,
+            *(step for number in range(5) for step in (["again"], ["child", [["activity", "echo", number]]])),
+        ],
+        expected=[*([number] for number in range(5)), "gated", *([number] for number in range(5))],
+    ),
+    "delayed-signal": Kind(
+        steps=lambda run: [["call", run.id, "add", 1], run.gated, ["event", "go"], ["call", run.id, "add", 0]],
+        half_way=in_turn(waits_at_gate, _signalled_later),
+        go_on=in_turn(_has_state(lambda run: run.id, 6), raised("go", "went")),
+        expected=[1, "gated", "went", 6],
+    ),
+    "locked": Kind(
+        steps=lambda run: [
+            run.gated,
+            ["call", f"{run.id}-a", "add", 1],
+            ["call", f"{run.id}-b", "add", 2],
+            ["event", "go"],
+        ],
+        half_way=_locked,
+        go_on=in_turn(
+            # The signal, which came first, waits.
+            _recorded_times("EventRaised", 2),
+            _released,
+            _has_state(lambda run: f"{run.id}-a", 11),
+            raised("go", "went"),
+        ),
+        expected=["gated", 1, 2, "went"],
+    ),
+    "restarted": Kind(
+        steps=lambda run: [["activity", "flaky", {"calls": str(run.file), "failures": 0}]],
+        half_way=_ended("Completed"),
+        go_on=in_turn(lambda host, run: host.restart(run.id), _output([2])),
+        expected=[2],
+    ),
+    "started-again": Kind(
+        steps=lambda run: [["activity", "echo", "first"], ["again"], ["activity", "echo", "second"]],
+        half_way=_ended("Completed"),
+        go_on=in_turn(_started_anew, _output(["anew"])),
+        expected=["anew"],
+    ),
+    "purged-and-started-again": Kind(
+        steps=lambda run: [["activity", "echo", "x" * 100_000], ["call", run.id, "add", 1]],
+        half_way=_ended("Completed"),
+        go_on=in_turn(lambda host, run: host.purge(run.id), _started_anew),
+        expected=["anew"],
+    ),
+    ODD_ID: Kind(
+        steps=lambda run: [
+            ["child", [run.gated], ODD_CHILD],
+            ["call", "key/with\\odd#characters?é%", "add", 1],
+            ["signal", "KEY/with\\odd#characters?é%", "add", 1],
+            ["event", "an event: é #?%"],
+        ],
+        go_on=lambda host, run: host.post(run.id, f"raiseEvent/{quote('an event: é #?%', safe='')}", "went"),
+        expected=[["gated"], 1, "went"],
+    ),
+    "case": Kind(steps=lambda run: [run.gated, ["event", "go"]], go_on=raised("go", 1), expected=["gated", 1]),
+    "CASE": Kind(steps=lambda run: [run.gated, ["event", "go"]], go_on=raised("go", 2), expected=["gated", 2]),
+    "values": Kind(
+        steps=lambda run: [
+            ["status", ""],
+            ["activity", "echo", VALUES],
+            run.gated,
+            ["again"],
+            ["status", VALUES],
+            ["child", [["activity", "echo", VALUES]]],
+            ["event", "go"],
+        ],
+        go_on=in_turn(results(2), raised("go", VALUES)),
+        expected=[VALUES, "gated", [VALUES], VALUES],
+    ),
+    "nothing": Kind(
+        steps=lambda run: [
+            *(["activity", "echo", value] for value in NOTHING),
+            run.gated,
+            *(["activity", "echo", value] for value in NOTHING),
+            ["event", "go"],
+        ],
+        go_on=raised("go", ""),
+        expected=[*NOTHING, "gated", *NOTHING, ""],
+    ),
+    # The times and ids of episodes that have ended: a slow real engine may repeat an episode later.
+    "stable": Kind(
+        steps=lambda run: [["stable"], ["timer", 1], ["stable"], run.gated, ["event", "go"]],
+        go_on=raised("go", 1),
+        expected=[True, None, True, "gated", 1],
+    ),
+    "http": Kind(
+        steps=lambda run: [["http", f"{_server()}{quote(str(run.folder))}"]],
+        check=_was_fetched,
+    ),
+    "rewound-deep": Kind(
+        steps=lambda run: [
+            [
+                "together",
+                [
+                    "child",
+                    [["child", [["activity", "fetch", str(run.file)]], f"{run.id}-grandchild"]],
+                    f"{run.id}-child",
+                ],
+                ["child", [["child", [["activity", "fetch", str(run.file)]]]]],
+            ],
+            ["activity", "echo", 1],
+        ],
+        half_way=_ended("Failed"),
+        go_on=mended,
+        expected=[[[["there"]], [["there"]]], 1],
+    ),
+    "rewound-twice": Kind(
+        steps=lambda run: [["child", [["child", [["activity", "fetch", str(run.file)]]]]], ["activity", "echo", 1]],
+        half_way=in_turn(_calls(1), lambda host, run: host.post(run.id, "rewind"), _calls(2)),
+        go_on=mended,
+        expected=[[["there"]], 1],
+    ),
+    "rewound-and-running": Kind(
+        steps=lambda run: [["child", [["activity", "fetch", str(run.file)], run.gated]], ["activity", "echo", 1]],
+        half_way=in_turn(_ended("Failed"), mended, waits_at_gate),
+        expected=[["there", "gated"], 1],
+    ),
+    "terminated-parent": Kind(
+        steps=lambda run: [["child", [["event", "go"]], f"{run.id}-child"]],
+        half_way=in_turn(
+            recorded("SubOrchestrationInstanceCreated"),
+            lambda host, run: host.post(run.id, "terminate", reason="enough"),
+            _ended("Terminated"),
+        ),
+        go_on=_child_ended,
+        status="Terminated",
+        expected="enough",
+    ),
+    "terminated-child": Kind(
+        steps=lambda run: [["caught", "child", [["event", "go"]], f"{run.id}-child"], run.gated],
+        half_way=in_turn(
+            recorded("SubOrchestrationInstanceCreated"),
+            lambda host, run: host.wait_for_event(f"{run.id}-child", "ExecutionStarted"),
+            lambda host, run: host.post(f"{run.id}-child", "terminate", reason="enough"),
+            waits_at_gate,
+        ),
+        check=_was_terminated,
+    ),
+}
