@@ -96,6 +96,11 @@ def test_a_process_of_another_container_with_the_same_host_name_is_left_alone() 
     assert not is_abandoned(f"{theirs.rpartition('-')[0]}-999999999")
 
 
-@pytest.mark.parametrize("owner", ["", "elsewhere-1", "elsewhere", with_pid("x"), f"{socket.gethostname()}-999999999"])
+# The ids of the tests are the same in every process: pytest-xdist compares them.
+@pytest.mark.parametrize(
+    "owner",
+    ["", "elsewhere-1", "elsewhere", with_pid("x"), f"{socket.gethostname()}-999999999"],
+    ids=["none", "number", "name", "no number", "ended"],
+)
 def test_another_machine_or_host_is_left_alone(owner: str) -> None:
     assert not is_abandoned(owner)
