@@ -29,8 +29,6 @@ def script(context: df.DurableOrchestrationContext):
             results.append(context.version)
         elif name in PLAIN:
             PLAIN[name](context, *arguments)
-        elif name == "stable":
-            results.append((yield from stable(context)))
         elif name == "any":
             results.append((yield from first(context, [begin(context, *each) for each in arguments])))
         elif name == "race":
@@ -75,12 +73,6 @@ def first(context, tasks):
         if each is not winner and hasattr(each, "cancel"):
             each.cancel()
     return winner.result
-
-
-def stable(context):
-    """True if the time and the ids of this turn are the same at each replay, whichever host runs it."""
-    made = [context.current_utc_datetime.isoformat(), context.new_uuid(), str(context.new_guid())]
-    return (yield context.call_activity("echo", made)) == made
 
 
 TASKS = {
