@@ -361,6 +361,7 @@ async def test_the_page_says_that_the_host_has_ended(edge: Edge, page: Page) -> 
     await page.shows("Not connected", "Trying again.")
     # Ends the trials, each of which is an error.
     await page.go("about:blank")
+    await eventually(lambda: page.run("location.href === 'about:blank'"))
     page.errors = [error for error in page.errors if "ERR_" not in error and "503" not in error]
 
 

@@ -103,6 +103,7 @@ class HttpListener:
             # asyncio leaves a connection open that it has accepted and not made known when its server is closed.
             with suppress(NotImplementedError):  # on Windows
                 asyncio.get_running_loop().remove_reader(self._listening)
+            self._listening = None
             for _ in range(_TURNS_OF_AN_ACCEPTED_CONNECTION):
                 await asyncio.sleep(0)
         await self._runner.cleanup()

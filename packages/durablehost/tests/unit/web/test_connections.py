@@ -206,6 +206,13 @@ async def test_a_connection_that_is_accepted_while_the_listener_closes_is_closed
             assert await asyncio.to_thread(client.recv, 1) == b""
 
 
+async def test_a_listener_may_be_closed_twice() -> None:
+    listener = HttpListener(hello, HttpLimits(body_bytes=0))
+    await listener.start("127.0.0.1", 0)
+    await listener.close()
+    await listener.close()
+
+
 def test_connections_take_a_part_of_the_files_that_may_be_open() -> None:
     assert most_connections(1024) == 256
     assert most_connections(1_000_000) == MOST_CONNECTIONS
