@@ -46,7 +46,7 @@ from durablehost.core.lineage import derived_execution_id
 from durablehost.core.messages import TaskMessage
 from durablehost.core.sorter import Sorter
 from durablehost.core.status import RuntimeStatus
-from durablehost.core.ticks import ticks_of, ticks_of_seconds
+from durablehost.core.ticks import NO_TIME, ticks_from_text, ticks_of, ticks_of_seconds, ticks_to_text, time_after
 from durablehost.defaults import ENTITY_REORDER_WINDOW_SECONDS
 from durablehost.errors import UnreadableState
 from durablehost.types import JsonValue
@@ -95,7 +95,6 @@ class EntityEpisode:
         self._is_stored = started is not None
         self._me = me
         self._now = now
-        self._reorder_window = timedelta(seconds=reorder_window_seconds)
         self._exists = snapshot.exists
         self._state = snapshot.state
         self._locked_by = _text_or_none(document, "lockedBy")
@@ -103,6 +102,8 @@ class EntityEpisode:
         try:
             self._queue = deque(request_from_json(each) for each in document.get("queue") or ())
             self._sorter = Sorter(document.get("sorter"), window=ticks_of_seconds(reorder_window_seconds))
+            # When the reminder that is on its way will come.
+            self._reminded_at = ticks_from_text(document.get("reminder"))
         except Exception as error:
             # The stored text may contain anything: whatever fails here, the text is at fault.
             raise UnreadableState(
@@ -127,10 +128,9 @@ class EntityEpisode:
         elif event.name == RELEASE_EVENT and release_from_text(event.input).parent == self._locked_by:
             self._locked_by = None
         elif is_reminder(event.name):
+            self._reminded_at = NO_TIME
             for each in self._sorter.expire(ticks_of(self._now)):
                 self._enqueue(each)
-            if self._sorter.is_waiting:
-                self._remind()
 
     def _receive_request(self, request: EntityRequest, *, is_scheduled: bool) -> None:
         if request.due_at is not None and request.due_at - self._now > _NEARLY_DUE:
@@ -140,13 +140,6 @@ class EntityEpisode:
         else:
             for each in self._sorter.receive(request):
                 self._enqueue(each)
-            if self._sorter.holds(request):
-                self._remind()
-
-    def _remind(self) -> None:
-        """Wakes this entity when requests have waited long enough for others, which may have gone with a purge."""
-        at = self._now + min(self._reorder_window, _LONGEST_DELAY)
-        self._send(self._me.instance_id, None, reminder_name(at), _NO_INPUT)
 
     def _put_off(self, request: EntityRequest, due_at: datetime) -> None:
         at = due_at if due_at - self._now <= _LONGEST_DELAY else self._now + _LONG_DELAY_PART
@@ -218,6 +211,8 @@ class EntityEpisode:
 
         `arrived` is what has come since the history: it is stored before any result is sent.
         """
+        stages = (self._opening(arrived),) if arrived and self._outbox else ()
+        self._remind()
         started = self._start(self._me, compact(self._document()))
         return Checkpoint(
             new_events=(
@@ -226,7 +221,7 @@ class EntityEpisode:
                 OrchestratorCompleted(timestamp=self._now),
             ),
             outbox=tuple(self._outbox),
-            stages=(self._opening(arrived),) if arrived and self._outbox else (),
+            stages=stages,
             update=InstanceUpdate(
                 execution_id=self._me.execution_id or "",
                 last_updated_at=self._now,
@@ -235,6 +230,18 @@ class EntityEpisode:
                 runtime_status=RuntimeStatus.RUNNING,
             ),
         )
+
+    def _remind(self) -> None:
+        """Wakes this entity when a request has waited long enough for another one, which may have gone with a purge.
+
+        One reminder at a time: if requests still wait when it comes, the next one is sent.
+        """
+        now = ticks_of(self._now)
+        due = min(self._sorter.waits_until, now + ticks_of_seconds(_LONGEST_DELAY.total_seconds()))
+        if due == NO_TIME or now < self._reminded_at <= due:
+            return
+        self._reminded_at = due
+        self._send(self._me.instance_id, None, reminder_name(time_after(due)), _NO_INPUT)
 
     def _opening(self, arrived: Sequence[EventRaised]) -> Stage:
         """Stores what has arrived for the execution that this episode replaces; a new entity has to begin one."""
@@ -262,6 +269,8 @@ class EntityEpisode:
         if self._locked_by is not None:
             out["lockedBy"] = self._locked_by
         out["sorter"] = self._sorter.to_json()
+        if self._reminded_at > ticks_of(self._now):
+            out["reminder"] = ticks_to_text(self._reminded_at)
         return out
 
     def _status(self) -> dict[str, JsonValue]:

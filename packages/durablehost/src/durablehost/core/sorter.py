@@ -128,14 +128,10 @@ class Sorter:
                 yield request
 
     @property
-    def is_waiting(self) -> bool:
-        """Whether any request waits for its predecessor."""
-        return any(sender.waiting for sender in self._senders.values())
-
-    def holds(self, request: EntityRequest) -> bool:
-        """Whether this request waits for its predecessor."""
-        sender = self._senders.get(request.parent or "")
-        return sender is not None and sender.waiting.get(request.timestamp) is request
+    def waits_until(self) -> int:
+        """When, in ticks, a request will have waited for as long as the window; `NO_TIME` if none waits."""
+        firsts = (sender.waiting[min(sender.waiting)] for sender in self._senders.values() if sender.waiting)
+        return min((first.predecessor + self._window for first in firsts), default=NO_TIME)
 
     def _advance(self, horizon: int) -> Iterator[EntityRequest]:
         """Moves the window on and releases the requests that it leaves behind."""

@@ -269,7 +269,8 @@ class TestRequestsThatWaitForOthers:
         checkpoint = entity.checkpoint()
         (reminder,) = checkpoint.outbox
         assert reminder.target.instance_id == "@counter@alice"
-        assert reminder.due_at == AT + timedelta(minutes=30)
+        assert reminder.due_at is not None
+        assert timedelta(0) < reminder.due_at - AT <= timedelta(minutes=30)
         assert isinstance(reminder.event, EventRaised)
         later = receive(EntityEpisode(ALICE, checkpoint.new_events, now=reminder.due_at), reminder.event)
         assert taken(later) == ["second"]
@@ -285,14 +286,37 @@ class TestRequestsThatWaitForOthers:
         again = receive(EntityEpisode(ALICE, later.checkpoint().new_events, now=at), self.EARLY)
         assert taken(again) == []
 
+    def test_that_come_with_the_awaited_one_send_no_reminder(self) -> None:
+        awaited = op("first", parent="x", Timestamp=BEFORE)
+        entity = receive(episode(), self.EARLY, awaited)
+        assert taken(entity) == ["first", "second"]
+        assert entity.checkpoint([self.EARLY, awaited]).outbox == ()
+
+    def test_send_one_reminder_at_a_time(self) -> None:
+        entity = receive(episode(), self.EARLY, op("third", parent="y", Timestamp=LATER, Predecessor=BEFORE))
+        checkpoint = entity.checkpoint([self.EARLY])
+        assert len(checkpoint.outbox) == 1
+        assert checkpoint.stages == ()
+        more = EntityEpisode(ALICE, checkpoint.new_events, now=AT + timedelta(minutes=1))
+        receive(more, op("fourth", parent="z", Timestamp=LATER, Predecessor=BEFORE))
+        assert more.checkpoint().outbox == ()
+
     def test_are_remembered_again_if_they_still_wait(self) -> None:
         checkpoint = receive(episode(), self.EARLY).checkpoint()
         (reminder,) = checkpoint.outbox
         assert isinstance(reminder.event, EventRaised)
-        sooner = AT + timedelta(minutes=29)
+        assert reminder.due_at is not None
+        sooner = reminder.due_at - timedelta(seconds=1)
         waiting = receive(EntityEpisode(ALICE, checkpoint.new_events, now=sooner), reminder.event)
         assert taken(waiting) == []
-        assert [message.due_at for message in waiting.checkpoint().outbox] == [sooner + timedelta(minutes=30)]
+        assert [message.due_at for message in waiting.checkpoint().outbox] == [reminder.due_at]
+
+    def test_for_one_of_the_far_future_are_remembered_in_parts(self) -> None:
+        far = "9999-12-31T23:59:59.9999998Z", "9999-12-31T23:59:59.9999997Z"
+        entity = receive(episode(), op("late", parent="x", Timestamp=far[0], Predecessor=far[1]))
+        (reminder,) = entity.checkpoint().outbox
+        assert reminder.due_at is not None
+        assert reminder.due_at - AT < timedelta(days=7)
 
 
 class TestScheduledRequests:
