@@ -46,7 +46,7 @@ from durablehost.core.lineage import derived_execution_id
 from durablehost.core.messages import TaskMessage
 from durablehost.core.sorter import Sorter
 from durablehost.core.status import RuntimeStatus
-from durablehost.core.ticks import NO_TIME, ticks_from_text, ticks_of, ticks_of_seconds, ticks_to_text, time_after
+from durablehost.core.ticks import NO_TIME, ticks_from_text, ticks_of, ticks_of_seconds, ticks_to_text
 from durablehost.defaults import ENTITY_REORDER_WINDOW_SECONDS
 from durablehost.errors import UnreadableState
 from durablehost.types import JsonValue
@@ -95,6 +95,7 @@ class EntityEpisode:
         self._is_stored = started is not None
         self._me = me
         self._now = now
+        self._reorder_window = timedelta(seconds=reorder_window_seconds)
         self._exists = snapshot.exists
         self._state = snapshot.state
         self._locked_by = _text_or_none(document, "lockedBy")
@@ -236,12 +237,10 @@ class EntityEpisode:
 
         One reminder at a time: if requests still wait when it comes, the next one is sent.
         """
-        now = ticks_of(self._now)
-        due = min(self._sorter.waits_until, now + ticks_of_seconds(_LONGEST_DELAY.total_seconds()))
-        if due == NO_TIME or now < self._reminded_at <= due:
-            return
-        self._reminded_at = due
-        self._send(self._me.instance_id, None, reminder_name(time_after(due)), _NO_INPUT)
+        if self._sorter.is_waiting and self._reminded_at <= ticks_of(self._now):
+            at = self._now + min(self._reorder_window, _LONGEST_DELAY)
+            self._reminded_at = ticks_of(at)
+            self._send(self._me.instance_id, None, reminder_name(at), _NO_INPUT)
 
     def _opening(self, arrived: Sequence[EventRaised]) -> Stage:
         """Stores what has arrived for the execution that this episode replaces; a new entity has to begin one."""

@@ -128,10 +128,9 @@ class Sorter:
                 yield request
 
     @property
-    def waits_until(self) -> int:
-        """When, in ticks, a request will have waited for as long as the window; `NO_TIME` if none waits."""
-        firsts = (sender.waiting[min(sender.waiting)] for sender in self._senders.values() if sender.waiting)
-        return min((first.predecessor + self._window for first in firsts), default=NO_TIME)
+    def is_waiting(self) -> bool:
+        """Whether any request waits for its predecessor."""
+        return any(sender.waiting for sender in self._senders.values())
 
     def _advance(self, horizon: int) -> Iterator[EntityRequest]:
         """Moves the window on and releases the requests that it leaves behind."""

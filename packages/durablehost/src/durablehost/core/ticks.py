@@ -23,11 +23,6 @@ def ticks_of(at: datetime) -> int:
     return (since.days * 86_400 + since.seconds) * _PER_SECOND + since.microseconds * 10
 
 
-def time_after(ticks: int) -> datetime:
-    """The first microsecond after a time."""
-    return _FIRST + timedelta(microseconds=ticks // 10 + 1)
-
-
 def ticks_of_seconds(seconds: float) -> int:
     return int(seconds * _PER_SECOND)
 
