@@ -72,7 +72,7 @@ class OpenTelemetryTracer:
         closing.join(seconds)
 
     def _close(self) -> None:
-        self._processor.shutdown()
+        self._processor.shutdown()  # type: ignore[no-untyped-call]
         # Not before: what the SDK logs without a handler goes to stderr.
         self._lines.detach()
 
