@@ -26,6 +26,9 @@ with suppress(ModuleNotFoundError):
     settings.register_profile("any machine", deadline=None)
     settings.load_profile("any machine")
 
+# What a test makes counts as that of its user alone, whatever the umask of the one who starts the tests.
+os.umask(0o022)
+
 DEVELOPMENT_PACKAGES = (
     "aiohttp",
     "anyio",
@@ -33,6 +36,7 @@ DEVELOPMENT_PACKAGES = (
     "azure.storage.queue",
     "duckdb",
     "hypothesis",
+    "opentelemetry",
     "pandas",
     "psutil",
     "pyarrow",

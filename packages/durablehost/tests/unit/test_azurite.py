@@ -138,6 +138,16 @@ def test_an_installation_is_made_once_even_by_two_at_a_time(path_folder: Path) -
     assert record.read_text() == "x"
 
 
+def test_an_installation_is_closed_to_others_whatever_the_umask(path_folder: Path) -> None:
+    fake_npm(path_folder)
+    before = os.umask(0)
+    try:
+        installation.install()
+    finally:
+        os.umask(before)
+    assert installation.is_installed()
+
+
 def test_an_installation_that_was_killed_is_made_anew(path_folder: Path) -> None:
     fake_npm(path_folder)
     unfinished = installation.installation_folder().with_name("unfinished")
@@ -159,14 +169,26 @@ def test_without_node_both_ways_to_get_it_are_named(path_folder: Path, monkeypat
         installation.install()
 
 
+@pytest.mark.parametrize("base", ["file", "x" * 300])
 def test_a_cache_that_cannot_be_written_is_named(
-    path_folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    path_folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, base: str
 ) -> None:
     fake_npm(path_folder)
     (tmp_path / "file").touch()
-    monkeypatch.setattr(installation, "cache_folder", lambda: tmp_path / "file" / "durablehost")
-    with pytest.raises(ConfigurationError, match=r"could not be installed into .*file.durablehost"):
+    monkeypatch.setattr(installation, "cache_folder", lambda: tmp_path / base / "durablehost")
+    with pytest.raises(ConfigurationError, match=rf"could not be installed into .*{base}.durablehost"):
         installation.install()
+
+
+def test_a_cache_that_cannot_be_looked_into_has_no_installation(
+    tmp_path: Path, path_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    of_app = install(tmp_path / "app")
+    write_program(path_folder / "node", "print('v22.1.0')")
+    # Too long a name, which root cannot look into either.
+    monkeypatch.setattr(installation, "cache_folder", lambda: tmp_path / ("x" * 300) / "durablehost")
+    assert not installation.is_installed()
+    assert emulator.find_command([tmp_path / "app"])[1] == str(of_app)
 
 
 def test_azurite_on_path_is_found_without_an_installation(tmp_path: Path, path_folder: Path) -> None:

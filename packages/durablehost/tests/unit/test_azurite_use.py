@@ -280,6 +280,7 @@ class TestOnPorts:
                 assert found.origin.endswith(f"which durablehost has started for {tmp_path / 'one'}.")
             assert emulator.is_answering(usual_ports)
         assert emulator.listening(usual_ports) == []
+        assert (tmp_path / "cache").stat().st_mode & 0o777 == 0o700
         left = [path.name for path in (tmp_path / "cache" / "azurite-on-ports").iterdir()]
         assert left == [f"lock-{usual_ports.blob % 64}"]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -118,6 +119,10 @@ class TestHostJson:
         }
         assert load(host).durable.max_concurrent_activities == 12
 
+    @pytest.mark.parametrize("written", [True, "true", " TRUE "])
+    def test_booleans_may_be_written_as_dotnet_reads_them(self, load: Load, written: JsonValue) -> None:
+        assert load(durable(storeInputsInOrchestrationHistory=written)).durable.rules.stores_inputs
+
     @pytest.mark.parametrize(("written", "text"), [("2.0", "2.0"), (2, "2"), (2.0, "2"), (2.5, "2.5"), (True, "True")])
     def test_text_may_be_written_as_a_number_or_a_boolean(self, load: Load, written: JsonValue, text: str) -> None:
         assert load(durable(defaultVersion=written)).durable.rules.default_version == text
@@ -149,21 +154,30 @@ class TestHostJson:
             ({"extensions": {"http": {"customHeaders": True}}}, "customHeaders is true; it must be an object"),
             ({"extensions": {"http": {"routePrefix": {"a": 1}}}}, "routePrefix must be a single value"),
             ({"extensions": {"durableTask": {"hubName": ["MyHub"]}}}, "hubName must be a single value"),
-            ({"extensions": {"durableTask": {"storageProvider": []}, "http": []}}, None),
             ({"logging": {"logLevel": "Debug"}}, 'logLevel is "Debug"; it must be an object'),
             ({"functions": "Hello"}, 'functions is "Hello"; it must be an array of strings'),
             ({"functionTimeout": ["00:05:00"]}, "functionTimeout must be a single value"),
             ({"extensionBundle": "x"}, 'extensionBundle is "x"; it must be an object'),
         ],
     )
-    def test_a_value_of_another_kind_is_refused_by_name(
-        self, load: Load, content: JsonObject, message: str | None
-    ) -> None:
-        if message is None:
-            load({"version": "2.0", **content})
-            return
+    def test_a_value_of_another_kind_is_refused_by_name(self, load: Load, content: JsonObject, message: str) -> None:
         with pytest.raises(ConfigurationError, match=rf"host\.json: .*{re.escape(message)}"):
             load({"version": "2.0", **content})
+
+    @pytest.mark.parametrize("empty", [None, "", [], {}])
+    def test_an_empty_value_in_place_of_a_section_counts_as_absent(self, load: Load, empty: JsonValue) -> None:
+        assert load({"version": "2.0", "extensions": empty, "logging": empty}).durable.hub_name == "TestHubName"
+        assert load(durable(storageProvider=empty)).storage.partition_count == 4
+
+    def test_in_a_folder_that_cannot_be_searched_is_refused_by_name(
+        self, load: Load, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def refuse(path: Path) -> bool:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+
+        monkeypatch.setattr(Path, "is_fifo", refuse)
+        with pytest.raises(ConfigurationError, match=r"settings\.json cannot be read: Permission denied"):
+            load()
 
     @pytest.mark.skipif(sys.platform == "win32", reason="there are no pipes in folders")
     @pytest.mark.parametrize("name", ["host.json", "local.settings.json"])
@@ -242,6 +256,10 @@ class TestHostJson:
     def test_a_log_level_may_be_a_number(self, load: Load) -> None:
         settings = load({"version": "2.0", "logging": {"logLevel": {"default": 2, "Host": "4"}}})
         assert settings.log.levels == {"default": LogLevel.INFORMATION, "host": LogLevel.ERROR}
+
+    def test_a_log_level_may_have_blanks_around_it_and_an_empty_one_changes_nothing(self, load: Load) -> None:
+        settings = load({"version": "2.0", "logging": {"logLevel": {"default": " Error ", "Function": ""}}})
+        assert settings.log.levels == {"default": LogLevel.ERROR}
 
     def test_unknown_log_level_is_refused(self, load: Load) -> None:
         with pytest.raises(ConfigurationError, match=r'logging\.logLevel\.default is "Loud"; it must be one of Trace,'):

@@ -410,7 +410,8 @@ def _text(log_file: Path) -> str:
 def _find_entry_point(folders: Iterable[Path]) -> Path | None:
     upwards = (candidate for folder in folders for candidate in with_trusted_parents(folder))
     candidates = (folder / _ENTRY_POINT for folder in chain([installation_folder()], upwards))
-    return next((candidate for candidate in candidates if candidate.is_file()), None)
+    # Not `is_file`, which raises an error below a folder that the user may not search.
+    return next((candidate for candidate in candidates if os.access(candidate, os.R_OK)), None)
 
 
 def _accepts(port: int) -> bool:

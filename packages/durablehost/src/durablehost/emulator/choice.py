@@ -160,7 +160,9 @@ def _note_of(ports: Ports) -> Path | None:
     """The file that names the app whose Azurite listens on these ports, for others; None if it cannot be written."""
     folder = cache_folder() / "azurite-on-ports"
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # One by one: a parent that `mkdir` makes has the mode of the umask.
+        for each in (folder.parent, folder):
+            each.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError:
         return None
     return folder / "-".join(map(str, astuple(ports)))

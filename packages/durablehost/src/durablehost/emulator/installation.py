@@ -42,7 +42,7 @@ def installation_folder() -> Path:
     digest = hashlib.sha256((_PACKAGE / _LOCK_FILE).read_bytes().replace(b"\r\n", b"\n")).hexdigest()
     folder = cache_folder() / f"azurite-{version()}-{digest[:8]}"
     for each in (folder.parent, folder):
-        if sys.platform != "win32" and each.exists() and not is_trusted(each):
+        if sys.platform != "win32" and os.access(each, os.F_OK) and not is_trusted(each):
             raise ConfigurationError(
                 f"{each} belongs to another user, or others can write to it, so nothing in it runs: remove it, or "
                 "change its owner and mode (chmod go-w)."
@@ -51,7 +51,8 @@ def installation_folder() -> Path:
 
 
 def is_installed() -> bool:
-    return installation_folder().is_dir()
+    # Not `is_dir`, which raises an error below a folder that the user may not search.
+    return os.access(installation_folder(), os.R_OK)
 
 
 def install() -> Path:
@@ -61,7 +62,7 @@ def install() -> Path:
         ConfigurationError: there is no npm, it failed, or the cache cannot be written.
     """
     folder = installation_folder()
-    if folder.is_dir():
+    if is_installed():
         return folder
     npm = find_npm()
     if npm is None:
@@ -84,7 +85,8 @@ def _install(npm: list[str], folder: Path) -> None:
     if unfinished.exists():
         # Left by a process that was killed.
         shutil.rmtree(unfinished)
-    unfinished.mkdir()
+    # Whatever the umask, or other users could change what will run.
+    unfinished.mkdir(mode=0o700)
     for name in (_MANIFEST, _LOCK_FILE):
         shutil.copyfile(_PACKAGE / name, unfinished / name)
     npm_ci = [*npm, "ci", *_NPM_OPTIONS]

@@ -58,10 +58,10 @@ class Configuration:
         """The entries of an object or an array, as of `below`.
 
         Raises:
-            ConfigurationError: it is a single value.
+            ConfigurationError: it is a single value, other than an empty text, as an environment variable may be.
         """
         entry = self._entries.get(key.lower())
-        if entry is not None and entry.value is not None:
+        if entry is not None and entry.value not in (None, ""):
             raise entry.wrong(must_be)
         return self.below(key)
 
@@ -95,7 +95,7 @@ class Configuration:
         entry = self.entry(key)
         if entry is None:
             return default
-        truth = _TRUTHS.get(str(entry.value).lower())
+        truth = _TRUTHS.get(str(entry.value).strip().lower())
         if truth is None:
             raise entry.wrong("true or false")
         return truth

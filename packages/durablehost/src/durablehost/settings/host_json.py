@@ -82,7 +82,10 @@ def log_levels(configuration: Configuration) -> Mapping[str, LogLevel]:
     levels = {}
     found = configuration.members("logging.logLevel", must_be='an object, such as {"default": "Warning"}')
     for category, entry in found.items():
-        level = by_name.get(str(entry.value).lower())
+        if entry.value == "":
+            # .NET ignores it.
+            continue
+        level = by_name.get(str(entry.value).strip().lower())
         if level is None:
             raise entry.wrong(f"one of {', '.join(each.value for each in LogLevel)}")
         if category.count("*") > 1:

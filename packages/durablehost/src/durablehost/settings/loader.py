@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from durablehost.app.response_headers import FORBIDDEN_IN_VALUES, FRAMING_HEADERS, HEADER_NAME
 from durablehost.errors import ConfigurationError
 from durablehost.settings import host_json, local_settings
 from durablehost.settings.app_python import find_app_python
@@ -26,11 +27,6 @@ _MOST_PROCESSES = 10
 _DEFAULT_THREADS = 1000
 _THREADS = "PYTHON_THREADPOOL_THREAD_COUNT"
 _LARGEST_PORT = 65535
-# What HTTP allows as a name; without those that frame an answer, which the server sets.
-_HEADER_NAME = re.compile(
-    r"(?!(?:content-length|transfer-encoding|connection|keep-alive|upgrade)$)[!#$%&'*+.^_`|~0-9A-Z-]+", re.IGNORECASE
-)
-_HEADER_VALUE = re.compile(r"[\t\x20-\x7e]*")
 _HOST_NAME = re.compile(r"[A-Za-z0-9._-]{1,253}|\*")
 _ROOT_MARKS = (host_json.FILE_NAME, local_settings.FILE_NAME)
 _RUNTIME = "python"
@@ -178,12 +174,12 @@ def _custom_headers(configuration: Configuration) -> dict[str, str]:
     headers = {}
     for entry in configuration.below("extensions.http.customHeaders").values():
         name = entry.key.split(".", 3)[3]
-        if not _HEADER_NAME.fullmatch(name):
+        if not HEADER_NAME.fullmatch(name) or name.lower() in FRAMING_HEADERS:
             raise ConfigurationError(
                 f"{entry.source}: extensions.http.customHeaders: {name!r} is not the name of a header that an app can "
                 "set; remove it."
             )
-        if not _HEADER_VALUE.fullmatch(str(entry.value)):
+        if FORBIDDEN_IN_VALUES.search(str(entry.value)):
             raise entry.wrong("ASCII without control characters, or no answer can be sent")
         headers[name] = str(entry.value)
     return headers

@@ -5,6 +5,7 @@ The other `OTEL_` variables, such as those of sampling and batches, are read by 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit, urlunsplit
@@ -13,8 +14,10 @@ from durablehost.errors import ConfigurationError
 
 PREFIX = "OTEL_"
 DEFAULT_ENDPOINT = "http://localhost:4318"
+_ENDPOINT, _TRACES_ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"
 _SERVED_EXPORTER = "otlp"
 _SERVED_PROTOCOL = "http/protobuf"
+_URL = re.compile(r"https?://[^/?#]", re.IGNORECASE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +38,7 @@ def trace_options(environment: Mapping[str, str]) -> TraceOptions | None:
     """None if traces are off.
 
     Raises:
-        ConfigurationError: the variables ask for another exporter or protocol.
+        ConfigurationError: the variables ask for another exporter or protocol, or the endpoint is no URL.
     """
     variables = {name: value.strip() for name, value in environment.items() if name.startswith(PREFIX)}
     exporter = variables.get("OTEL_TRACES_EXPORTER", "").lower()
@@ -56,12 +59,17 @@ def trace_options(environment: Mapping[str, str]) -> TraceOptions | None:
                     f"{name}={_SERVED_PROTOCOL}, and the endpoint to the HTTP port of the collector, usually 4318"
                 )
             break
-    return TraceOptions(endpoint=endpoint or f"{DEFAULT_ENDPOINT}/v1/traces", variables=variables)
+    endpoint = endpoint or f"{DEFAULT_ENDPOINT}/v1/traces"
+    if not _URL.match(endpoint):
+        # The value is not quoted, because it may contain a password.
+        name = _TRACES_ENDPOINT if variables.get(_TRACES_ENDPOINT) else _ENDPOINT
+        raise ConfigurationError(f"{name} must begin with http:// or https:// and name a host")
+    return TraceOptions(endpoint=endpoint, variables=variables)
 
 
 def _endpoint(variables: Mapping[str, str]) -> str | None:
     """The address of the traces, None if no variable names one. Only the general variable lacks the path."""
-    if endpoint := variables.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"):
+    if endpoint := variables.get(_TRACES_ENDPOINT):
         return endpoint
-    base = variables.get("OTEL_EXPORTER_OTLP_ENDPOINT")
+    base = variables.get(_ENDPOINT)
     return f"{base.rstrip('/')}/v1/traces" if base else None

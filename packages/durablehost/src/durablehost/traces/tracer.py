@@ -67,9 +67,13 @@ class OpenTelemetryTracer:
 
     def close(self, seconds: float) -> None:
         """Sends the last spans; returns when they are sent, or the time is over."""
-        closing = threading.Thread(target=self._processor.shutdown, name="close traces", daemon=True)
+        closing = threading.Thread(target=self._close, name="close traces", daemon=True)
         closing.start()
         closing.join(seconds)
+
+    def _close(self) -> None:
+        self._processor.shutdown()  # type: ignore[no-untyped-call]
+        # Not before: what the SDK logs without a handler goes to stderr.
         self._lines.detach()
 
     def _readable(self, span: Span) -> ReadableSpan:
@@ -108,6 +112,7 @@ class _LinesOfTheSdk(logging.Handler):
 
     def detach(self) -> None:
         self._logger.removeHandler(self)
+        self._logger.propagate = True
 
 
 class ReportingExporter(SpanExporter):

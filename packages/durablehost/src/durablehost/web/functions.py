@@ -7,7 +7,6 @@ learn why a function failed: the log has the reason.
 from __future__ import annotations
 
 import logging
-import re
 import uuid
 
 from aiohttp import web
@@ -15,6 +14,7 @@ from multidict import CIMultiDict
 
 from durablehost.app.invocation import HttpRequest, HttpResponse, InputValue, Invocation, InvocationResult
 from durablehost.app.model import Function
+from durablehost.app.response_headers import FORBIDDEN_IN_VALUES, FRAMING_HEADERS, HEADER_NAME
 from durablehost.clock import Clock
 from durablehost.core.trace_context import TraceContext
 from durablehost.engine.ports import Executor
@@ -28,12 +28,6 @@ from durablehost.web.router import RouteMatch, full_template
 logger = logging.getLogger("Host.Web")
 
 HOST_API_REASON = "This function was programmatically called via the host APIs."
-
-_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-# Kestrel refuses the same.
-_FORBIDDEN_IN_VALUES = re.compile(r"[^\t\x20-\x7e]")
-# The server frames the answer; such headers from a function would contradict the bytes that are sent.
-_FRAMING_HEADERS = frozenset({"content-length", "transfer-encoding", "connection", "keep-alive", "upgrade"})
 
 
 class FunctionCaller:
@@ -116,7 +110,7 @@ def _to_answer(function: Function, response: HttpResponse) -> web.Response:
         logger.error("The response of '%s' cannot be sent: %s", function.name, problem)
         return empty(500)
     headers = CIMultiDict(
-        (name, value) for name, value in response.headers.items() if name.lower() not in _FRAMING_HEADERS
+        (name, value) for name, value in response.headers.items() if name.lower() not in FRAMING_HEADERS
     )
     for cookie in response.cookies:
         headers.add("Set-Cookie", cookie)
@@ -129,8 +123,8 @@ def _problem(response: HttpResponse) -> str | None:
         return f"{response.status} is not an HTTP status from 200 to 999"
     pairs = [*response.headers.items(), *(("Set-Cookie", cookie) for cookie in response.cookies)]
     for name, value in pairs:
-        if not _HEADER_NAME.fullmatch(name):
+        if not HEADER_NAME.fullmatch(name):
             return f"{name!r} is not a header name"
-        if forbidden := _FORBIDDEN_IN_VALUES.search(value):
+        if forbidden := FORBIDDEN_IN_VALUES.search(value):
             return f"the header {name} contains {forbidden[0]!a}; headers are ASCII without control characters"
     return None

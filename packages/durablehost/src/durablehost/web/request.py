@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from urllib.parse import unquote
 
-from aiohttp import HttpVersion10, web
+from aiohttp import HttpVersion10, hdrs, web
 
 from durablehost.core.trace_context import TraceContext, parse_trace_context
 from durablehost.errors import RequestError
@@ -34,7 +34,7 @@ class EdgeRequest:
     the request, or `public_origin` if that is given.
 
     Raises:
-        RequestError: 400, the path has a NUL, or the first line another host than `Host`, or no version of HTTP.
+        RequestError: 400, the path has a NUL, or the first line another host than `Host`, no version, or CONNECT.
     """
 
     def __init__(
@@ -112,7 +112,10 @@ class EdgeRequest:
 
 
 def _check_start(source: web.BaseRequest, host: str) -> None:
-    """Refuses what Kestrel refuses of the first line: rules look at `Host` alone."""
+    """Refuses what Kestrel refuses of the first line, because the rules look at `Host` alone; and CONNECT."""
+    if source.method.upper() == hdrs.METH_CONNECT:
+        # It names no path, so it would be answered as `/`.
+        raise RequestError(400, "CONNECT is for proxies, and this is none")
     if source.version < HttpVersion10:
         raise RequestError(400, "The request has no version, or one before HTTP/1.0")
     authority = _AUTHORITY.match(source.raw_path)

@@ -48,12 +48,7 @@ class Lines:
 
 
 @pytest.fixture
-def lines(monkeypatch: pytest.MonkeyPatch) -> Lines:
-    # The variables of the SDK are set for the process; this undoes it.
-    for name in ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_BSP_MAX_QUEUE_SIZE"):
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.setenv(name, "")
-        monkeypatch.delenv(name)
+def lines() -> Lines:
     return Lines()
 
 

@@ -65,6 +65,14 @@ def test_what_cannot_be_served_is_named(variables: dict[str, str], named: str) -
         trace_options(variables)
 
 
+@pytest.mark.parametrize("endpoint", ["localhost:4318", "me:secret@collector:4318", "grpc://collector:4317", "http://"])
+@pytest.mark.parametrize("name", ["OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"])
+def test_an_endpoint_that_is_no_url_is_refused_and_not_repeated(name: str, endpoint: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"{name} must begin with http:// or https://") as caught:
+        trace_options({name: endpoint})
+    assert "secret" not in str(caught.value)
+
+
 def test_an_address_is_shown_without_secrets() -> None:
     options = trace_options({"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "https://me:secret@collector:4318/v1/traces?key=a"})
     assert options is not None

@@ -16,7 +16,7 @@ from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from durablehost.core.spans import Place, Span, SpanEvent, SpanKind
 from durablehost.core.trace_context import TraceContext
 from durablehost.traces.tracer import OpenTelemetryTracer, ReportingExporter
-from packages.durablehost.tests.eventually import WAIT_SECONDS
+from packages.durablehost.tests.eventually import WAIT_SECONDS, eventually_blocking
 from packages.durablehost.tests.unit.traces.recorder import Recorder, span_id, trace_id
 
 AT = datetime(2026, 3, 1, 10, 0, 0, 123456, tzinfo=timezone.utc)
@@ -126,12 +126,17 @@ def test_an_outage_of_the_collector_costs_one_line_and_its_end_another(caplog: p
     ]
 
 
-def test_the_end_does_not_wait_for_a_collector_that_hangs() -> None:
+def test_the_end_does_not_wait_for_a_collector_that_hangs_and_prints_nothing_of_it(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     exporter = HangingExporter()
     tracer = OpenTelemetryTracer(exporter)
     tracer.record([SPAN])
     tracer.close(0.01)
+    logging.getLogger("opentelemetry.exporter.x").error("late")
     exporter.is_over.set()
+    eventually_blocking(lambda: logging.getLogger("opentelemetry").propagate)
+    assert capsys.readouterr().err == ""
 
 
 def test_a_full_queue_costs_one_line(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:

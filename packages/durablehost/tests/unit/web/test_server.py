@@ -248,6 +248,8 @@ async def test_bytes_that_are_not_http_get_400_and_no_log_line(
         b"GET http://evil.test/api/Hello HTTP/1.1",
         b"GET https://localhost:7071/api/Hello HTTP/1.1",
         b"GET http://user@localhost/api/Hello HTTP/1.1",
+        b"CONNECT localhost:7071 HTTP/1.1",
+        b"CONNECT /api/Hello HTTP/1.1",
     ],
 )
 async def test_a_first_line_that_the_rules_do_not_see_is_400(edge: Edge, start: bytes) -> None:

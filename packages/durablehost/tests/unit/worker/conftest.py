@@ -98,7 +98,7 @@ def app(tmp_path: Path) -> AppBuilder:
 
 @pytest.fixture
 async def start_pool(app: AppBuilder, caplog: pytest.LogCaptureFixture) -> AsyncIterator[StartPool]:
-    """Starts pools over the current files of the app."""
+    """Starts pools over the current files of the app, without the PYTHONPATH of the tests."""
     pytest.importorskip("anyio")
     pytest.importorskip("azure.functions")
     from durablehost.worker.pool import WorkerPool
@@ -114,7 +114,7 @@ async def start_pool(app: AppBuilder, caplog: pytest.LogCaptureFixture) -> Async
         assert found.errors == ()
         pool = WorkerPool(
             found,
-            environment={**os.environ, **(environment or {})},
+            environment={**os.environ, "PYTHONPATH": "", **(environment or {})},
             client_input=lambda binding: json.dumps({"taskHubName": binding.name}),
             limits=WorkerLimits(**{"start_seconds": WAIT_SECONDS, "wait_seconds": WAIT_SECONDS, **(limits or {})}),
             **options,
