@@ -251,6 +251,17 @@ class TestPlot:
         # It is the same drawing, with other data.
         assert await page.run("document.querySelector('.plot canvas').dataset.mark") == "first"
 
+    async def test_each_status_of_a_run_has_a_colour_of_its_own(self, edge: Edge, page: Page) -> None:
+        for status in RuntimeStatus:
+            edge.hub.add(status.value, status)
+        await page.go(console(edge))
+        await page.shows("1 Suspended")
+        colours = await page.run(
+            "['Pending', 'Running', 'Suspended', 'Completed', 'Failed', 'Terminated']"
+            ".map(name => getComputedStyle(document.querySelector(`.count.${name} .swatch`)).backgroundColor)"
+        )
+        assert len(set(colours)) == 6
+
     async def test_of_more_instances_than_the_page_has_comes_with_the_counts(
         self, edge: Edge, page: Page, monkeypatch: pytest.MonkeyPatch
     ) -> None:
