@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from functools import partial
 
 from durablehost.app.invocation import Invocation
+from durablehost.core.history import TaskScheduled
 from durablehost.core.status import RuntimeStatus
 from packages.durablehost.tests.browser.devtools import Page
 from packages.durablehost.tests.browser.runs import add_grouped_run, add_run
 from packages.durablehost.tests.browser.test_console import change, console, edge, history, page
 from packages.durablehost.tests.eventually import eventually
 from packages.durablehost.tests.unit.web.conftest import Edge
+from packages.durablehost.tests.unit.web.fakes import BEGIN
 
 __all__ = ["edge", "page"]
 
@@ -181,3 +184,17 @@ async def test_a_run_in_groups_has_a_point_for_each_and_on_request_for_each_chun
 
 async def headings(page: Page) -> list[str]:
     return list(await page.run("[...document.querySelectorAll('[aria-label=Chunks] th')].map(cell => cell.innerText)"))
+
+
+async def test_an_unfolded_entry_is_that_of_the_present_history(edge: Edge, page: Page) -> None:
+    """An orchestrator that continues as new has another entry in the same place."""
+    edge.hub.add("run")
+    long = json.dumps("long" * 100)
+    edge.hub.histories["run"] = (TaskScheduled(timestamp=BEGIN, event_id=0, name="Load", input=long),)
+    await page.go(console(edge, "#/instances/run"))
+    await page.click("activity Load (task 0)")
+    await page.shows("long" * 100)
+    later = BEGIN + timedelta(seconds=1)
+    edge.hub.histories["run"] = (TaskScheduled(timestamp=later, event_id=0, name="Load", input='"short"'),)
+    change(edge, "run")
+    await eventually(lambda: page.run("document.querySelector('tr.opened pre')?.innerText === '\"short\"'"))

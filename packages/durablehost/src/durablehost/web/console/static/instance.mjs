@@ -1,6 +1,6 @@
 // One instance: what it does in words, its timeline, its history, its input and output, and what one can do to it.
 
-import { html, useEffect, useMemo, useRef, useState } from "./vendor/htm-preact.mjs";
+import { html, useEffect, useMemo, useState } from "./vendor/htm-preact.mjs";
 import { Actions } from "./actions.mjs";
 import { get } from "./api.mjs";
 import { Explanation } from "./explanation.mjs";
@@ -206,17 +206,17 @@ function outcome(entry) {
 function Details({ id, position, entry, onLogs, onProblem }) {
   const [whole, setWhole] = useState(null);
   const isCut = [entry.input, entry.result, entry.error, entry.details].some((text) => cutNote(text));
-  const version = useRef(entry.ended);
+  // After a continue-as-new, another entry is in this place.
+  const version = `${entry.at} ${entry.ended}`;
   useEffect(() => {
-    if (!isCut || (whole && version.current === entry.ended)) return undefined;
-    version.current = entry.ended;
+    if (!isCut) return undefined;
     const control = new AbortController();
     get(`instances/${encodeURIComponent(id)}/history/${position}`, control.signal)
-      .then(setWhole)
+      .then((found) => setWhole({ version, found }))
       .catch((error) => control.signal.aborted || onProblem(error));
     return () => control.abort();
-  }, [id, position, isCut, entry.ended]);
-  const shown = whole ?? entry;
+  }, [id, position, isCut, version]);
+  const shown = whole?.version === version ? whole.found : entry;
   const texts = [["Error", shown.error, failureText], ["Details", shown.details, failureText], ["Input", shown.input, readable], ["Result", shown.result, readable]];
   const present = texts.filter(([, text]) => text);
   return html`
