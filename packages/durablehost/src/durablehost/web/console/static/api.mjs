@@ -25,7 +25,7 @@ export function hubAddress(taskHub, connection) {
 }
 
 /** A request that was refused or failed; `status` 0: the host did not answer. */
-export class RequestFailed extends Error {
+class RequestFailed extends Error {
   constructor(status, message) {
     super(message);
     this.status = status;
