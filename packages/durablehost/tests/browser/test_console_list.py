@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
+from typing import Any
 from urllib.parse import unquote
 
 import pytest
 
 from durablehost.core.status import RuntimeStatus
+from durablehost.engine.ports import InstancePage, InstanceQuery
+from durablehost.errors import StorageUnavailable
 from packages.durablehost.tests.browser.devtools import Page
 from packages.durablehost.tests.browser.test_console import STATUS, change, console, edge, page
 from packages.durablehost.tests.eventually import eventually
@@ -167,6 +171,70 @@ class TestFilter:
 
         await eventually(is_all_found)
         await eventually(lambda: page.run("!document.body.innerText.includes('load more')"))
+
+
+class TestReading:
+    async def test_an_instance_that_begins_while_the_list_is_read_stays(
+        self, edge: Edge, page: Page, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The stream tells of it before the answer arrives, which does not have it."""
+        is_read, go_on = asyncio.Event(), asyncio.Event()
+        listed = edge.hub.list_instances
+
+        async def slow(query: InstanceQuery, **options: Any) -> InstancePage:
+            found = await listed(query, **options)
+            if query.updated_from is None:
+                is_read.set()
+                await go_on.wait()
+            return found
+
+        monkeypatch.setattr(edge.hub, "list_instances", slow)
+        edge.hub.add("old", last_updated_at=BEGIN - timedelta(days=1))
+        await page.go(console(edge))
+        await is_read.wait()
+        edge.hub.add("new")
+        await is_shown(page, "new")
+        go_on.set()
+        await page.shows("old")
+        await is_shown(page, "new", "old")
+
+    async def test_other_statuses_are_counted_anew_after_the_page_was_out_of_sight(
+        self, edge: Edge, page: Page
+    ) -> None:
+        edge.hub.add("a", RuntimeStatus.FAILED)
+        await page.go(console(edge))
+        await page.shows("1 instance", "0 Completed")
+        await page.run("location.hash = '#/?status=Failed'; 0")
+        await eventually(lambda: any("runtimeStatus=Failed" in url for url in page.urls))
+        await see(page, False)
+        edge.hub.add("b", RuntimeStatus.COMPLETED, last_updated_at=BEGIN - timedelta(days=1))
+        await see(page, True)
+        await page.shows("1 Completed")
+
+    async def test_more_is_loaded_after_a_load_has_failed(
+        self, edge: Edge, page: Page, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("durablehost.web.console.api.LISTED", 2)
+        for number in range(5):
+            edge.hub.add(f"run-{number}", last_updated_at=BEGIN - timedelta(days=1))
+        await page.go(console(edge))
+        await page.shows("2 instances")
+        edge.hub.failure = StorageUnavailable("no answer")
+        await page.click("load more")
+        await eventually(lambda: any("continuation=" in error for error in page.errors))
+        edge.hub.failure = None
+        await page.click("load more")
+        await page.shows("4 instances")
+        page.errors = [error for error in page.errors if "503" not in error]
+
+
+async def see(page: Page, is_visible: bool) -> None:
+    """Brings the page into sight, or hides it, as a change of tabs does."""
+    hidden = "false" if is_visible else "true"
+    await page.run(
+        f"Object.defineProperty(document, 'hidden', {{value: {hidden}, configurable: true}});"
+        " document.dispatchEvent(new Event('visibilitychange'))"
+    )
 
 
 class TestOrder:

@@ -118,19 +118,24 @@ function useRows({ store, clock, filter, opened, onProblem }) {
     control.current?.abort();
     control.current = new AbortController();
     setState({ token, isLoading: true });
+    const before = new Map(store.rows);
     try {
       const following = token ? `&continuation=${encodeURIComponent(token)}` : "";
       const answer = await get(`instances?${filterQuery(filter, clock.now())}${following}`, control.current.signal);
-      if (!token && !answer.continuation) forgetOthers(store, answer.instances, filter, clock.now());
+      if (!token && !answer.continuation) forgetOthers(store, before, answer.instances, filter, clock.now());
       store.merge(answer.instances);
       setState({ token: answer.continuation, isLoading: false });
       if (!filter.status.length) setWhole(answer.continuation || store.hasDropped ? null : query);
     } catch (error) {
       if (error.name === "AbortError") return;
-      setState({ token: null, isLoading: false });
+      setState({ token, isLoading: false });
       onProblem(error);
     }
   };
+  // What has changed while this page was not connected, it reads of the chosen statuses alone.
+  useEffect(() => {
+    if (filter.status.length) setWhole(null);
+  }, [opened]);
   useEffect(() => {
     const timer = setTimeout(() => read(null), isFirst.current ? 0 : TYPING_MS);
     isFirst.current = false;
@@ -142,10 +147,10 @@ function useRows({ store, clock, filter, opened, onProblem }) {
   return { more: state.token !== null && !state.isLoading, isLoading: state.isLoading, load: () => read(state.token), whole };
 }
 
-/** Rows that match and are not in the whole answer have been purged. */
-function forgetOthers(store, rows, filter, now) {
+/** Rows that match and are not in the whole answer have been purged, unless they have changed since `before` the request. */
+function forgetOthers(store, before, rows, filter, now) {
   const ids = new Set(rows.map((row) => row.id));
-  const gone = [...store.rows.values()].filter((row) => matches(row, filter, now) && !ids.has(row.id));
+  const gone = [...store.rows.values()].filter((row) => before.get(row.id) === row && !ids.has(row.id) && matches(row, filter, now));
   store.remove(gone.map((row) => row.id));
 }
 
