@@ -77,6 +77,11 @@ export async function manage(method, path, body, type = "application/json") {
   return text ? JSON.parse(text) : null;
 }
 
+/** Purges an instance, unless it was updated after this row of it: then the host answers 412. */
+export function purgeOne({ id, updated }) {
+  return manage("DELETE", `/instances/${encodeURIComponent(id)}?${new URLSearchParams({ lastUpdatedTime: updated })}`);
+}
+
 /** The events of the host, until the signal ends them or the connection breaks. Not an EventSource, which sends no key. */
 export async function* events(signal) {
   const answer = await request("/console/api/changes", { signal });
