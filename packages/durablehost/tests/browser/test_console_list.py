@@ -88,6 +88,19 @@ class TestPurge:
         await eventually(lambda: page.run(NO_DIALOG))
         page.errors = [error for error in page.errors if "412" not in error]
 
+    async def test_of_more_than_the_page_has_is_followed_by_a_new_count(
+        self, edge: Edge, page: Page, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("durablehost.web.console.api.LISTED", 2)
+        for number in range(5):
+            edge.hub.add(f"run-{number}", RuntimeStatus.FAILED, last_updated_at=BEGIN - timedelta(days=1))
+        await page.go(console(edge))
+        await page.shows("2 instances", "5 Failed")
+        await page.click("Purge all that match …")
+        await page.click("Purge 5 instances")
+        await page.shows("0 Failed")
+        assert edge.hub.records == {}
+
 
 class TestOneInstance:
     async def test_is_not_purged_after_it_has_changed(self, edge: Edge, page: Page) -> None:
