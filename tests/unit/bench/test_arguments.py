@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
 from bench.arguments import CHUNKS, SECTIONS, parse_arguments
@@ -12,6 +15,13 @@ def test_without_arguments_everything_is_measured_five_times() -> None:
 
     assert (arguments.sections, arguments.chunks, arguments.runs) == (SECTIONS, CHUNKS, 5)
     assert not arguments.as_json
+
+
+def test_the_documentation_names_every_section() -> None:
+    root = Path(__file__).resolve().parents[3]
+    page = (root / "packages" / "durablehost" / "docs" / "performance.md").read_text("utf-8")
+    (row,) = [line for line in page.splitlines() if line.startswith("| `--only ")]
+    assert tuple(re.findall(r"`([a-z-]+)`", row.split("|")[2])) == SECTIONS
 
 
 def test_sections_are_measured_once_each_and_in_their_own_order() -> None:

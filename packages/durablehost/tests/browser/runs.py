@@ -19,8 +19,7 @@ from durablehost.core.history import (
     TaskScheduled,
 )
 from durablehost.core.status import RuntimeStatus
-from packages.durablehost.tests.unit.web.conftest import Edge
-from packages.durablehost.tests.unit.web.fakes import BEGIN
+from packages.durablehost.tests.unit.web.fakes import BEGIN, FakeHub
 
 SERIES = ("EWR.temp", "JFK.temp", "LGA.temp")
 _WINDOW = datetime(2013, 1, 1, tzinfo=timezone.utc)
@@ -53,14 +52,14 @@ def run_output(chunks: int, *, failed: frozenset[int] = frozenset()) -> dict[str
     }
 
 
-def add_run(edge: Edge, chunks: int, *, failed: frozenset[int] = frozenset()) -> None:
+def add_run(hub: FakeHub, chunks: int, *, failed: frozenset[int] = frozenset()) -> None:
     """Stores the instance `run`, which has completed."""
-    edge.hub.histories["run"] = run_history(chunks, failed=failed)
+    hub.histories["run"] = run_history(chunks, failed=failed)
     output = json.dumps(run_output(chunks, failed=failed))
-    edge.hub.add("run", RuntimeStatus.COMPLETED, output=output, completed_at=_end(chunks))
+    hub.add("run", RuntimeStatus.COMPLETED, output=output, completed_at=_end(chunks))
 
 
-def add_grouped_run(edge: Edge, *, groups: int, chunks: int) -> None:
+def add_grouped_run(hub: FakeHub, *, groups: int, chunks: int) -> None:
     """Stores the instance `run`, whose sub-orchestrations have processed so many chunks each."""
     events: list[HistoryEvent] = []
     for group in range(groups):
@@ -71,10 +70,10 @@ def add_grouped_run(edge: Edge, *, groups: int, chunks: int) -> None:
             SubOrchestrationInstanceCreated(timestamp=BEGIN, event_id=group, name="Orch", instance_id=child),
             SubOrchestrationInstanceCompleted(timestamp=_end(group), task_scheduled_id=group, result=result),
         ]
-        edge.hub.add(child, RuntimeStatus.COMPLETED)
-        edge.hub.histories[child] = run_history(first + chunks)[1 + first :]
-    add_run(edge, groups * chunks)
-    edge.hub.histories["run"] = tuple(events)
+        hub.add(child, RuntimeStatus.COMPLETED)
+        hub.histories[child] = run_history(first + chunks)[1 + first :]
+    add_run(hub, groups * chunks)
+    hub.histories["run"] = tuple(events)
 
 
 def _results(chunks: int, failed: frozenset[int]) -> Iterator[HistoryEvent]:

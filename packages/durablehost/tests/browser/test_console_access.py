@@ -53,7 +53,7 @@ async def visit_dialog(edge: Edge, page: Page) -> None:
 
 
 async def visit_result(edge: Edge, page: Page) -> None:
-    add_run(edge, 12, failed=frozenset({3}))
+    add_run(edge.hub, 12, failed=frozenset({3}))
     log(edge, "slow", WARNING, task=0)
     await page.go(console(edge, "#/instances/run"))
     await page.shows("Failed chunks 1", "The mean of each chunk", "slow")

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from functools import partial
 
 from durablehost.app.invocation import Invocation
+from durablehost.core.history import TaskScheduled
 from durablehost.core.status import RuntimeStatus
 from packages.durablehost.tests.browser.devtools import Page
 from packages.durablehost.tests.browser.runs import add_grouped_run, add_run
 from packages.durablehost.tests.browser.test_console import change, console, edge, history, page
 from packages.durablehost.tests.eventually import eventually
 from packages.durablehost.tests.unit.web.conftest import Edge
+from packages.durablehost.tests.unit.web.fakes import BEGIN
 
 __all__ = ["edge", "page"]
 
@@ -87,7 +90,7 @@ async def test_thousands_of_log_lines_draw_the_rows_in_sight_alone_and_the_last_
 
 
 async def test_the_result_of_a_run_is_a_chart_with_its_chunks_and_series(edge: Edge, page: Page) -> None:
-    add_run(edge, 12, failed=frozenset({3}))
+    add_run(edge.hub, 12, failed=frozenset({3}))
     await page.go(console(edge, "#/instances/run"))
     await page.shows("Result", "Chunks 12", "Failed chunks 1", "The mean of each chunk", "2013-01-01 03:00")
     label = "document.querySelector('.chart')?.getAttribute('aria-label')"
@@ -123,7 +126,7 @@ async def shows_label(page: Page, script: str, words: str) -> bool:
 
 
 async def test_an_output_that_is_too_large_is_loaded_on_request(edge: Edge, page: Page) -> None:
-    add_run(edge, 1000)
+    add_run(edge.hub, 1000)
     await page.go(console(edge, "#/instances/run"))
     await page.shows("The first 100,000 of")
     assert "Chunks 1,000" not in await page.text()
@@ -151,7 +154,7 @@ async def test_the_output_of_another_app_stays_json(edge: Edge, page: Page) -> N
 
 
 async def test_a_run_of_5000_chunks_draws_the_rows_in_sight_alone(edge: Edge, page: Page) -> None:
-    add_run(edge, 5000, failed=frozenset({17}))
+    add_run(edge.hub, 5000, failed=frozenset({17}))
     await page.go(console(edge, "#/instances/run"))
     await page.shows("5,000 of 5,000 activities, 1 failed")
     await page.click("Load it all, and show the result")
@@ -169,7 +172,7 @@ async def ends_with(page: Page, label: str, text: str) -> bool:
 
 
 async def test_a_run_in_groups_has_a_point_for_each_and_on_request_for_each_chunk(edge: Edge, page: Page) -> None:
-    add_grouped_run(edge, groups=3, chunks=4)
+    add_grouped_run(edge.hub, groups=3, chunks=4)
     await page.go(console(edge, "#/instances/run"))
     await page.shows("The mean of each group of chunks", "Chunks 12")
     assert "Mean" not in "".join(await headings(page))
@@ -181,3 +184,17 @@ async def test_a_run_in_groups_has_a_point_for_each_and_on_request_for_each_chun
 
 async def headings(page: Page) -> list[str]:
     return list(await page.run("[...document.querySelectorAll('[aria-label=Chunks] th')].map(cell => cell.innerText)"))
+
+
+async def test_an_unfolded_entry_is_that_of_the_present_history(edge: Edge, page: Page) -> None:
+    """An orchestrator that continues as new has another entry in the same place."""
+    edge.hub.add("run")
+    long = json.dumps("long" * 100)
+    edge.hub.histories["run"] = (TaskScheduled(timestamp=BEGIN, event_id=0, name="Load", input=long),)
+    await page.go(console(edge, "#/instances/run"))
+    await page.click("activity Load (task 0)")
+    await page.shows("long" * 100)
+    later = BEGIN + timedelta(seconds=1)
+    edge.hub.histories["run"] = (TaskScheduled(timestamp=later, event_id=0, name="Load", input='"short"'),)
+    change(edge, "run")
+    await eventually(lambda: page.run("document.querySelector('tr.opened pre')?.innerText === '\"short\"'"))

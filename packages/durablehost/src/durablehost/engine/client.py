@@ -9,6 +9,7 @@ import logging
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from datetime import datetime
 from types import MappingProxyType
 
 from durablehost.app.model import Function
@@ -23,6 +24,7 @@ from durablehost.core.history import (
     HistoryEvent,
     OrchestrationInstance,
 )
+from durablehost.core.history_json import format_time
 from durablehost.core.ids import instance_id_problem, is_entity_id
 from durablehost.core.messages import TaskMessage
 from durablehost.core.payload import input_problem
@@ -281,11 +283,13 @@ class OrchestrationClient:
         target = OrchestrationInstance(instance_id=instance_id, execution_id=None)
         await self._hub.send(TaskMessage(event=event, target=target))
 
-    async def purge(self, instance_id: str) -> bool:
+    async def purge(self, instance_id: str, *, updated_at: datetime | None = None) -> bool:
         """Removes a finished instance, or an entity; False if it is unknown.
 
+        `updated_at`: only if that is the time of its last update, so that no later run under its id is removed.
+
         Raises:
-            RequestError: 412 if it has not finished.
+            RequestError: 412 if it has not finished, or was updated at another time.
         """
         record = await self._hub.peek_instance(instance_id)
         if record is None:
@@ -296,6 +300,8 @@ class OrchestrationClient:
                 "Only orchestrations in a terminal state can be purged, but the orchestration with instance ID "
                 f"{instance_id} has status {record.runtime_status.value}",
             )
+        if updated_at is not None and record.last_updated_at != updated_at:
+            raise RequestError(412, f"The instance {instance_id} has changed since {format_time(updated_at)}.")
         return await self._purge(instance_id)
 
     async def purge_matching(self, query: InstanceQuery) -> int:

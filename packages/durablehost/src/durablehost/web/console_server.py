@@ -136,14 +136,17 @@ class ConsoleServer:
         if hub_name is None or connection_name is None:
             return self._apis[self._own]
         key = (connection_name.lower(), hub_name.lower())
-        async with self._opening:
-            if key not in self._apis:
-                client = await self._hubs.open(connection_name, hub_name) if self._hubs else None
-                if client is None:
-                    raise RequestError(
-                        404,
-                        "There is no such task hub.",
-                        f"The storage '{connection_name}' has no task hub '{hub_name}'.",
-                    )
-                self._apis[key] = self._api(client, connection_name, hub_name)
+        if key not in self._apis:
+            # A storage that does not answer must not keep the pages of other hubs waiting.
+            async with self._opening:
+                if key not in self._apis:
+                    self._apis[key] = await self._opened(connection_name, hub_name)
         return self._apis[key]
+
+    async def _opened(self, connection_name: str, hub_name: str) -> ConsoleApi:
+        client = await self._hubs.open(connection_name, hub_name) if self._hubs else None
+        if client is None:
+            raise RequestError(
+                404, "There is no such task hub.", f"The storage '{connection_name}' has no task hub '{hub_name}'."
+            )
+        return self._api(client, connection_name, hub_name)

@@ -1,6 +1,7 @@
 """Reads query strings as the management API does: names in any case; bad values count as absent.
 
-Mirrors the query handling of HttpApiHandler in the Durable Functions extension.
+Mirrors the query handling of HttpApiHandler in the Durable Functions extension. The `readable_` methods refuse a bad
+value instead.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from urllib.parse import parse_qsl
 
 from durablehost.core.history_json import parse_moment
 from durablehost.core.status import RuntimeStatus
+from durablehost.errors import RequestError
 
 _INTEGER = re.compile(r"[+-]?\d{1,10}", re.ASCII)
 _NUMBER = re.compile(r"\d{1,15}(?:\.\d*)?|\.\d+", re.ASCII)
@@ -70,9 +72,27 @@ class Query:
         """The statuses of a list with commas, of a repeated name, or of both; unknown ones are left out."""
         return frozenset(_STATUSES[word.lower()] for word in self._words(name) if word.lower() in _STATUSES)
 
-    def unknown_statuses(self, name: str) -> list[str]:
-        """The words in a list of statuses that name no status."""
-        return [word for word in self._words(name) if word.lower() not in _STATUSES]
+    def readable_time(self, name: str) -> datetime | None:
+        """The time of this name; None if it is not given.
+
+        Raises:
+            RequestError: 400, it is no time.
+        """
+        text, at = self.text(name), self.time(name)
+        if text and at is None:
+            raise RequestError(400, f"The {name} '{text}' is not a time, such as 2026-01-05T10:00:00Z.")
+        return at
+
+    def readable_statuses(self, name: str) -> frozenset[RuntimeStatus]:
+        """The statuses of a list, as `statuses` reads it.
+
+        Raises:
+            RequestError: 400, a word names no status.
+        """
+        if unknown := [word for word in self._words(name) if word.lower() not in _STATUSES]:
+            known = ", ".join(status.value for status in RuntimeStatus)
+            raise RequestError(400, f"The {name} '{unknown[0]}' is none of {known}.")
+        return self.statuses(name)
 
     def _single(self, name: str) -> str:
         """The value of a name that is given once; .NET joins several, which is no value of any type."""

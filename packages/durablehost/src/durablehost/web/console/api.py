@@ -270,17 +270,11 @@ def _query(request: EdgeRequest) -> InstanceQuery:
         RequestError: 400, a condition cannot be read.
     """
     query = request.query
-    if unknown := query.unknown_statuses("runtimeStatus"):
-        known = ", ".join(status.value for status in RuntimeStatus)
-        raise RequestError(400, f"The runtimeStatus '{unknown[0]}' is none of {known}.")
-    for name in ("createdTimeFrom", "createdTimeTo", "updatedTimeFrom"):
-        if (text := query.text(name)) and query.time(name) is None:
-            raise RequestError(400, f"The {name} '{text}' is not a time, such as 2026-01-05T10:00:00Z.")
     return InstanceQuery(
-        created_from=query.time("createdTimeFrom"),
-        created_to=query.time("createdTimeTo"),
-        updated_from=query.time("updatedTimeFrom"),
-        statuses=query.statuses("runtimeStatus"),
+        created_from=query.readable_time("createdTimeFrom"),
+        created_to=query.readable_time("createdTimeTo"),
+        updated_from=query.readable_time("updatedTimeFrom"),
+        statuses=query.readable_statuses("runtimeStatus"),
         name=query.text("name"),
         id_prefix=query.text("instanceIdPrefix"),
     )

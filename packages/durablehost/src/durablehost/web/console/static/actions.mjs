@@ -1,12 +1,13 @@
 // What one can do to an instance: each action is a dialog, and a request to the management API.
 
 import { html, useEffect, useRef, useState } from "./vendor/htm-preact.mjs";
-import { manage } from "./api.mjs";
+import { manage, purgeOne } from "./api.mjs";
 import { isFinished, link } from "./words.mjs";
 
 const isActive = (row) => !isFinished(row.status);
 
-// `fields`: what the dialog asks for. `run` returns the id of the instance to show next, or nothing.
+// `fields`: what the dialog asks for. `run` gets their values and the row that the dialog was opened for, and returns the id
+// of the instance to show next, or nothing.
 const ACTIONS = [
   {
     title: "Raise event …", confirm: "Raise event", fits: isActive,
@@ -48,7 +49,7 @@ const ACTIONS = [
     title: "Purge …", confirm: "Purge", fits: (row) => isFinished(row.status), isDestructive: true, removes: true,
     explain: "Removes the instance with its history, input and output from the storage. This cannot be undone.",
     fields: [],
-    run: (path) => manage("DELETE", path),
+    run: (path, values, row) => purgeOne(row),
   },
 ];
 
@@ -73,7 +74,7 @@ export function Actions({ row, store, onStart }) {
   const run = async (values) => {
     if (inTheWay) throw new Error(inTheWay);
     const { action } = chosen;
-    const next = await action.run(`/instances/${encodeURIComponent(row.id)}`, values);
+    const next = await action.run(`/instances/${encodeURIComponent(row.id)}`, values, chosen.row);
     setChosen(null);
     if (action.removes) {
       store.remove([row.id]);

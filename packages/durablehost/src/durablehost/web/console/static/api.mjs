@@ -25,7 +25,7 @@ export function hubAddress(taskHub, connection) {
 }
 
 /** A request that was refused or failed; `status` 0: the host did not answer. */
-export class RequestFailed extends Error {
+class RequestFailed extends Error {
   constructor(status, message) {
     super(message);
     this.status = status;
@@ -75,6 +75,11 @@ export async function manage(method, path, body, type = "application/json") {
   const answer = await request(MANAGEMENT + path, { method, headers, body });
   const text = await answer.text();
   return text ? JSON.parse(text) : null;
+}
+
+/** Purges an instance, unless it was updated after this row of it: then the host answers 412. */
+export function purgeOne({ id, updated }) {
+  return manage("DELETE", `/instances/${encodeURIComponent(id)}?${new URLSearchParams({ lastUpdatedTime: updated })}`);
 }
 
 /** The events of the host, until the signal ends them or the connection breaks. Not an EventSource, which sends no key. */

@@ -1,7 +1,7 @@
 // How many instances were created when, by status: counts in buckets of equal length. Pure. Times are milliseconds.
 
 import { roundStep } from "./layout.mjs";
-import { STATUSES, count, duration, moment } from "./words.mjs";
+import { STATUSES, count, duration, moment, two } from "./words.mjs";
 
 const LEAST_STEP = 1000;
 const MINUTE = 60_000;
@@ -88,8 +88,4 @@ function localText(time) {
 
 function sum(numbers) {
   return numbers.reduce((total, number) => total + number, 0);
-}
-
-function two(number) {
-  return String(number).padStart(2, "0");
 }

@@ -3,12 +3,11 @@
 import { html, useEffect, useRef, useState } from "./vendor/htm-preact.mjs";
 import { Dialog } from "./actions.mjs";
 import { get, manage } from "./api.mjs";
+import { Reader } from "./reader.mjs";
 import { LongTable, Text, useNow } from "./ui.mjs";
 import { ago, count, link, moment, readable, timeOf } from "./words.mjs";
 
 const TYPING_MS = 300;
-// After a load, the page waits so long, and five times as long as the load took.
-const LEAST_PAUSE_MS = 1000;
 
 const COLUMNS = [
   { title: "Name", class: "name" },
@@ -80,40 +79,6 @@ function useEntities({ name, store, opened, onProblem }) {
     };
   }, [name, opened]);
   return { ...state, more: state.token !== null, load: () => load.current() };
-}
-
-/** Reads when it is asked to, but rests between two reads. */
-class Reader {
-  control = new AbortController();
-  isBusy = false;
-  isDue = false;
-
-  constructor(read, onProblem) {
-    this.read = read;
-    this.onProblem = onProblem;
-  }
-
-  async ask() {
-    this.isDue = true;
-    if (this.isBusy) return;
-    this.isBusy = true;
-    while (this.isDue && !this.control.signal.aborted) {
-      this.isDue = false;
-      const began = Date.now();
-      try {
-        await this.read(this.control.signal);
-      } catch (error) {
-        if (this.control.signal.aborted) return;
-        this.onProblem(error);
-      }
-      await new Promise((next) => setTimeout(next, Math.max(LEAST_PAUSE_MS, 5 * (Date.now() - began))));
-    }
-    this.isBusy = false;
-  }
-
-  end() {
-    this.control.abort();
-  }
 }
 
 export function Entity({ id, hub, store, clock, opened, onProblem }) {

@@ -1,18 +1,16 @@
 // One instance: what it does in words, its timeline, its history, its input and output, and what one can do to it.
 
-import { html, useEffect, useMemo, useRef, useState } from "./vendor/htm-preact.mjs";
+import { html, useEffect, useMemo, useState } from "./vendor/htm-preact.mjs";
 import { Actions } from "./actions.mjs";
 import { get } from "./api.mjs";
 import { Explanation } from "./explanation.mjs";
 import { Logs } from "./logs.mjs";
 import { looksLikeRun, runOf } from "./output.mjs";
+import { Reader } from "./reader.mjs";
 import { Result } from "./result.mjs";
 import { Timeline } from "./timeline.mjs";
 import { Badge, LongTable, Progress, Text, useNow } from "./ui.mjs";
 import { count, countTasks, cutNote, duration, failureText, headline, isFinished, link, moment, pretty, readable, timeOf } from "./words.mjs";
-
-// After a load, the page waits so long, and five times as long as the load took: large histories are costly.
-const LEAST_PAUSE_MS = 1000;
 
 export function Instance({ id, hub, store, clock, opened, onProblem, onStart }) {
   const { detail, entries, problem, isGone } = useInstance({ id, store, opened, onProblem });
@@ -88,38 +86,21 @@ function useOutput(row, onProblem) {
 function useInstance({ id, store, opened, onProblem }) {
   const [state, setState] = useState({ detail: null, entries: [], problem: null, isGone: false });
   useEffect(() => {
-    const control = new AbortController();
-    let isDue = false;
-    let isBusy = true;
-    let timer = null;
-    const read = async () => {
-      isDue = false;
-      isBusy = true;
-      const began = Date.now();
+    const path = `instances/${encodeURIComponent(id)}`;
+    const reader = new Reader(async (signal) => {
       try {
-        const path = `instances/${encodeURIComponent(id)}`;
-        const [detail, history] = await Promise.all([get(path, control.signal), get(`${path}/history`, control.signal)]);
+        const [detail, history] = await Promise.all([get(path, signal), get(`${path}/history`, signal)]);
         setState({ detail, entries: history.entries, problem: history.problem ?? null, isGone: false });
       } catch (error) {
-        if (control.signal.aborted) return;
-        if (error.status === 404) setState((before) => ({ ...before, isGone: true }));
-        else onProblem(error);
+        if (error.status !== 404) throw error;
+        setState((before) => ({ ...before, isGone: true }));
       }
-      timer = setTimeout(() => {
-        isBusy = false;
-        if (isDue) void read();
-      }, Math.max(LEAST_PAUSE_MS, 5 * (Date.now() - began)));
-    };
-    const ignore = store.listen((ids) => {
-      if (!ids.has(id)) return;
-      isDue = true;
-      if (!isBusy) void read();
-    });
-    void read();
+    }, onProblem);
+    void reader.ask();
+    const ignore = store.listen((ids) => ids.has(id) && reader.ask());
     return () => {
       ignore();
-      clearTimeout(timer);
-      control.abort();
+      reader.end();
     };
   }, [id, opened]);
   return state;
@@ -206,17 +187,17 @@ function outcome(entry) {
 function Details({ id, position, entry, onLogs, onProblem }) {
   const [whole, setWhole] = useState(null);
   const isCut = [entry.input, entry.result, entry.error, entry.details].some((text) => cutNote(text));
-  const version = useRef(entry.ended);
+  // After a continue-as-new, another entry is in this place.
+  const version = `${entry.at} ${entry.ended}`;
   useEffect(() => {
-    if (!isCut || (whole && version.current === entry.ended)) return undefined;
-    version.current = entry.ended;
+    if (!isCut) return undefined;
     const control = new AbortController();
     get(`instances/${encodeURIComponent(id)}/history/${position}`, control.signal)
-      .then(setWhole)
+      .then((found) => setWhole({ version, found }))
       .catch((error) => control.signal.aborted || onProblem(error));
     return () => control.abort();
-  }, [id, position, isCut, entry.ended]);
-  const shown = whole ?? entry;
+  }, [id, position, isCut, version]);
+  const shown = whole?.version === version ? whole.found : entry;
   const texts = [["Error", shown.error, failureText], ["Details", shown.details, failureText], ["Input", shown.input, readable], ["Result", shown.result, readable]];
   const present = texts.filter(([, text]) => text);
   return html`

@@ -6,13 +6,14 @@ import { conditions, createdRange, filterQuery, matches, writeFilter } from "./f
 import { Counts, Filters } from "./filters.mjs";
 import { Plot } from "./plot.mjs";
 import { PurgeDialog } from "./purge.mjs";
+import { Reader } from "./reader.mjs";
 import { nextSort, readSort, sortRows } from "./sorting.mjs";
 import { Badge, LongTable, Progress, useNow, useStore } from "./ui.mjs";
 import { ago, count, duration, isFinished, link, moment, runTime, timeOf } from "./words.mjs";
 
 const TYPING_MS = 300;
-// Counting reads up to 10,000 rows: after a count the page waits this long, and ten times as long as the count took.
-const LEAST_COUNT_PAUSE_MS = 5000;
+// Counting reads up to 10,000 rows.
+const COUNT_PAUSE = { leastPause: 5000, perRead: 10 };
 // How often rows leave a filter for a time before now, or change places in an order by duration.
 const TIME_STEP_MS = 5000;
 // One instance has no course of time.
@@ -118,19 +119,24 @@ function useRows({ store, clock, filter, opened, onProblem }) {
     control.current?.abort();
     control.current = new AbortController();
     setState({ token, isLoading: true });
+    const before = new Map(store.rows);
     try {
       const following = token ? `&continuation=${encodeURIComponent(token)}` : "";
       const answer = await get(`instances?${filterQuery(filter, clock.now())}${following}`, control.current.signal);
-      if (!token && !answer.continuation) forgetOthers(store, answer.instances, filter, clock.now());
+      if (!token && !answer.continuation) forgetOthers(store, before, answer.instances, filter, clock.now());
       store.merge(answer.instances);
       setState({ token: answer.continuation, isLoading: false });
       if (!filter.status.length) setWhole(answer.continuation || store.hasDropped ? null : query);
     } catch (error) {
       if (error.name === "AbortError") return;
-      setState({ token: null, isLoading: false });
+      setState({ token, isLoading: false });
       onProblem(error);
     }
   };
+  // What has changed while this page was not connected, it reads of the chosen statuses alone.
+  useEffect(() => {
+    if (filter.status.length) setWhole(null);
+  }, [opened]);
   useEffect(() => {
     const timer = setTimeout(() => read(null), isFirst.current ? 0 : TYPING_MS);
     isFirst.current = false;
@@ -142,10 +148,10 @@ function useRows({ store, clock, filter, opened, onProblem }) {
   return { more: state.token !== null && !state.isLoading, isLoading: state.isLoading, load: () => read(state.token), whole };
 }
 
-/** Rows that match and are not in the whole answer have been purged. */
-function forgetOthers(store, rows, filter, now) {
+/** Rows that match and are not in the whole answer have been purged, unless they have changed since `before` the request. */
+function forgetOthers(store, before, rows, filter, now) {
   const ids = new Set(rows.map((row) => row.id));
-  const gone = [...store.rows.values()].filter((row) => matches(row, filter, now) && !ids.has(row.id));
+  const gone = [...store.rows.values()].filter((row) => before.get(row.id) === row && !ids.has(row.id) && matches(row, filter, now));
   store.remove(gone.map((row) => row.id));
 }
 
@@ -156,35 +162,16 @@ function useCounts({ store, clock, filter, opened, isNeeded }) {
   const query = filterQuery(filter, 0, false);
   useEffect(() => {
     if (!isNeeded) return undefined;
-    const control = new AbortController();
-    let timer = null;
-    let isDue = false;
-    let isResting = true;
-    const read = async () => {
-      isDue = false;
-      isResting = true;
-      const began = Date.now();
-      try {
-        setCounts(await get(`counts?${filterQuery(filter, clock.now(), false)}`, control.signal));
-      } catch {
-        if (control.signal.aborted) return; // else the stream of changes shows the problem
-      }
-      timer = setTimeout(() => {
-        isResting = false;
-        if (isDue) void read();
-      }, Math.max(LEAST_COUNT_PAUSE_MS, 10 * (Date.now() - began)));
-    };
-    timer = setTimeout(read, isFirst.current ? 0 : TYPING_MS);
+    const read = async (signal) => setCounts(await get(`counts?${filterQuery(filter, clock.now(), false)}`, signal));
+    // The stream of changes shows a problem of the storage.
+    const reader = new Reader(read, () => {}, COUNT_PAUSE);
+    const timer = setTimeout(() => reader.ask(), isFirst.current ? 0 : TYPING_MS);
     isFirst.current = false;
-    const ignore = store.listen((ids, isLive) => {
-      if (!isLive) return;
-      isDue = true;
-      if (!isResting) void read();
-    });
+    const ignore = store.listen((ids, isLive) => isLive && reader.ask());
     return () => {
       ignore();
       clearTimeout(timer);
-      control.abort();
+      reader.end();
     };
   }, [query, opened, isNeeded]);
   return counts;

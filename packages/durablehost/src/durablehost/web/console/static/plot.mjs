@@ -12,7 +12,7 @@ const MOST_READ = 12;
 const DRAG_PX = 5;
 const WHOLE_NUMBERS = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000];
 const COLOURS = {
-  Completed: "--bar", Running: "--bar-open", Pending: "--waiting", Suspended: "--waiting", Failed: "--bar-failed",
+  Completed: "--bar", Running: "--bar-open", Pending: "--waiting", Suspended: "--paused", Failed: "--bar-failed",
   Terminated: "--off", Canceled: "--off", ContinuedAsNew: "--off",
 };
 

@@ -1,12 +1,12 @@
 // Purges every finished instance that matches a filter: counts them first, then removes exactly those.
 //
 // Rule of this file: the filter, its words, the number and the ids are of one moment. An instance that has changed since
-// then stays.
+// then stays: the host checks that.
 
 import { html, useEffect, useRef, useState } from "./vendor/htm-preact.mjs";
-import { get, manage } from "./api.mjs";
+import { get, purgeOne } from "./api.mjs";
 import { filterQuery, filterWords, finishedOnly } from "./filter.mjs";
-import { count, timeOf } from "./words.mjs";
+import { count } from "./words.mjs";
 
 // Requests at a time: a purge is several requests to the storage.
 const AT_ONCE = 4;
@@ -89,16 +89,11 @@ async function purgeAll(rows, signal, store, onDone) {
   const work = async () => {
     while (next < rows.length && !signal.aborted) {
       const row = rows[next++];
-      const live = store.rows.get(row.id);
-      if (live && timeOf(live.updated) > timeOf(row.updated)) {
-        kept += 1;
-        continue;
-      }
       try {
-        await manage("DELETE", `/instances/${encodeURIComponent(row.id)}`);
+        await purgeOne(row);
         gone.push(row.id);
       } catch (error) {
-        // Started again (412), or gone already (404).
+        // Changed (412), or gone already (404).
         if (error.status === 412) kept += 1;
         else if (error.status === 404) gone.push(row.id);
         else {

@@ -2,7 +2,7 @@
 
 import { STATUSES, runTime, timeOf } from "./words.mjs";
 
-export const NEWEST_FIRST = "-created";
+const NEWEST_FIRST = "-created";
 const KEYS = {
   status: (row) => STATUSES.indexOf(row.status),
   name: (row) => row.name,

@@ -45,10 +45,10 @@ export class Store {
 
   remove(ids) {
     for (const id of ids) this.rows.delete(id);
-    this.tell(ids);
+    if (ids.length) this.tell(ids, true);
   }
 
-  /** `isLive`: the stream says so, not an answer to a request. */
+  /** `isLive`: they have changed or gone just now; an answer to a request does not say that. */
   tell(ids, isLive = false) {
     for (const listener of [...this.listeners]) listener(new Set(ids), isLive);
   }

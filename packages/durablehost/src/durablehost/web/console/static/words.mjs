@@ -66,7 +66,8 @@ export function moment(time, now, withMilliseconds = false) {
   return `${at.getFullYear()}-${two(at.getMonth() + 1)}-${two(at.getDate())} ${shown}`;
 }
 
-function two(number) {
+/** 7 as `07`, for dates and times. */
+export function two(number) {
   return String(number).padStart(2, "0");
 }
 
