@@ -1,7 +1,7 @@
 """Downloads blobs by plain HTTP requests, each of which takes a third of the processor time of one of the SDK.
 
-The rule of this file: a blob is downloaded in the version in which it was listed, or not at all; and no message shows
-an address, which may have a signature.
+The rule of this file: a blob is downloaded in the version in which it was listed, and as it is stored, or not at all;
+and no message shows an address, which may have a signature.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ def downloading(location: Location, connection: BlobConnection) -> Iterator[Call
     """
     # Imported here: only az:// locations need it, whose SDK brings it.
     from requests.exceptions import RequestException
+    from urllib3.exceptions import HTTPError
 
     container = str(location.container)
     query, headers = connection.plain_access(container)
@@ -41,14 +42,19 @@ def downloading(location: Location, connection: BlobConnection) -> Iterator[Call
         def download(file: ReadingsFile, last: int) -> bytes:
             url = f"{place}/{quote(name_of(file, location))}{query}"
             wanted = {"If-Match": f'"{file.version}"', "x-ms-range": f"bytes={file.size - last}-{file.size - 1}"}
+            options = {"timeout": _TIMEOUT, "allow_redirects": False, "stream": True}
             try:
-                answer = session.get(url, headers={**headers, **wanted}, timeout=_TIMEOUT, allow_redirects=False)
-            except RequestException as error:
+                with session.get(url, headers={**headers, **wanted}, **options) as answer:
+                    if answer.status_code not in _GOOD:
+                        raise_refusal(answer.status_code, answer.headers.get("x-ms-error-code"))
+                    # Not decompressed: a blob may say that it is compressed, and would then be of any size.
+                    content = bytes(answer.raw.read(last + 1, decode_content=False))
+            except (RequestException, HTTPError) as error:
                 reason = f"the storage service cannot be reached ({type(error).__name__})"
                 raise StorageError(reason, is_permanent=False) from None
-            if answer.status_code not in _GOOD:
-                raise_refusal(answer.status_code, answer.headers.get("x-ms-error-code"))
-            return bytes(answer.content)
+            if len(content) != last:
+                raise StorageError(f"the storage service did not answer with {last} bytes", is_permanent=False)
+            return content
 
         yield download
 

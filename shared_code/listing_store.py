@@ -63,7 +63,8 @@ class ListingStore:
             ReadingsError: it cannot be read, or is gone.
         """
         key = (self.folder.place, version)
-        if key not in _in_memory:
+        listing = _in_memory.get(key)
+        if listing is None:
             listing = self._load(version)
             if listing is None:
                 raise ReadingsError(
@@ -73,7 +74,7 @@ class ListingStore:
             while len(_in_memory) >= _MOST_IN_MEMORY:
                 _in_memory.pop(next(iter(_in_memory)), None)
             _in_memory[key] = listing
-        return _in_memory[key]
+        return listing
 
     def _load(self, name: str) -> Listing | None:
         try:

@@ -16,6 +16,8 @@ END: Final = b"PAR1"
 _END_LENGTH: Final = 8
 # Most footers are shorter.
 _FIRST_READ: Final = 65_536
+# In bytes. A longer one would take seconds and hundreds of megabytes here, and a damaged file may give any length.
+_LONGEST: Final = 2**22
 _INT32, _INT64 = 1, 2
 _DATE, _MILLISECONDS, _MICROSECONDS = 6, 9, 10  # the older annotations of columns
 _DAY: Final = 86_400_000_000
@@ -24,8 +26,8 @@ _DAY: Final = 86_400_000_000
 ReadEnd = Callable[[int], bytes]
 
 
-def read_end(read: ReadEnd, size: int) -> bytes:
-    """The end of a Parquet file, with all of its footer.
+def read_end(read: ReadEnd, size: int) -> bytes | None:
+    """The end of a Parquet file, with all of its footer; None if the footer is too long to be looked into here.
 
     Raises:
         ValueError: it does not end as a Parquet file does.
@@ -34,6 +36,8 @@ def read_end(read: ReadEnd, size: int) -> bytes:
     length = int.from_bytes(end[-_END_LENGTH : -len(END)], "little") + _END_LENGTH
     if not end.endswith(END) or length > size:
         raise ValueError("it does not end as a Parquet file does; it is truncated, encrypted, or none")
+    if length > _LONGEST:
+        return None
     return end if length <= len(end) else read(length)
 
 
@@ -42,7 +46,7 @@ def find_bounds(end: bytes, column: str) -> Bounds | None:
     length = int.from_bytes(end[-_END_LENGTH : -len(END)], "little")
     try:
         return _bounds(_Reader(end[-_END_LENGTH - length : -_END_LENGTH]).structure(), column)
-    except (LookupError, TypeError, ValueError, RecursionError):
+    except (LookupError, AttributeError, TypeError, ValueError, RecursionError):
         return None
 
 
@@ -69,7 +73,7 @@ def _unit(element: dict[int, Any]) -> Callable[[int], int]:
         ValueError: it has no timestamps or dates.
     """
     logical, kind = element.get(10, {}), element.get(6)
-    unit = next(iter(logical[8][2])) if 8 in logical else {_MILLISECONDS: 1, _MICROSECONDS: 2}.get(kind or 0)
+    unit = next(iter(logical[8][2]), None) if 8 in logical else {_MILLISECONDS: 1, _MICROSECONDS: 2}.get(kind or 0)
     if element[1] == _INT64 and unit in {1, 2, 3}:
         return lambda value: value * 1_000_000 // 1_000**unit
     if element[1] == _INT32 and (6 in logical or kind == _DATE):
@@ -123,10 +127,14 @@ class _Reader:
         return self._content[self._at - count : self._at]
 
     def _unsigned(self) -> int:
-        value, shift = 0, 0
-        while (byte := self._byte()) & 128:
-            value, shift = value | (byte & 127) << shift, shift + 7
-        return value | byte << shift
+        value = 0
+        # An integer has at most 64 bits.
+        for shift in range(0, 64, 7):
+            byte = self._byte()
+            value |= (byte & 127) << shift
+            if byte < 128:
+                return value
+        raise ValueError
 
     def _integer(self) -> int:
         value = self._unsigned()

@@ -186,14 +186,16 @@ class Source:
 
     def _contents(self, file: ReadingsFile, download: Download | None) -> Contents | ReadingsError:
         key = (file, self.columns)
-        if key not in _contents_kept:
+        contents = _contents_kept.get(key)
+        if contents is None:
             try:
                 # Of a small file, Polars gets the bytes.
                 with naming(file.path, self._secrets, is_remote=download is not None and file.size > SMALL):
-                    _contents_kept[key] = read_contents(file, self.columns, self.connection, download)
+                    contents = read_contents(file, self.columns, self.connection, download)
             except ReadingsError as error:
                 return error
-        return _contents_kept[key]
+            _contents_kept[key] = contents
+        return contents
 
     def _shape(self, file: ReadingsFile, contents: Contents, window: Window) -> Shape | None:
         """The shape of the file; None if it has no rows in the window, which then may be as they like."""

@@ -1,8 +1,14 @@
-"""Plain requests for blobs: what they need of a connection, and that no signature shows anywhere."""
+"""Plain requests for blobs: what they need of a connection and return, and that no signature shows anywhere."""
 
 from __future__ import annotations
 
+import gzip
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
 
 import pytest
 
@@ -71,3 +77,55 @@ def test_a_refusal_is_permanent_if_it_would_come_again(status: int, code: str | 
 def test_a_blob_that_is_gone_is_a_missing_file() -> None:
     with pytest.raises(FileNotFoundError):
         raise_refusal(404, "BlobNotFound")
+
+
+@contextmanager
+def answering(content: bytes, **headers: str) -> Iterator[str]:
+    """The endpoint of a storage service that gives every request the same answer."""
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            self.send_response(206)
+            for name, value in {"Content-Length": str(len(content)), **headers}.items():
+                self.send_header(name.replace("_", "-"), value)
+            self.end_headers()
+            self.wfile.write(content)
+            self.close_connection = True
+
+        def log_message(self, *_: object) -> None:
+            """Prints nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}/acct"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def downloaded(endpoint: str, size: int = FILE.size) -> bytes:
+    with downloading(LOCATION, connect("X", {"X": f"BlobEndpoint={endpoint}"})) as download:
+        return download(replace(FILE, size=size), size)
+
+
+def test_a_blob_that_says_it_is_compressed_is_downloaded_as_it_is_stored() -> None:
+    stored = gzip.compress(b"readings" * 1_000_000)
+    with answering(stored, Content_Encoding="gzip") as endpoint:
+        assert downloaded(endpoint, len(stored)) == stored
+
+
+@pytest.mark.parametrize("content", [b"", b"short", b"too long"])
+def test_an_answer_of_another_length_is_no_blob_and_may_be_whole_next_time(content: bytes) -> None:
+    with answering(content) as endpoint, pytest.raises(StorageError, match="did not answer with 7 bytes") as caught:
+        downloaded(endpoint)
+    assert not caught.value.is_permanent
+
+
+def test_an_answer_that_breaks_off_may_be_whole_next_time() -> None:
+    with answering(b"short", Content_Length="7") as endpoint, pytest.raises(StorageError) as caught:
+        downloaded(endpoint)
+    assert not caught.value.is_permanent

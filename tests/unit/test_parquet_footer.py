@@ -21,7 +21,13 @@ TIMES = [datetime(2025, 6, 17, 10) + timedelta(seconds=7 * number, microseconds=
 
 def bounds(path: Path, column: str = "timestamp") -> Bounds | None:
     content = path.read_bytes()
-    return find_bounds(read_end(lambda count: content[-count:], len(content)), column)
+    return bounds_of(content, column)
+
+
+def bounds_of(content: bytes, column: str = "timestamp") -> Bounds | None:
+    end = read_end(lambda count: content[-count:], len(content))
+    assert end is not None
+    return find_bounds(end, column)
 
 
 def expected(*times: datetime) -> Bounds:
@@ -98,14 +104,54 @@ def test_a_long_footer_is_read_in_a_second_step(tmp_path: Path) -> None:
         read.append(count)
         return content[-count:]
 
-    assert find_bounds(read_end(end, len(content)), "timestamp") == expected(*TIMES)
+    found = read_end(end, len(content))
+    assert found is not None
+    assert find_bounds(found, "timestamp") == expected(*TIMES)
     assert len(read) == 2
+
+
+def test_a_footer_that_says_it_is_very_long_is_not_read() -> None:
+    def end(count: int) -> bytes:
+        assert count <= 65_536
+        return bytes(count - 8) + (2**31).to_bytes(4, "little") + b"PAR1"
+
+    assert read_end(end, 2**33) is None
 
 
 @pytest.mark.parametrize("content", [b"", b"PAR1", b"\xff\xff\xff\xffPAR1", b"not Parquet", b"\x00\x00\x00\x00PARE"])
 def test_what_ends_in_another_way_is_no_parquet_file(content: bytes) -> None:
     with pytest.raises(ValueError, match="truncated, encrypted, or none"):
         read_end(lambda count: content[-count:] if count else b"", len(content))
+
+
+def with_footer(footer: bytes) -> bytes:
+    return footer + len(footer).to_bytes(4, "little") + b"PAR1"
+
+
+# Lists are one byte for the field, one for the count and the type of the elements; a structure ends with a zero.
+@pytest.mark.parametrize(
+    "footer",
+    [
+        pytest.param(bytes.fromhex("29 25 00 00 29 05 00"), id="columns that are integers"),
+        pytest.param(
+            bytes.fromhex("29 2c 00") + b"\x48\x09timestamp" + bytes.fromhex("6c 8c 2c 00 00 00 00 29 0c 00"),
+            id="timestamps of no unit",
+        ),
+    ],
+)
+def test_a_footer_of_another_form_is_no_bounds(footer: bytes) -> None:
+    assert find_bounds(with_footer(footer), "timestamp") is None
+
+
+def test_an_integer_of_more_than_64_bits_is_no_bounds(tmp_path: Path) -> None:
+    """Reading it would take time with the square of its length."""
+    content = write(tmp_path / "x.parquet", pa.array(TIMES)).read_bytes()
+    footer = content[-8 - int.from_bytes(content[-8:-4], "little") : -8]
+    # The first field is the version, a number below 64.
+    field, version, rest = footer[:1], footer[1], footer[2:]
+    for more, found in ((0, expected(*TIMES)), (8, expected(*TIMES)), (9, None)):
+        longer = bytes([version | 128]) + b"\x80" * more + b"\x00"
+        assert bounds_of(with_footer(field + longer + rest)) == found
 
 
 def test_a_damaged_footer_is_no_bounds(tmp_path: Path) -> None:

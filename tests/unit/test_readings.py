@@ -5,11 +5,16 @@ from __future__ import annotations
 import os
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import polars as pl
 import pytest
 
 from shared_code.contracts import ChunkInput
+from shared_code.files import ReadingsFile
+from shared_code.listing import Listing
+from shared_code.listing_store import ListingStore
 from shared_code.processing import process_chunk
 from shared_code.reading_errors import ReadingsError
 from shared_code.readings import open_source
@@ -34,6 +39,27 @@ def test_several_files_are_read_as_one(write_readings: WriteReadings) -> None:
     write_readings([3.0], name="two.parquet", extra=[True])
 
     assert process_chunk(HOUR, open_source({"READINGS": str(folder / "*.parquet")})).records == 3
+
+
+class Forgetful(dict[Any, Any]):
+    """A memory from which another thread removes everything at once."""
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        """Keeps nothing."""
+
+
+def test_contents_that_another_thread_forgets_are_used_all_the_same(
+    write_readings: WriteReadings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shared_code.readings._contents_kept", Forgetful())
+    assert process_chunk(HOUR, open_source({"READINGS": write_readings([1.0])})).records == 1
+
+
+def test_a_listing_that_another_thread_forgets_is_used_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shared_code.listing_store._in_memory", Forgetful())
+    listing = Listing(files=[ReadingsFile(path="x", version="1", size=1)])
+    folder: Any = SimpleNamespace(place="az://here", read=lambda name: listing.to_parquet())
+    assert ListingStore(source=open_source({}), folder=folder).load(listing.version) == listing
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

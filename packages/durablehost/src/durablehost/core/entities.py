@@ -95,6 +95,7 @@ class EntityEpisode:
         self._is_stored = started is not None
         self._me = me
         self._now = now
+        self._at = now
         self._reorder_window = timedelta(seconds=reorder_window_seconds)
         self._exists = snapshot.exists
         self._state = snapshot.state
@@ -115,6 +116,10 @@ class EntityEpisode:
     def entity(self) -> EntityId:
         return EntityId.of_instance(self._me.instance_id)
 
+    def begin_round(self, at: datetime | None = None) -> None:
+        """Sets when what follows is received: at the time of an episode that a crash cut short, or, for None, now."""
+        self._at = at or self._now
+
     def receive(self, event: EventRaised) -> None:
         """Receives an event; one that is no request, release or reminder only starts the episode.
 
@@ -130,11 +135,11 @@ class EntityEpisode:
             self._locked_by = None
         elif is_reminder(event.name):
             self._reminded_at = NO_TIME
-            for each in self._sorter.expire(ticks_of(self._now)):
+            for each in self._sorter.expire(ticks_of(self._at)):
                 self._enqueue(each)
 
     def _receive_request(self, request: EntityRequest, *, is_scheduled: bool) -> None:
-        if request.due_at is not None and request.due_at - self._now > _NEARLY_DUE:
+        if request.due_at is not None and request.due_at - self._at > _NEARLY_DUE:
             self._put_off(request, request.due_at)
         elif is_scheduled:
             self._enqueue(request)
@@ -143,7 +148,7 @@ class EntityEpisode:
                 self._enqueue(each)
 
     def _put_off(self, request: EntityRequest, due_at: datetime) -> None:
-        at = due_at if due_at - self._now <= _LONGEST_DELAY else self._now + _LONG_DELAY_PART
+        at = due_at if due_at - self._at <= _LONGEST_DELAY else self._at + _LONG_DELAY_PART
         self._send(self._me.instance_id, None, scheduled_name(at), request_to_text(request))
 
     def _enqueue(self, request: EntityRequest) -> None:
@@ -288,7 +293,7 @@ class EntityEpisode:
     def _send(self, instance_id: str, execution_id: str | None, name: str, text: str) -> None:
         self._outbox.append(
             TaskMessage(
-                event=EventRaised(timestamp=self._now, name=name, input=text),
+                event=EventRaised(timestamp=self._at, name=name, input=text),
                 target=OrchestrationInstance(instance_id=instance_id, execution_id=execution_id),
                 sender=self._me,
                 episode=_FIRST_EPISODE,

@@ -17,7 +17,6 @@ from durablehost.core.history import (
     EventRaised,
     EventSent,
     HistoryEvent,
-    OrchestratorStarted,
     SubOrchestrationInstanceCreated,
     SubOrchestrationInstanceFailed,
     TaskFailed,
@@ -27,6 +26,7 @@ from durablehost.core.history import (
 )
 from durablehost.core.messages import completed_task_id
 from durablehost.core.replay import RetryState
+from durablehost.core.state import episodes_of
 
 Work = Union[TaskScheduled, SubOrchestrationInstanceCreated]  # noqa: UP007
 _WORK = (TaskScheduled, SubOrchestrationInstanceCreated)
@@ -116,7 +116,7 @@ def _attempts(
     """The number of the attempt that each task id stands for, and the pauses by the ids of their timers."""
     numbers = dict.fromkeys(scheduled, 1)
     pauses: dict[int, Pause] = {}
-    for episode in _episodes(history):
+    for episode in episodes_of(history):
         requested = [event for event in episode if isinstance(event, _WORK)]
         for fired in (event for event in episode if isinstance(event, TimerFired)):
             pause = pauses.get(fired.timer_id)
@@ -140,16 +140,6 @@ def _attempts(
 def _pause(failure: _Failure, timer: TimerCreated, scheduled: Mapping[int, Work], numbers: Mapping[int, int]) -> Pause:
     task_id = failure.task_scheduled_id
     return Pause(work=scheduled[task_id], failures=numbers[task_id], error=failure.reason, timer=timer)
-
-
-def _episodes(history: Sequence[HistoryEvent]) -> Iterator[list[HistoryEvent]]:
-    episode: list[HistoryEvent] = []
-    for event in history:
-        if isinstance(event, OrchestratorStarted) and episode:
-            yield episode
-            episode = []
-        episode.append(event)
-    yield episode
 
 
 def _known_pauses(

@@ -66,7 +66,7 @@ class _Sender:
         return self.last == NO_TIME and not self.waiting
 
     def take_next(self, horizon: int, waited_since: int = NO_TIME) -> EntityRequest | None:
-        """The next request, unless its predecessor may still come; not if that is older than one of these times."""
+        """The next request; None while its predecessor may still come, unless that is older than one of these times."""
         if not self.waiting:
             return None
         first = self.waiting[min(self.waiting)]

@@ -221,6 +221,16 @@ def _mark_key(mark: Mark) -> _MarkKey:
     return mark.type_name, mark.timestamp, mark.reason
 
 
+def episodes_of(history: Sequence[HistoryEvent]) -> list[list[HistoryEvent]]:
+    """The events of each episode; none is empty."""
+    episodes: list[list[HistoryEvent]] = []
+    for event in history:
+        if isinstance(event, OrchestratorStarted) or not episodes:
+            episodes.append([])
+        episodes[-1].append(event)
+    return episodes
+
+
 def raised_key(event: EventRaised) -> RaisedKey:
     """Identifies an external event that is delivered again while its first delivery is in an open episode."""
     return event.name, event.timestamp, event.input

@@ -119,7 +119,9 @@ class Entities:
         # One by one after a crash, so that only the request that causes it fails in the end.
         most = 1 if self._trials.has_crashed(item.instance_id) else self._max_batch_size
         for stored in rounds.stored:
-            await self._run_round(episode, stored, most, spans)
+            episode.begin_round(stored.at)
+            await self._run_round(episode, stored.events, most, spans)
+        episode.begin_round()
         return episode.checkpoint(await self._run_round(episode, rounds.new, most, spans))
 
     async def _run_round(
@@ -210,7 +212,7 @@ def _is_received(episode: EntityEpisode, event: EventRaised) -> bool:
 def _refused(episode: EntityEpisode, item: OrchestrationWorkItem, text: str) -> EntityEpisode:
     """The episode after all its requests have failed with this text; messages that cannot be read are left out."""
     rounds = rounds_of(item.history, (received.message.event for received in item.messages))
-    for event in chain(*rounds.stored, rounds.new):
+    for event in chain(*(each.events for each in rounds.stored), rounds.new):
         with suppress(Exception):
             episode.receive(event)
     while batch := episode.take(MAX_ENTITY_BATCH_SIZE):

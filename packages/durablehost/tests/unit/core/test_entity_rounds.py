@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from durablehost.core.entity_messages import reminder_name
-from durablehost.core.entity_rounds import Rounds, rounds_of
+from durablehost.core.entity_rounds import Round, Rounds, rounds_of
 from durablehost.core.history import (
     EventRaised,
     ExecutionStarted,
@@ -25,7 +25,9 @@ STORED: tuple[HistoryEvent, ...] = (
     OrchestratorCompleted(timestamp=AT),
 )
 A, B, C = (EventRaised(timestamp=AT, name="op", input=text) for text in ("a", "b", "c"))
-OPENED = OrchestratorStarted(timestamp=AT + timedelta(seconds=1))
+REMINDER = EventRaised(timestamp=AT, name=reminder_name(AT), input="null")
+LATER = AT + timedelta(seconds=1)
+OPENED = OrchestratorStarted(timestamp=LATER)
 
 
 def test_all_new_events_are_one_round() -> None:
@@ -34,17 +36,18 @@ def test_all_new_events_are_one_round() -> None:
 
 def test_each_episode_that_was_cut_short_is_a_round_of_its_own() -> None:
     history = (*STORED, OPENED, B, A, OPENED, C)
-    assert rounds_of(history, []) == Rounds(stored=((B, A), (C,)), new=())
+    assert rounds_of(history, []) == Rounds(stored=(Round(LATER, (B, A)), Round(LATER, (C,))), new=())
 
 
 def test_a_stored_event_that_is_delivered_again_is_not_new() -> None:
     later = replace(A, timestamp=AT + timedelta(milliseconds=1))
-    assert rounds_of((*STORED, OPENED, B, A), [A, C, B, later]) == Rounds(stored=((B, A),), new=(C, later))
+    rounds = rounds_of((*STORED, OPENED, B, A), [A, C, B, later])
+    assert rounds == Rounds(stored=(Round(LATER, (B, A)),), new=(C, later))
 
 
 def test_what_began_a_new_entity_is_a_round() -> None:
     first, start, _ = STORED
-    assert rounds_of((first, start, A), [A]) == Rounds(stored=((A,),), new=())
+    assert rounds_of((first, start, A), [A]) == Rounds(stored=(Round(AT, (A,)),), new=())
 
 
 def test_other_events_belong_to_no_round() -> None:
@@ -52,5 +55,9 @@ def test_other_events_belong_to_no_round() -> None:
 
 
 def test_reminders_come_last() -> None:
-    reminder = EventRaised(timestamp=AT, name=reminder_name(AT), input="null")
-    assert rounds_of(STORED, [reminder, A]).new == (A, reminder)
+    assert rounds_of(STORED, [REMINDER, A]).new == (A, REMINDER)
+
+
+def test_an_entity_that_was_purged_gets_no_reminder() -> None:
+    assert rounds_of((), [REMINDER]).is_empty
+    assert rounds_of((), [REMINDER, A]).new == (A,)

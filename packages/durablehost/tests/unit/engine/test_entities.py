@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from durablehost.app.invocation import Invocation, InvocationResult
-from durablehost.core.entity_messages import EntityRequest, request_to_text, scheduled_name
+from durablehost.core.entity_messages import EntityRequest, reminder_name, request_to_text, scheduled_name
 from durablehost.core.history import EventRaised, ExecutionTerminated, HistoryEvent, OrchestrationInstance
 from durablehost.core.ids import EntityId
 from durablehost.core.messages import TaskMessage
@@ -77,7 +77,8 @@ class World:
         for each in self.hub.storage.control:
             if each.message.is_from_entity and isinstance(each.message.event, EventRaised):
                 document = json.loads(each.message.event.input or "")
-                found.setdefault(each.message.event.name, set()).add(document["result"])
+                if "result" in document:
+                    found.setdefault(each.message.event.name, set()).add(document["result"])
         return found
 
 
@@ -299,6 +300,14 @@ async def test_a_scheduled_signal_waits_for_its_time(world: World) -> None:
     assert world.batches == [["add"]]
 
 
+async def test_a_reminder_does_not_create_an_entity_that_was_purged(world: World) -> None:
+    now = world.clock.now()
+    await world.send(EventRaised(timestamp=now, name=reminder_name(now), input="null"))
+    await world.episode()
+    assert await world.hub.get_instance("@counter@one") is None
+    assert world.hub.storage.control == []
+
+
 class TestACrashAfterResultsWereSent:
     """The history with the new state was not stored, so the episode is repeated."""
 
@@ -360,6 +369,15 @@ class TestACrashAfterResultsWereSent:
         await self.episode(world)
         assert await world.client.entities.state(ONE) == "2"
         assert world.results == {"id": {"2"}}
+
+    async def test_puts_off_again_what_was_not_due_then(self, world: World) -> None:
+        due_at = world.clock.now() + timedelta(seconds=300)
+        await world.ask(id="soon", is_signal=True, due_at=due_at)
+        await world.ask()
+        await self.crash(world)
+        assert world.clock.now() > due_at
+        await self.episode(world)
+        assert world.results == {"id": {"1"}}
 
     async def test_a_second_crash_changes_nothing(self, world: World) -> None:
         for name in ("one", "two", "three"):
