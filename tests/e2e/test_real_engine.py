@@ -158,7 +158,11 @@ async def test_a_chunk_that_takes_too_long(client: EngineClient) -> None:
     assert "1 of 1 chunks failed: chunk 0: ChunkTimeout: not done within 0.01 seconds" in status.output
 
 
-@pytest.mark.parametrize("options", [{}, {"max_parallel": 3}, {"max_parallel": 3, "chunk_timeout": 3_600}])
+@pytest.mark.parametrize("options", [
+    pytest.param({}, marks=pytest.mark.soak),
+    pytest.param({"max_parallel": 3}, marks=pytest.mark.soak),
+    {"max_parallel": 3, "chunk_timeout": 3_600},
+])  # fmt: skip
 async def test_chunks_that_are_tried_again_do_not_disturb_the_others(
     unavailable: None, results: Path, client: EngineClient, options: dict[str, object]
 ) -> None:

@@ -78,7 +78,7 @@ def test_the_real_engine_ends_what_durablehost_has_begun(
 
 
 @pytest.mark.azurite
-@pytest.mark.parametrize("is_new", [True, False])
+@pytest.mark.parametrize("is_new", [pytest.param(True, marks=pytest.mark.soak), False])
 async def test_the_real_engine_ends_an_episode_of_an_entity_of_which_durablehost_has_stored_the_beginning(
     real_engine: StartEngine, options: StorageOptions, is_new: bool
 ) -> None:
