@@ -105,7 +105,9 @@ def _insert(table: str, body: dict[str, Any]) -> Request:
 
 
 @pytest.mark.parametrize(
-    "content", [b"\x1f\x8bno gzip", gzip.compress("x".encode("utf-16")), b"\xff\xfe\x00", None], ids=str
+    "content",
+    [b"\x1f\x8bno gzip", gzip.compress("x".encode("utf-16")), b"\xff\xfe\x00", None],
+    ids=["no gzip", "UTF-16 in gzip", "no UTF-8", "no blob"],
 )
 async def test_a_payload_whose_blob_is_damaged_leaves_the_rest_of_its_record(
     hub: TaskHub, account: Account, content: bytes | None

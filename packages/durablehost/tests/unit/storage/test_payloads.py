@@ -30,7 +30,9 @@ def test_plain_content_and_several_members_are_read() -> None:
 
 
 @pytest.mark.parametrize(
-    "data", [b"\x1f\x8bnonsense", gzip.compress(b"x" * 1000)[:-9], gzip.compress(b"\xff"), b"\xff"]
+    "data",
+    [b"\x1f\x8bnonsense", gzip.compress(b"x" * 1000)[:-9], gzip.compress(b"\xff"), b"\xff"],
+    ids=["no gzip", "cut gzip", "no UTF-8 in gzip", "no UTF-8"],
 )
 def test_content_that_is_not_text_is_an_error_that_names_its_blob(data: bytes) -> None:
     with pytest.raises(StorageError, match="The blob folder/blob cannot be read"):
