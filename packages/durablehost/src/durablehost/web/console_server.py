@@ -16,7 +16,7 @@ from durablehost.engine.client import OrchestrationClient
 from durablehost.errors import RequestError
 from durablehost.web.answer import empty, error_answer
 from durablehost.web.connections import MOST_CONNECTIONS
-from durablehost.web.console.api import ConsoleApi
+from durablehost.web.console.api import HOW_TO_ALLOW, READ_ONLY, ConsoleApi
 from durablehost.web.console.changes import ChangeFeed
 from durablehost.web.console.hubs import Hubs
 from durablehost.web.console.site import CONSOLE_PATH, ConsoleSite
@@ -117,7 +117,7 @@ class ConsoleServer:
             return await self._console.handle(request, rest)
         if (rest := below(WEBHOOK_PATH, request.raw_path)) is not None:
             if not self._allows_actions:
-                raise RequestError(403, "This console only reads.", "Start it with --allow-actions to change the hub.")
+                raise RequestError(403, READ_ONLY, HOW_TO_ALLOW)
             return await self._management.handle(request, rest)
         if request.raw_path == "/" and request.method == "GET":
             return web.Response(status=302, headers={"Location": CONSOLE_PATH})

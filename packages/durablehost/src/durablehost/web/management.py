@@ -145,8 +145,8 @@ class ManagementApi:
         await self._client.raise_event(parts["id"], parts["event"], text, trace=request.trace)
         return empty(202)
 
-    async def _purge(self, request: EdgeRequest, parts: dict[str, str]) -> web.Response:
-        if not await self._client.purge(parts["id"], updated_at=request.query.readable_time("lastUpdatedTime")):
+    async def _purge(self, _: EdgeRequest, parts: dict[str, str]) -> web.Response:
+        if not await self._client.purge(parts["id"]):
             return empty(404)
         return json_answer({"instancesDeleted": 1})
 

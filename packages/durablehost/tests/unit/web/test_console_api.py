@@ -7,7 +7,7 @@ import json
 import re
 from datetime import timedelta
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import pytest
 
@@ -63,6 +63,40 @@ async def ids(edge: Edge, query: str) -> list[str]:
     status, answer = await got(edge, f"{API}/instances?{query}")
     assert status == 200
     return [row["id"] for row in answer["instances"]]
+
+
+async def purged(edge: Edge, instance_id: str, updated: str = "2026-03-01T10:00:02.123456Z", **headers: str) -> int:
+    """Asks for a purge of an instance that was last updated at that time, and returns the status of the answer."""
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    path = f"{API}/instances/{instance_id}?{urlencode({'updated': updated})}"
+    async with edge.request("DELETE", path, headers=named) as answer:
+        return int(answer.status)
+
+
+class TestPurge:
+    async def test_removes_the_instance_as_the_page_has_seen_it(self, edge: Edge) -> None:
+        edge.hub.add("a", RuntimeStatus.FAILED)
+        edge.hub.add("b", RuntimeStatus.FAILED)
+        assert await purged(edge, "a") == 204
+        assert list(edge.hub.records) == ["b"]
+        assert await purged(edge, "a") == 404
+
+    async def test_spares_an_instance_that_was_updated_at_another_time(self, edge: Edge) -> None:
+        edge.hub.add("a", RuntimeStatus.FAILED)
+        for updated in ("2026-03-01T10:00:01Z", "2026-03-01T10:00:02Z"):
+            assert await purged(edge, "a", updated) == 412
+        assert list(edge.hub.records) == ["a"]
+
+    async def test_needs_the_time_of_the_last_update(self, edge: Edge) -> None:
+        edge.hub.add("a", RuntimeStatus.FAILED)
+        for updated in ("", "soon"):
+            assert await purged(edge, "a", updated) == 400
+        assert list(edge.hub.records) == ["a"]
+
+    async def test_spares_an_instance_that_has_not_ended(self, edge: Edge) -> None:
+        edge.hub.add("a", RuntimeStatus.RUNNING)
+        assert await purged(edge, "a") == 412
+        assert list(edge.hub.records) == ["a"]
 
 
 class TestList:
@@ -400,12 +434,20 @@ class TestSecurity:
             assert answer.headers["Cache-Control"] == "no-store"
 
     @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "HEAD"])
-    async def test_the_routes_only_read(self, edge: Edge, method: str) -> None:
+    async def test_the_routes_only_read_but_for_the_purge(self, edge: Edge, method: str) -> None:
         edge.hub.add("a", RuntimeStatus.COMPLETED)
         for path in (*ROUTES, *FILES):
+            is_purge = (method, path) == ("DELETE", f"{API}/instances/a")
             async with edge.request(method, path) as answer:
-                assert answer.status == 404
+                assert answer.status == (400 if is_purge else 404 if "taskHub" not in path else 409)
         assert list(edge.hub.records) == ["a"]
+
+    async def test_a_purge_needs_a_key_of_the_management_api(self, serve: EdgeFactory) -> None:
+        edge = await serve(keys=RING)
+        edge.hub.add("a", RuntimeStatus.COMPLETED)
+        assert await purged(edge, "a") == 401
+        assert await purged(edge, "a", x_functions_key="host-key") == 403
+        assert await purged(edge, "a", x_functions_key="durable-key") == 204
 
     @pytest.mark.parametrize(
         "path", ["/console/../web/server.py", "/console/%2e%2e/api.py", "/console/..%2fapi.py", "/console//etc/passwd",

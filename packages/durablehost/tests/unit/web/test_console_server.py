@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import aiohttp
 
+from durablehost.core.status import RuntimeStatus
 from durablehost.engine.client import OrchestrationClient
 from durablehost.web.console.hubs import Account
 from durablehost.web.console_server import ConsoleServer
@@ -53,4 +54,23 @@ async def test_the_own_hub_is_shown_while_another_is_slow_to_open() -> None:
         assert not other.done()
         hubs.answers.set()
         assert await other == "Slow"
+    await server.stop()
+
+
+async def test_without_actions_no_route_changes_the_storage() -> None:
+    hub = FakeHub()
+    hub.add("a", RuntimeStatus.FAILED)
+    server = ConsoleServer(
+        client_of(hub), FixedClock(), hub_name="Own", connection_name="Local", allows_actions=False, hubs=None
+    )
+    await server.start(0)
+    origin = server.url.removesuffix("/console")
+    purges = ("console/api/instances/a?updated=2026-03-01T10:00:02.123456Z", "runtime/webhooks/durabletask/instances/a")
+
+    async with aiohttp.ClientSession() as session:
+        for path in purges:
+            async with session.delete(f"{origin}/{path}") as answer:
+                assert answer.status == 403
+                assert "--allow-actions" in await answer.text()
+    assert list(hub.records) == ["a"]
     await server.stop()

@@ -400,16 +400,6 @@ async def test_purge_of_a_running_instance_is_412_with_a_json_string(edge: Edge)
     )
 
 
-async def test_purge_with_a_last_update_removes_no_later_run(edge: Edge) -> None:
-    edge.hub.add("x", RuntimeStatus.FAILED)
-    path = "/instances/x?lastUpdatedTime="
-
-    for given, expected in (("2026-03-01T10:00:01Z", 412), ("2026-03-01T10:00:02Z", 412), ("soon", 400)):
-        assert (await answer_of(edge, "DELETE", path + given))[0] == expected
-    assert list(edge.hub.records) == ["x"]
-    assert await answer_of(edge, "DELETE", f"{path}2026-03-01T10:00:02.123456Z") == (200, {"instancesDeleted": 1})
-
-
 async def test_purge_by_filter_needs_a_time_to_begin_with(edge: Edge) -> None:
     for query in ("", "?createdTimeFrom=", "?createdTimeFrom=soon"):
         assert await answer_of(edge, "DELETE", f"/instances{query}") == (

@@ -43,6 +43,9 @@ from durablehost.web.console.view import (
 from durablehost.web.paging import read_page, token_from_header, token_to_header
 from durablehost.web.request import EdgeRequest
 
+READ_ONLY = "This console only reads."
+HOW_TO_ALLOW = "Start it with --allow-actions to change the hub."
+
 # One request to the storage.
 LISTED = 1000
 # Ten requests: counting or searching more would keep the storage busy.
@@ -94,10 +97,17 @@ class ConsoleApi:
 
     async def handle(self, request: EdgeRequest, rest: str) -> web.StreamResponse:
         """`rest` is the raw path below `/console/api`."""
-        if request.method != "GET":
-            return empty(404)
         self._refuse_other_hubs(request)
-        match [unquote(part, errors="replace") for part in rest.strip("/").split("/")]:
+        parts = [unquote(part, errors="replace") for part in rest.strip("/").split("/")]
+        match request.method, parts:
+            case "GET", _:
+                return await self._show(request, parts)
+            case "DELETE", ["instances", instance_id]:
+                return await self._purge(request, instance_id)
+        return empty(404)
+
+    async def _show(self, request: EdgeRequest, parts: list[str]) -> web.StreamResponse:
+        match parts:
             case ["hub"]:
                 return self._hub()
             case ["hubs"] if self._hubs is not None:
@@ -160,6 +170,15 @@ class ConsoleApi:
                 "version": __version__,
             }
         )
+
+    async def _purge(self, request: EdgeRequest, instance_id: str) -> web.Response:
+        """Removes an instance as the page has seen it: not one that has changed, and no later run under its id."""
+        if not self._allows_actions:
+            raise RequestError(403, READ_ONLY, HOW_TO_ALLOW)
+        updated = request.query.readable_time("updated")
+        if updated is None:
+            raise RequestError(400, "The time of the last update, 'updated', is missing.")
+        return empty(204 if await self._client.purge(instance_id, updated_at=updated) else 404)
 
     async def _list(self, request: EdgeRequest) -> web.Response:
         token = token_from_header(request.query.text("continuation") or "")

@@ -79,7 +79,7 @@ export async function manage(method, path, body, type = "application/json") {
 
 /** Purges an instance, unless it was updated after this row of it: then the host answers 412. */
 export function purgeOne({ id, updated }) {
-  return manage("DELETE", `/instances/${encodeURIComponent(id)}?${new URLSearchParams({ lastUpdatedTime: updated })}`);
+  return request(`/console/api/instances/${encodeURIComponent(id)}?${new URLSearchParams({ updated })}`, { method: "DELETE" });
 }
 
 /** The events of the host, until the signal ends them or the connection breaks. Not an EventSource, which sends no key. */
