@@ -13,8 +13,9 @@ import pytest
 from durablehost.core.status import RuntimeStatus
 from packages.durablehost.tests.browser.devtools import Page
 from packages.durablehost.tests.browser.runs import add_run
-from packages.durablehost.tests.browser.test_console import STATUS, add_entity, console, edge, history, page
+from packages.durablehost.tests.browser.test_console import STATUS, add_entity, add_history, console, edge, page
 from packages.durablehost.tests.browser.test_console_instance import WARNING, log
+from packages.durablehost.tests.browser.test_console_tree import add_tree, fold
 from packages.durablehost.tests.eventually import eventually
 from packages.durablehost.tests.unit.web.conftest import Edge
 
@@ -60,6 +61,14 @@ async def visit_result(edge: Edge, page: Page) -> None:
     await page.click("slow")
 
 
+async def visit_tree(edge: Edge, page: Page) -> None:
+    add_tree(edge.hub)
+    await page.go(console(edge, "#/instances/root"))
+    await page.shows("Sub-orchestrations", "cause", "late")
+    await fold(page, "bad-1")
+    await page.shows("No sub-orchestrations of its own.")
+
+
 async def visit_purge(edge: Edge, page: Page) -> None:
     await visit_list(edge, page)
     await page.click("Purge all that match …")
@@ -76,7 +85,7 @@ async def visit_entity(edge: Edge, page: Page) -> None:
     await page.shows("State", "41")
 
 
-VIEWS = [visit_list, visit_purge, visit_instance, visit_dialog, visit_result, visit_entities, visit_entity]
+VIEWS = [visit_list, visit_purge, visit_instance, visit_dialog, visit_result, visit_tree, visit_entities, visit_entity]
 
 
 @pytest.fixture
@@ -85,7 +94,7 @@ async def full(edge: Edge) -> Edge:
     for status in RuntimeStatus:
         edge.hub.add(f"a-{status.value}", status, input="17", output='"done"')
     edge.hub.add("run", custom_status=STATUS % 63, input='{"chunks": 100}', parent_id="root")
-    edge.hub.histories["run"] = history()
+    add_history(edge)
     add_entity(edge, "@counter@a", "41")
     return edge
 
@@ -153,3 +162,19 @@ async def test_an_instance_is_opened_and_acted_on_with_the_keyboard_alone(full: 
     await tab_to(page, "Suspend")
     await press(page, "Enter")
     await eventually(lambda: len(full.hub.sent) == 1)
+
+
+async def test_the_tree_is_unfolded_with_the_keyboard_alone(full: Edge, page: Page) -> None:
+    add_tree(full.hub)
+    await page.go(console(full, "#/instances/root"))
+    await page.shows("Sub-orchestrations", "cause")
+    await tab_to(page, "Sub-orchestrations of Child (task 0)")
+    await press(page, "Enter")
+    await page.shows("good-1")
+    assert await page.run(FOCUSED) == "Sub-orchestrations of Child (task 0)"
+    await press(page, "Enter")
+    await eventually(lambda: is_hidden(page, "good-1"))
+
+
+async def is_hidden(page: Page, text: str) -> bool:
+    return text not in await page.text()

@@ -11,7 +11,7 @@ from durablehost.core.history import TaskScheduled
 from durablehost.core.status import RuntimeStatus
 from packages.durablehost.tests.browser.devtools import Page
 from packages.durablehost.tests.browser.runs import add_grouped_run, add_run
-from packages.durablehost.tests.browser.test_console import change, console, edge, history, page
+from packages.durablehost.tests.browser.test_console import add_history, change, console, edge, page
 from packages.durablehost.tests.eventually import eventually
 from packages.durablehost.tests.unit.web.conftest import Edge
 from packages.durablehost.tests.unit.web.fakes import BEGIN
@@ -34,7 +34,7 @@ async def rows(page: Page, label: str) -> list[str]:
 
 async def test_logs_are_shown_by_level_and_by_activity_and_go_on(edge: Edge, page: Page) -> None:
     edge.hub.add("run")
-    edge.hub.histories["run"] = history()
+    add_history(edge)
     log(edge, "begins", function="Orch")
     log(edge, "reads 12 rows", task=0)
     log(edge, "the blob is gone\nTraceback:\n  line 7", ERROR, task=1, function="Check")

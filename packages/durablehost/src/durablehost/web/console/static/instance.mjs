@@ -6,8 +6,9 @@ import { get } from "./api.mjs";
 import { Explanation } from "./explanation.mjs";
 import { Logs } from "./logs.mjs";
 import { looksLikeRun, runOf } from "./output.mjs";
-import { Reader } from "./reader.mjs";
+import { readOnChange } from "./reader.mjs";
 import { Result } from "./result.mjs";
+import { SubOrchestrations } from "./suborchestrations.mjs";
 import { Timeline } from "./timeline.mjs";
 import { Badge, LongTable, Progress, Text, useNow } from "./ui.mjs";
 import { count, countTasks, cutNote, duration, failureText, headline, isFinished, link, moment, pretty, readable, timeOf } from "./words.mjs";
@@ -40,6 +41,7 @@ export function Instance({ id, hub, store, clock, opened, onProblem, onStart }) 
     ${!isFinished(row.status) && html`<${Explanation} id=${id} version=${row.updated} />`}
     ${row.status === "Failed" && row.output && html`<section><h2>Failure</h2><pre class="failure" tabindex="0">${failureText(row.output)}</pre></section>`}
     ${run && html`<${Result} id=${id} run=${run} groups=${groupsOf(entries)} onProblem=${onProblem} />`}
+    <${SubOrchestrations} instance=${row} entries=${entries} store=${store} clock=${clock} opened=${opened} onProblem=${onProblem} />
     <${History} id=${id} row=${row} entries=${entries} end=${end} now=${now} onLogs=${(task) => setOnlyLogs({ task })} onProblem=${onProblem} />
     <${Logs} id=${id} isRunning=${!isFinished(row.status)} opened=${opened} now=${now} only=${onlyLogs} onOnly=${setOnlyLogs} onProblem=${onProblem} />
     <div class="payloads">
@@ -87,7 +89,7 @@ function useInstance({ id, store, opened, onProblem }) {
   const [state, setState] = useState({ detail: null, entries: [], problem: null, isGone: false });
   useEffect(() => {
     const path = `instances/${encodeURIComponent(id)}`;
-    const reader = new Reader(async (signal) => {
+    const read = async (signal) => {
       try {
         const [detail, history] = await Promise.all([get(path, signal), get(`${path}/history`, signal)]);
         setState({ detail, entries: history.entries, problem: history.problem ?? null, isGone: false });
@@ -95,13 +97,8 @@ function useInstance({ id, store, opened, onProblem }) {
         if (error.status !== 404) throw error;
         setState((before) => ({ ...before, isGone: true }));
       }
-    }, onProblem);
-    void reader.ask();
-    const ignore = store.listen((ids) => ids.has(id) && reader.ask());
-    return () => {
-      ignore();
-      reader.end();
     };
+    return readOnChange(id, store, read, onProblem);
   }, [id, opened]);
   return state;
 }

@@ -43,3 +43,14 @@ export class Reader {
     this.control.abort();
   }
 }
+
+/** Reads now, and again when the store has another row of `id`, until the returned function is called. */
+export function readOnChange(id, store, read, onProblem) {
+  const reader = new Reader(read, onProblem);
+  void reader.ask();
+  const ignore = store.listen((ids) => ids.has(id) && reader.ask());
+  return () => {
+    ignore();
+    reader.end();
+  };
+}

@@ -68,10 +68,11 @@ const OPEN_REM = 16;
  *
  * `row(number)` gives the cells of a row, `opened(number)` what is below it; `openedRows` are sorted numbers. A new
  * `reveal` ({ row }) scrolls to its row, a new `order` (any text) to the first one. `follow` keeps the last row in sight,
- * until the reader scrolls away from it.
+ * until the reader scrolls away from it. `role` is that of the table, and `rowAttributes(number)` gives more attributes of a row.
  */
 export function LongTable({
-  label, kind = "", columns, count, row, keyOf, openedRows = [], opened, rowClass = () => "", reveal = null, order = "", follow = false,
+  label, kind = "", role, columns, count, row, keyOf, openedRows = [], opened, rowClass = () => "", rowAttributes = () => ({}), reveal = null,
+  order = "", follow = false,
 }) {
   const box = useRef(null);
   const isAtEnd = useRef(true);
@@ -112,7 +113,7 @@ export function LongTable({
   for (let number = first; number < last; number += 1) {
     const isOpened = openedRows.includes(number);
     const key = keyOf(number);
-    shown.push(html`<tr key=${key} class=${rowClass(number)} aria-rowindex=${number + 2} style=${{ height: `${rowHeight}px` }}>
+    shown.push(html`<tr key=${key} class=${rowClass(number)} aria-rowindex=${number + 2} style=${{ height: `${rowHeight}px` }} ...${rowAttributes(number)}>
       ${row(number)}
     </tr>`);
     if (isOpened)
@@ -121,7 +122,7 @@ export function LongTable({
       </tr>`);
   }
   return html`<div class=${`long ${kind}`} ref=${box} tabindex="0" role="region" aria-label=${label}>
-    <table aria-rowcount=${count + 1}>
+    <table role=${role} aria-label=${role && label} aria-rowcount=${count + 1}>
       <thead><tr aria-rowindex="1">${columns.map(
         (column) => html`<th key=${column.title} class=${column.class ?? ""} scope="col" title=${column.hint}
           aria-sort=${column.order}>${column.head ?? column.title}</th>`,
