@@ -24,7 +24,8 @@ from durablehost.errors import FunctionTimeout, RequestError, StorageUnavailable
 from packages.durablehost.tests.hubs.memory import ManualClock, MemoryTaskHub
 from packages.durablehost.tests.unit.engine.scripted import ScriptedExecutor, function, raised, returned
 
-ONE = EntityId("counter", "one")
+ONE, TWO = EntityId("counter", "one"), EntityId("counter", "two")
+OTHER = EntityRequest(id="other", operation="add", parent="other", parent_execution="e2")
 FUNCTIONS = {"counter": function("Counter", "entityTrigger")}
 
 
@@ -395,6 +396,24 @@ class TestACrashAfterResultsWereSent:
         await world.ask(parent="other")
         await self.episode(world)
         assert world.results["id"] == {"Lock Acquisition Completed", "1"}
+
+    async def test_locks_no_other_entity_again_after_its_release(self, world: World) -> None:
+        await world.ask(operation=None, lock_set=(ONE, TWO))
+        await self.crash(world)
+        await self.episode(world)
+        self.hide_results(world)
+        control = world.hub.storage.control
+        first, again = (each for each in control if each.message.target.instance_id == TWO.instance_id)
+        first.visible_at = world.clock.now()
+        await world.episode()
+        now = world.clock.now()
+        await world.send(EventRaised(timestamp=now, name="release", input='{"parent":"order"}'), to=TWO.instance_id)
+        await self.episode(world)
+        again.visible_at = now
+        await world.episode()
+        await world.send(EventRaised(timestamp=now, name="op", input=request_to_text(OTHER)), to=TWO.instance_id)
+        await self.episode(world)
+        assert world.results == {"id": {"Lock Acquisition Completed"}, "other": {"1"}}
 
     async def test_gives_the_callers_an_error_if_the_repetition_fails_for_good(self, world: World) -> None:
         await world.ask()
