@@ -188,6 +188,20 @@ async def test_only_the_request_that_breaks_the_function_fails(world: World, end
     assert [response["result"] for response in world.responses] == ["1", text, text, "1"]
 
 
+async def test_an_entity_runs_whole_batches_again_when_a_request_that_crashed_is_given_up(world: World) -> None:
+    world.executor.script("Counter", WorkerCrashed("gone"))
+    await world.signal("bad")
+    item = await world.hub.fetch_orchestration()
+    with pytest.raises(WorkerCrashed):
+        await world.entities.process(item)
+    await world.entities.give_up(item, "it is too large")
+    world.executor.scripts["Counter"] = counted
+    for operation in ("good", "fine"):
+        await world.signal(operation)
+    await world.episode()
+    assert world.batches == [["bad"], ["good", "fine"]]
+
+
 async def test_a_failed_signal_is_logged(world: World, caplog: pytest.LogCaptureFixture) -> None:
     world.executor.script("Counter", ran('"boom"'))
     await world.client.entities.signal(ONE, "add", None)
