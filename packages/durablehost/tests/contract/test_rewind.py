@@ -296,6 +296,26 @@ async def test_an_interrupted_rewind_can_be_repeated(options: StorageOptions, ac
 
 
 @pytest.mark.azurite
+async def test_a_repeated_rewind_requests_a_child_again_that_was_purged_meanwhile(options: StorageOptions) -> None:
+    options = replace(options, partition_count=1)
+    async with open_task_hub(options, SystemClock()) as hub:
+        await hub.create()
+        await hub.start()
+        await with_failed_children(hub, CHILD)
+        # The rows of both histories.
+        line = Line(writes=2)
+        async with open_failing_hub(options, line) as dying:
+            with pytest.raises(StorageUnavailable):
+                await dying.rewind_instance("order-42", "restocked")
+        await hub.purge_instance(CHILD)
+        await hub.rewind_instance("order-42", "restocked")
+
+        item = await next_item(hub)
+        assert (item.instance_id, item.history[3].event_id) == ("order-42", 1)
+        assert isinstance(item.history[3], GenericEvent)
+
+
+@pytest.mark.azurite
 @pytest.mark.parametrize("writes", range(3, 9))
 async def test_a_repeated_rewind_wakes_the_children_that_an_interrupted_one_left_asleep(
     options: StorageOptions, writes: int

@@ -101,8 +101,9 @@ class EntityEpisode:
         self._exists = snapshot.exists
         self._state = snapshot.state
         self._outbox: list[TaskMessage] = []
+        holder = _text_or_none(document, "lockedBy")
         try:
-            self._lock = EntityLock(_text_or_none(document, "lockedBy"), document.get("granted"))
+            self._lock = EntityLock(holder, document.get("granted"))
             self._queue = deque(request_from_json(each) for each in document.get("queue") or ())
             self._sorter = Sorter(document.get("sorter"), window=ticks_of_seconds(reorder_window_seconds))
             # When the reminder that is on its way will come.

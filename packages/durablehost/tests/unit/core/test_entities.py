@@ -194,9 +194,12 @@ class TestTheStoredForm:
         with pytest.raises(StorageError):
             read_snapshot(document)
 
-    def test_with_an_unreadable_queue_raises_an_error(self) -> None:
+    @pytest.mark.parametrize(
+        "members", [{"queue": [{"op": "without an id"}]}, {"granted": ["id"]}, {"granted": {"id": "0"}}]
+    )
+    def test_with_unreadable_members_raises_an_error(self, members: dict[str, Any]) -> None:
         with pytest.raises(StorageError, match="@counter@alice"):
-            episode({"queue": [{"op": "without an id"}]})
+            episode(members)
 
 
 class TestLocks:

@@ -90,7 +90,7 @@ class Rewinder:
         """Rewinds the histories of an instance and its children; returns the instances to wake, children first.
 
         Returns None for a child that its parent does not wait for any more. If an interrupted attempt has rewound the
-        instance already, only rewinds its children.
+        instance already, only rewinds its children, and starts those anew that were purged since.
         """
         self._cache.drop(instance_id)
         history = await self._histories.load(instance_id)
@@ -109,11 +109,14 @@ class Rewinder:
                 child.instance_id, _Awaited(parent_execution_id=state.execution_id, task_id=child.task_id)
             )
             woken += below or ()
-            if below is None:
+            if below is None and (is_failed or await self._is_missing(child.instance_id)):
                 plan = plan.starting_anew(child, history.events[child.index])
-        if is_failed:
+        if plan.replaced:
             await self._histories.rewind(instance_id, history, plan)
         return [*woken, instance_id]
+
+    async def _is_missing(self, instance_id: str) -> bool:
+        return not (await self._histories.load(instance_id)).events
 
     async def _wake(self, instance_id: str, reason: str) -> None:
         etag = await self._instances.clear_end(instance_id)
