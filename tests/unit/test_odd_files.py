@@ -359,6 +359,13 @@ class TestText:
         one = process(tmp_path).statistics["a"]
         assert (one.count, one.nulls, one.max) == (2, 1, 2.5)
 
+    def test_the_first_value_of_a_key_that_stands_twice_in_a_line_of_ndjson_counts(self, tmp_path: Path) -> None:
+        lines = ['{"timestamp": "2025-06-17T10:00:00Z", "series": "a", "value": 1, "value": 2.5}']
+        lines += ['{"value": 3, "timestamp": "2025-06-17T10:01:00Z", "series": "a", "series": "b", "value": null}']
+        (tmp_path / "x.ndjson").write_text("\n".join(lines))
+        one = process(tmp_path).statistics["a"]
+        assert (one.count, one.nulls, one.min, one.max) == (2, 0, 1.0, 3.0)
+
 
 class TestReplacement:
     """Files that are replaced while they are read."""

@@ -7,8 +7,10 @@ behind the byte order mark of UTF-16 or UTF-32.
 from __future__ import annotations
 
 import codecs
+import errno
 import json
 import re
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,8 @@ _SINGLE_QUOTED = r"'(?:\\.|[^'\\])*'"
 _COMMENT = re.compile(rf"{_STRING}|{_SINGLE_QUOTED}|//[^\r\n]*|/\*.*?\*/", re.DOTALL)
 _TRAILING_COMMA = re.compile(rf"{_STRING}|,(?=\s*[}}\]])", re.DOTALL)
 _BARE_NAME = re.compile(rf"{_STRING}|[A-Za-z_$][\w$]*(?=\s*:)", re.DOTALL)
+_MOST_BYTES = 16 * 1024 * 1024
+_KINDS = {stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket", stat.S_IFDIR: "a folder"}
 # UTF-32 first: its mark begins with that of UTF-16.
 _ENCODINGS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
@@ -32,8 +36,9 @@ def read(path: Path, *, are_numbers_texts: bool = False) -> Any:
 
     Raises:
         ValueError: the file is not JSON, or not in a known encoding; the message contains the line and the column.
-        OSError: the file cannot be read.
+        OSError: the file cannot be read, is no regular file, or is larger than any configuration.
     """
+    _check(path)
     content = path.read_bytes()
     encoding = next((name for mark, name in _ENCODINGS if content.startswith(mark)), "utf-8")
     try:
@@ -44,6 +49,16 @@ def read(path: Path, *, are_numbers_texts: bool = False) -> Any:
             f"it is not {encoding.upper().removesuffix('-SIG')} text, save it as UTF-8 (line {line})"
         ) from error
     return parse(text, are_numbers_texts=are_numbers_texts)
+
+
+def _check(path: Path) -> None:
+    """Raises `OSError` for what reading would wait for, or never come to an end of."""
+    found = path.stat()
+    if not stat.S_ISREG(found.st_mode):
+        kind = _KINDS.get(stat.S_IFMT(found.st_mode), "a device")
+        raise OSError(errno.EINVAL, f"it is {kind}, not a file")
+    if found.st_size > _MOST_BYTES:
+        raise OSError(errno.EFBIG, f"it is larger than {_MOST_BYTES // 1024**2} MiB")
 
 
 def parse(text: str, *, are_numbers_texts: bool = False) -> Any:

@@ -13,11 +13,8 @@ import pytest
 from durablehost.clock import SystemClock
 from durablehost.core.history import (
     EventRaised,
-    ExecutionStarted,
     GenericEvent,
     HistoryEvent,
-    OrchestrationInstance,
-    ParentInstance,
     SubOrchestrationInstanceCreated,
     SubOrchestrationInstanceFailed,
     TaskCompleted,
@@ -28,6 +25,7 @@ from durablehost.core.history import (
 )
 from durablehost.core.state import fold
 from durablehost.core.status import RuntimeStatus
+from durablehost.engine.client import OrchestrationClient
 from durablehost.engine.ports import OrchestrationWorkItem, TaskHub
 from durablehost.errors import RequestError, StorageUnavailable
 from durablehost.storage.account.connection import ConnectionString
@@ -86,23 +84,23 @@ async def fail(hub: TaskHub, item: OrchestrationWorkItem, *events: HistoryEvent)
     return item
 
 
-async def with_failed_child(hub: TaskHub) -> None:
-    child = OrchestrationInstance(instance_id=CHILD, execution_id="c" * 32)
-    parent = OrchestrationInstance(instance_id="order-42", execution_id=EXECUTION_ID)
-    start = build.start(CHILD, execution_id="c" * 32)
-    assert isinstance(start.event, ExecutionStarted)
-    event = replace(
-        start.event,
-        parent_instance=ParentInstance(name="ProcessOrder", orchestration_instance=parent, task_schedule_id=1),
-    )
-    await hub.send(replace(start, event=event))
-    await fail(hub, await next_item(hub), scheduled(0), failure(0))
+async def with_failed_children(hub: TaskHub, *children: str) -> None:
+    """Runs `order-42` to its failure, after that of its children, which have task ids from 1."""
+    for task_id, child in enumerate(children, start=1):
+        await hub.send(build.child_start(child, "order-42", EXECUTION_ID, task_id))
+        await fail(hub, await next_item(hub), scheduled(0), failure(0))
     await failed(
         hub,
         scheduled(0),
-        SubOrchestrationInstanceCreated(timestamp=AT, event_id=1, name="Child", instance_id=child.instance_id),
+        *(
+            SubOrchestrationInstanceCreated(timestamp=AT, event_id=task_id, name="Child", instance_id=child)
+            for task_id, child in enumerate(children, start=1)
+        ),
         completion(0),
-        SubOrchestrationInstanceFailed(timestamp=AT, task_scheduled_id=1, reason="sold out", details="sold out"),
+        *(
+            SubOrchestrationInstanceFailed(timestamp=AT, task_scheduled_id=task_id, reason="sold out", details="none")
+            for task_id, _ in enumerate(children, start=1)
+        ),
     )
 
 
@@ -171,7 +169,7 @@ async def test_a_rewind_erases_the_rows_of_retries_with_their_failure(world: Wor
 
 async def test_failed_children_are_rewound_and_woken_too(world: World) -> None:
     hub = await world.open()
-    await with_failed_child(hub)
+    await with_failed_children(hub, CHILD)
     await hub.rewind_instance("order-42", "restocked")
 
     items = await taken(hub, 2)
@@ -191,7 +189,7 @@ async def test_failed_children_are_rewound_and_woken_too(world: World) -> None:
 
 async def test_a_rewind_requests_a_purged_child_again(world: World) -> None:
     hub = await world.open()
-    await with_failed_child(hub)
+    await with_failed_children(hub, CHILD)
     await hub.purge_instance(CHILD)
     await hub.rewind_instance("order-42", "restocked")
 
@@ -275,7 +273,7 @@ async def test_an_interrupted_rewind_can_be_repeated(options: StorageOptions, ac
     async with open_task_hub(options, SystemClock()) as hub:
         await hub.create()
         await hub.start()
-        await with_failed_child(hub)
+        await with_failed_children(hub, CHILD)
         line = Line()
         async with open_failing_hub(options, line) as dying:
             line.writes_left = writes
@@ -295,3 +293,62 @@ async def test_an_interrupted_rewind_can_be_repeated(options: StorageOptions, ac
             record = await hub.get_instance(instance_id)
             assert record is not None
             assert record.runtime_status is RuntimeStatus.PENDING
+
+
+@pytest.mark.azurite
+async def test_a_repeated_rewind_requests_a_child_again_that_was_purged_meanwhile(options: StorageOptions) -> None:
+    options = replace(options, partition_count=1)
+    async with open_task_hub(options, SystemClock()) as hub:
+        await hub.create()
+        await hub.start()
+        await with_failed_children(hub, CHILD)
+        # The rows of both histories.
+        line = Line(writes=2)
+        async with open_failing_hub(options, line) as dying:
+            with pytest.raises(StorageUnavailable):
+                await dying.rewind_instance("order-42", "restocked")
+        await hub.purge_instance(CHILD)
+        await hub.rewind_instance("order-42", "restocked")
+
+        item = await next_item(hub)
+        assert (item.instance_id, item.history[3].event_id) == ("order-42", 1)
+        assert isinstance(item.history[3], GenericEvent)
+
+
+@pytest.mark.azurite
+@pytest.mark.parametrize("writes", range(3, 9))
+async def test_a_repeated_rewind_wakes_the_children_that_an_interrupted_one_left_asleep(
+    options: StorageOptions, writes: int
+) -> None:
+    """Any message to the parent, such as the result of another child, makes its record say Running meanwhile."""
+    options = replace(options, partition_count=1)
+    children = (CHILD, "order-42:other")
+    async with open_task_hub(options, SystemClock()) as hub:
+        await hub.create()
+        await hub.start()
+        await with_failed_children(hub, *children)
+        line = Line()
+        async with open_failing_hub(options, line) as dying:
+            # After the rows of three histories: three writes for each child, then those for the parent.
+            line.writes_left = writes
+            with pytest.raises(StorageUnavailable):
+                await dying.rewind_instance("order-42", "restocked")
+        awake = await until_the_parent_runs(hub)
+
+        client = OrchestrationClient(hub, None, SystemClock())
+        await client.rewind("order-42", "restocked")
+        while not awake.issuperset(children):
+            awake.add((await next_item(hub)).instance_id)
+        with pytest.raises(RequestError, match="has status Running"):
+            await client.rewind("order-42", "restocked")
+
+
+async def until_the_parent_runs(hub: TaskHub) -> set[str]:
+    """Sends `order-42` a message and runs its episode; returns the instances that had items until then."""
+    await hub.send(build.event_raised("order-42", "Nudge"))
+    found: set[str] = set()
+    while "order-42" not in found:
+        item = await next_item(hub)
+        found.add(item.instance_id)
+    await hub.complete_orchestration(item, build.checkpoint(item, runtime_status=RuntimeStatus.RUNNING))
+    return found

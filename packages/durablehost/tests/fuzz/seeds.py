@@ -161,5 +161,12 @@ def entity_documents() -> list[dict[str, Any]]:
     sorter = {"ReceivedFromInstance": {"victims-parent": sender}, "ReceiveHorizon": "2026-01-05T09:00:00Z"}
     return [
         {"exists": True, "state": '{"value":1}', "sorter": {}},
-        {"exists": True, "state": "1", "queue": queue, "lockedBy": "victims-parent", "sorter": sorter},
+        {
+            "exists": True,
+            "state": "1",
+            "queue": queue,
+            "lockedBy": "victims-parent",
+            "granted": {"4": 0},
+            "sorter": sorter,
+        },
     ]

@@ -404,6 +404,10 @@ class MemoryTaskHub:
                     completed_at=None,
                 )
 
+    async def finish_rewind(self, instance_id: str, reason: str) -> bool:
+        """Returns False: no rewind of this hub is interrupted."""
+        return False
+
     def _events(self, instance_id: str) -> tuple[HistoryEvent, ...]:
         history = self.storage.histories.get(instance_id)
         return history.events if history else ()

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import codecs
+import os
+import socket
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -67,4 +71,37 @@ def test_a_file_in_another_encoding_is_an_error_with_its_line(tmp_path: Path) ->
     file = tmp_path / "a.json"
     file.write_bytes('{\n"a": "ä"}'.encode("latin-1"))
     with pytest.raises(ValueError, match=r"it is not UTF-8 text, save it as UTF-8 \(line 2\)"):
+        lenient_json.read(file)
+
+
+def link_to_a_device(path: Path) -> None:
+    # Reading it to the end would fill the memory.
+    path.symlink_to("/dev/zero")
+
+
+def listen(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(os.path.relpath(path))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no such things in folders")
+@pytest.mark.parametrize(
+    ("make", "kind"),
+    [(os.mkfifo, "a pipe"), (Path.mkdir, "a folder"), (link_to_a_device, "a device"), (listen, "a socket")],
+    ids=["pipe", "folder", "device", "socket"],
+)
+def test_what_is_not_a_file_is_refused_before_it_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make: Callable[[Path], object], kind: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    make(tmp_path / "a.json")
+    with pytest.raises(OSError, match=f"it is {kind}, not a file"):
+        lenient_json.read(tmp_path / "a.json")
+
+
+def test_a_file_larger_than_any_configuration_is_refused_before_it_is_read(tmp_path: Path) -> None:
+    file = tmp_path / "a.json"
+    with file.open("wb") as large:
+        large.truncate(16 * 1024 * 1024 + 1)
+    with pytest.raises(OSError, match="it is larger than 16 MiB"):
         lenient_json.read(file)

@@ -90,7 +90,9 @@ def _function_folders(root: Path, allow_list: Collection[str] | None) -> list[Pa
 
 def _is_function(folder: Path) -> bool:
     try:
-        return (folder / FUNCTION_FILE).is_file()
+        file = folder / FUNCTION_FILE
+        # As in .NET: a pipe or a device counts, so that its error is shown.
+        return file.exists() and not file.is_dir()
     except OSError:
         # A folder of another user, such as the data of a container.
         return False
@@ -197,6 +199,10 @@ class _Reading:
 def _read_config(file: Path) -> JsonObject:
     try:
         config = lenient_json.read(file)
+    except OSError as error:
+        raise InvalidFunctionError(
+            f"{_shown(file)} cannot be read: {error.strerror or type(error).__name__}."
+        ) from error
     except ValueError as error:
         raise InvalidFunctionError(f"{_shown(file)} is not valid JSON: {error}.") from error
     if not isinstance(config, dict):

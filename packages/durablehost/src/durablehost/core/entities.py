@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from durablehost.core.checkpoint import Checkpoint, InstanceUpdate, Stage
+from durablehost.core.entity_lock import EntityLock
 from durablehost.core.entity_messages import (
     LOCK_GRANTED,
     OPERATION_EVENT,
@@ -99,9 +100,10 @@ class EntityEpisode:
         self._reorder_window = timedelta(seconds=reorder_window_seconds)
         self._exists = snapshot.exists
         self._state = snapshot.state
-        self._locked_by = _text_or_none(document, "lockedBy")
         self._outbox: list[TaskMessage] = []
+        holder = _text_or_none(document, "lockedBy")
         try:
+            self._lock = EntityLock(holder, document.get("granted"))
             self._queue = deque(request_from_json(each) for each in document.get("queue") or ())
             self._sorter = Sorter(document.get("sorter"), window=ticks_of_seconds(reorder_window_seconds))
             # When the reminder that is on its way will come.
@@ -131,8 +133,8 @@ class EntityEpisode:
             if request.parent_trace_context is None:
                 request = replace(request, parent_trace_context=event.parent_trace_context)
             self._receive_request(request, is_scheduled=event.name != OPERATION_EVENT)
-        elif event.name == RELEASE_EVENT and release_from_text(event.input).parent == self._locked_by:
-            self._locked_by = None
+        elif event.name == RELEASE_EVENT:
+            self._lock.release(release_from_text(event.input))
         elif is_reminder(event.name):
             self._reminded_at = NO_TIME
             for each in self._sorter.expire(ticks_of(self._at)):
@@ -152,12 +154,19 @@ class EntityEpisode:
         self._send(self._me.instance_id, None, scheduled_name(at), request_to_text(request))
 
     def _enqueue(self, request: EntityRequest) -> None:
-        if self._locked_by is None or request.parent != self._locked_by:
+        if request.is_lock and self._is_repeated(request):
+            return
+        holder = self._lock.holder
+        if holder is None or request.parent != holder:
             self._queue.append(request)
             return
         # The lock holder's requests go first, in their own order.
-        position = next((i for i, each in enumerate(self._queue) if each.parent != self._locked_by), len(self._queue))
+        position = next((i for i, each in enumerate(self._queue) if each.parent != holder), len(self._queue))
         self._queue.insert(position, request)
+
+    def _is_repeated(self, lock: EntityRequest) -> bool:
+        waiting = ((each.id, each.position) for each in self._queue if each.is_lock)
+        return self._lock.was_granted(lock) or (lock.id, lock.position) in waiting
 
     def take(self, limit: int) -> tuple[EntityRequest, ...]:
         """Removes the next operations to run from the queue, at most `limit`; none if nothing may be run.
@@ -175,11 +184,11 @@ class EntityEpisode:
         return tuple(batch)
 
     def _may_go_on(self) -> bool:
-        return bool(self._queue) and self._locked_by in (None, self._queue[0].parent)
+        return bool(self._queue) and self._lock.holder in (None, self._queue[0].parent)
 
     def _grant(self, lock: EntityRequest) -> None:
         """Locks the entity for the requester, and forwards the request to the next entity of its set."""
-        self._locked_by = lock.parent
+        self._lock.grant(lock)
         handed_on = replace(lock, position=lock.position + 1)
         if handed_on.position < len(lock.lock_set):
             following = lock.lock_set[handed_on.position]
@@ -270,8 +279,10 @@ class EntityEpisode:
             out["state"] = self._state
         if self._queue:
             out["queue"] = [request_to_json(request) for request in self._queue]
-        if self._locked_by is not None:
-            out["lockedBy"] = self._locked_by
+        if self._lock.holder is not None:
+            out["lockedBy"] = self._lock.holder
+        if granted := self._lock.granted_to_json():
+            out["granted"] = granted
         out["sorter"] = self._sorter.to_json()
         if self._reminded_at > ticks_of(self._now):
             out["reminder"] = ticks_to_text(self._reminded_at)
@@ -281,8 +292,8 @@ class EntityEpisode:
         out: dict[str, JsonValue] = {"entityExists": True} if self._exists else {}
         if self._queue:
             out["queueSize"] = len(self._queue)
-        if self._locked_by is not None:
-            out["lockedBy"] = self._locked_by
+        if self._lock.holder is not None:
+            out["lockedBy"] = self._lock.holder
         return out
 
     def _respond(self, request: EntityRequest, operation: OperationResult) -> None:

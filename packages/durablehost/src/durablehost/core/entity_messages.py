@@ -64,9 +64,10 @@ class EntityRequest:
 
 @dataclass(frozen=True, kw_only=True)
 class Release:
-    """The end of a critical section of `parent`."""
+    """The end of a critical section of `parent`; `id` is that of its lock request, if the sender knows it."""
 
     parent: str | None
+    id: str | None = None
 
 
 def request_id(instance_id: str, at: int, number: int) -> str:
@@ -173,7 +174,8 @@ def request_from_text(text: str | None) -> EntityRequest:
 def release_from_text(text: str | None) -> Release:
     """Raises `PoisonMessage` if the text is not a release."""
     try:
-        return Release(parent=_text_or_none(_document(text).get("parent")))
+        document = _document(text)
+        return Release(parent=_text_or_none(document.get("parent")), id=_text_or_none(document.get("id")))
     except ValueError as error:
         raise PoisonMessage(f"not a release of a lock: {error}") from error
 

@@ -92,6 +92,7 @@ class Activities:
         """Fails a task that cannot be processed, or whose result cannot be stored."""
         request = cast(TaskScheduled, item.received.message.event)
         await self._complete(item, self._failed(request, one_sentence(error)))
+        self._trials.done(item.received.message_id)
 
     async def _complete(self, item: ActivityWorkItem, event: HistoryEvent) -> None:
         request = item.received.message

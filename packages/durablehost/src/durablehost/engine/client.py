@@ -227,19 +227,23 @@ class OrchestrationClient:
     async def rewind(self, instance_id: str, reason: str) -> None:
         """Makes a failed instance repeat what has failed, including its failed sub-orchestrations.
 
+        Completes an interrupted rewind of an instance that is running again.
+
         Raises:
             RequestError: 404 if it is unknown, 412 if it has not failed or cannot be run again safely.
         """
         record = await self._hub.get_instance(instance_id)
         if record is None:
             raise RequestError(404, f"No instance with ID '{instance_id}' was found.")
-        if record.runtime_status is not RuntimeStatus.FAILED:
+        status = record.runtime_status
+        if status is RuntimeStatus.FAILED:
+            await self._hub.rewind_instance(instance_id, reason)
+        elif status.is_finished or not await self._hub.finish_rewind(instance_id, reason):
             raise RequestError(
                 412,
-                f"This orchestration has status {record.runtime_status.value}, but only orchestrations in the "
+                f"This orchestration has status {status.value}, but only orchestrations in the "
                 '"Failed" state can be rewound.',
             )
-        await self._hub.rewind_instance(instance_id, reason)
 
     async def restart(self, instance_id: str, *, with_new_id: bool, trace: TraceContext | None = None) -> str:
         """Starts the same orchestrator with the same input again and returns the id.

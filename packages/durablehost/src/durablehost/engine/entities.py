@@ -98,6 +98,7 @@ class Entities:
             without_state = replace(item, history=())
             failures = _refused(self._begin(without_state), without_state, text).checkpoint().outbox
             await self._hub.complete_orchestration(item, Checkpoint(outbox=failures))
+        self._trials.done(item.instance_id)
 
     async def _control(
         self, item: OrchestrationWorkItem, state: OrchestrationState, wanted: RuntimeStatus

@@ -122,6 +122,7 @@ class Orchestrations:
         started = state.started or start
         if started is None or state.status.is_finished:
             await self._hub.complete_orchestration(item, Checkpoint())
+            self._trials.done(item.instance_id)
             return
         episode = self._episode(item, state, started, states_start=state.started is None)
         end = failed(started.name, problem)
@@ -136,6 +137,7 @@ class Orchestrations:
                 raise
             update = replace(checkpoint.update, started=None)
             await self._hub.complete_orchestration(item, replace(checkpoint, new_events=(), update=update))
+        self._trials.done(item.instance_id)
         if self._tracer.is_on:
             self._tracer.record((*spans, *spans_of_episode(started, item.history, checkpoint.new_events)))
 

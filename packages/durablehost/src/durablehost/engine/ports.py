@@ -302,12 +302,19 @@ class TaskHub(Protocol):
         under its old task ids. Their records are Pending without output and completion time, or as that episode has
         written them. A child that can give no result any more (terminated, purged, replaced) is started anew.
 
-        The caller has checked that the record is Failed. It stays so until everything is stored: after a crash the call
-        can be repeated, and at worst wakes an instance once too often.
+        The caller has checked that the record is Failed. It stays so until everything is stored, or another message
+        opens an episode: after a crash this call or, then, `finish_rewind` completes the rewind. At worst an instance
+        is woken once too often.
 
         Raises:
             RequestError: 412, if the history cannot be run again safely. Nothing was changed.
             StaleCheckpoint: another host has changed one of the histories meanwhile; the call can be repeated.
+        """
+
+    async def finish_rewind(self, instance_id: str, reason: str) -> bool:
+        """Wakes the children of a running instance that an interrupted `rewind_instance` has rewound but not woken.
+
+        Returns False if there are none: then nothing was changed.
         """
 
     async def purge_instance(self, instance_id: str) -> bool:

@@ -16,8 +16,6 @@ def read_json_object(path: Path, *, are_numbers_texts: bool = False) -> JsonObje
         ConfigurationError: the file cannot be read, or is not a JSON object; with path, line and column.
     """
     try:
-        if path.is_fifo():
-            raise ConfigurationError(f"{path} is a pipe; it must be a plain file.")
         value = lenient_json.read(path, are_numbers_texts=are_numbers_texts)
     except FileNotFoundError:
         return None

@@ -91,22 +91,28 @@ class HttpListener:
             await web.SockSite(self._runner, self._listening, backlog=ACCEPTED_AT_ONCE).start()
             extend_backlog(self._listening)
         except OSError as error:
-            await self._runner.cleanup()
+            await self.close()
             raise ConfigurationError(_problem(address, port, error)) from error
+        except BaseException:
+            await self.close()
+            raise
 
     async def wait_until_idle(self) -> None:
         await self._idle.wait()
 
     async def close(self) -> None:
         """Closes the socket and every connection; requests that still run are cancelled after a moment."""
-        if self._listening is not None:
+        listening, self._listening = self._listening, None
+        if listening is not None:
             # asyncio leaves a connection open that it has accepted and not made known when its server is closed.
             with suppress(NotImplementedError):  # on Windows
-                asyncio.get_running_loop().remove_reader(self._listening)
-            self._listening = None
+                asyncio.get_running_loop().remove_reader(listening)
             for _ in range(_TURNS_OF_AN_ACCEPTED_CONNECTION):
                 await asyncio.sleep(0)
         await self._runner.cleanup()
+        if listening is not None:
+            # asyncio closes only the socket of a server that has started.
+            listening.close()
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         self._server.has_asked(request)

@@ -83,9 +83,13 @@ class WorkerListener:
 
     async def start(self) -> None:
         listening = open_listening("127.0.0.1", 0)
-        self._server = await asyncio.start_server(
-            self._accept, sock=listening, backlog=ACCEPTED_AT_ONCE, limit=_BUFFER_SIZE
-        )
+        try:
+            self._server = await asyncio.start_server(
+                self._accept, sock=listening, backlog=ACCEPTED_AT_ONCE, limit=_BUFFER_SIZE
+            )
+        except BaseException:
+            listening.close()
+            raise
         extend_backlog(listening)
 
     @property

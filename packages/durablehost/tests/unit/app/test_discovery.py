@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
@@ -342,6 +344,22 @@ def test_a_function_of_another_language_is_left_out_with_a_warning(tmp_path: Pat
     app = read(tmp_path)
     assert only(app).name == "A"
     assert app.warnings == ("Function 'B' is left out: its script index.js is node, not python.",)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no pipes in folders")
+def test_a_pipe_in_place_of_a_function_json_is_an_error_of_that_function_alone(tmp_path: Path) -> None:
+    write_function(tmp_path, "A", HTTP)
+    (tmp_path / "B").mkdir()
+    os.mkfifo(tmp_path / "B" / "function.json")
+    app = read(tmp_path)
+    assert [function.name for function in app.functions] == ["A"]
+    assert [error.message for error in app.errors] == ["B/function.json cannot be read: it is a pipe, not a file."]
+
+
+def test_a_folder_in_place_of_a_function_json_makes_no_function(tmp_path: Path) -> None:
+    (tmp_path / "B" / "function.json").mkdir(parents=True)
+    app = read(tmp_path)
+    assert (app.functions, app.errors) == ((), ())
 
 
 def test_an_app_of_another_language_only_is_a_configuration_error(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from durablehost.core.checkpoint import Checkpoint
 from durablehost.core.entities import EntityEpisode, read_snapshot
+from durablehost.core.entity_lock import MOST_REMEMBERED
 from durablehost.core.entity_messages import request_from_text, request_id
 from durablehost.core.entity_result import BatchResult, OperationResult, parse_batch_result
 from durablehost.core.history import (
@@ -50,8 +51,20 @@ def op(name: str | None = "add", *, event: str = "op", **members: Any) -> EventR
     return EventRaised(timestamp=AT, name=event, input=json.dumps(request))
 
 
-def lock(parent: str, position: int = 0) -> EventRaised:
-    return op(None, id=f"lock-{parent}", parent=parent, parentExecution="p1", lockset=LOCKS, pos=position)
+def lock(parent: str, position: int = 0, *, id: str | None = None) -> EventRaised:
+    return op(None, id=id or f"lock-{parent}", parent=parent, parentExecution="p1", lockset=LOCKS, pos=position)
+
+
+def release(parent: str, id: str | None = None) -> EventRaised:
+    message = {"parent": parent, "id": id or f"lock-{parent}"}
+    return EventRaised(timestamp=AT, name="release", input=json.dumps(message))
+
+
+def continued(entity: EntityEpisode) -> EntityEpisode:
+    """The next episode of an entity, after it has run all that it may."""
+    while entity.take(100):
+        pass
+    return episode(stored(entity.checkpoint()))
 
 
 def receive(entity: EntityEpisode, *events: EventRaised) -> EntityEpisode:
@@ -181,9 +194,12 @@ class TestTheStoredForm:
         with pytest.raises(StorageError):
             read_snapshot(document)
 
-    def test_with_an_unreadable_queue_raises_an_error(self) -> None:
+    @pytest.mark.parametrize(
+        "members", [{"queue": [{"op": "without an id"}]}, {"granted": ["id"]}, {"granted": {"id": "0"}}]
+    )
+    def test_with_unreadable_members_raises_an_error(self, members: dict[str, Any]) -> None:
         with pytest.raises(StorageError, match="@counter@alice"):
-            episode({"queue": [{"op": "without an id"}]})
+            episode(members)
 
 
 class TestLocks:
@@ -220,12 +236,51 @@ class TestLocks:
 
     def test_are_released_by_their_holder_only(self) -> None:
         entity = episode({"lockedBy": "one", "queue": [{"op": "waiting", "id": "1"}], "sorter": {}})
-        foreign, own = (
-            EventRaised(timestamp=AT, name="release", input=json.dumps({"parent": parent, "id": "l"}))
-            for parent in ("two", "one")
-        )
-        assert taken(receive(entity, foreign)) == []
-        assert taken(receive(entity, own)) == ["waiting"]
+        assert taken(receive(entity, release("two"))) == []
+        assert taken(receive(entity, release("one"))) == ["waiting"]
+
+    def test_are_not_granted_again_when_a_request_is_repeated_after_the_release(self) -> None:
+        for position in (0, 1):
+            entity = continued(receive(episode(), lock("one", position)))
+            receive(entity, release("one"), lock("one", position), op("free"))
+            assert taken(entity) == ["free"]
+            assert "lockedBy" not in stored(entity.checkpoint())
+            assert entity.checkpoint().outbox == ()
+
+    def test_are_granted_once_for_a_request_that_is_repeated_while_it_waits_or_is_granted(self) -> None:
+        entity = receive(episode({"lockedBy": "two", "sorter": {}}), lock("one", 1), op("between"), lock("one", 1))
+        entity = continued(receive(entity, release("two")))
+        receive(entity, lock("one", 1))
+        assert taken(entity) == []
+        receive(entity, release("one"), op("free"))
+        assert taken(entity) == ["between", "free"]
+
+    def test_are_granted_to_the_next_critical_section_of_the_same_orchestration(self) -> None:
+        entity = continued(receive(episode(), lock("one", 1, id="first")))
+        receive(entity, release("one", "first"), lock("one", 1, id="second"))
+        assert taken(entity) == []
+        assert [name for _, _, name, _ in sent(entity.checkpoint().outbox)] == ["second"]
+
+    def test_outlast_the_release_of_an_earlier_critical_section_that_is_repeated(self) -> None:
+        entity = continued(receive(episode(), lock("one", 1, id="first")))
+        entity = continued(receive(entity, release("one", "first"), lock("one", 1, id="second")))
+        receive(entity, release("one", "first"), op("other"))
+        assert taken(entity) == []
+        assert taken(receive(entity, release("one", "fix-orphaned-lock"))) == ["other"]
+
+    def test_are_granted_twice_if_an_entity_stands_twice_in_the_set(self) -> None:
+        entity = continued(receive(episode(), lock("one", 0)))
+        receive(entity, lock("one", 1))
+        assert taken(entity) == []
+        assert [name for _, _, name, _ in sent(entity.checkpoint().outbox)] == ["lock-one"]
+
+    def test_that_were_granted_long_ago_are_forgotten(self) -> None:
+        entity = episode()
+        for number in range(MOST_REMEMBERED + 1):
+            receive(entity, lock("one", 1, id=str(number)))
+            assert taken(entity) == []
+            receive(entity, release("one", str(number)))
+        assert len(stored(entity.checkpoint())["granted"]) == MOST_REMEMBERED
 
 
 class TestWhatIsStoredBeforeResultsAreSent:

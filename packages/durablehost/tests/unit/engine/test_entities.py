@@ -24,7 +24,8 @@ from durablehost.errors import FunctionTimeout, RequestError, StorageUnavailable
 from packages.durablehost.tests.hubs.memory import ManualClock, MemoryTaskHub
 from packages.durablehost.tests.unit.engine.scripted import ScriptedExecutor, function, raised, returned
 
-ONE = EntityId("counter", "one")
+ONE, TWO = EntityId("counter", "one"), EntityId("counter", "two")
+OTHER = EntityRequest(id="other", operation="add", parent="other", parent_execution="e2")
 FUNCTIONS = {"counter": function("Counter", "entityTrigger")}
 
 
@@ -185,6 +186,20 @@ async def test_only_the_request_that_breaks_the_function_fails(world: World, end
     await world.episode()
     text = json.dumps("Entity function 'counter' failed: " + ("gone" if ends_the_process else "SystemExit: 3"))
     assert [response["result"] for response in world.responses] == ["1", text, text, "1"]
+
+
+async def test_an_entity_runs_whole_batches_again_when_a_request_that_crashed_is_given_up(world: World) -> None:
+    world.executor.script("Counter", WorkerCrashed("gone"))
+    await world.signal("bad")
+    item = await world.hub.fetch_orchestration()
+    with pytest.raises(WorkerCrashed):
+        await world.entities.process(item)
+    await world.entities.give_up(item, "it is too large")
+    world.executor.scripts["Counter"] = counted
+    for operation in ("good", "fine"):
+        await world.signal(operation)
+    await world.episode()
+    assert world.batches == [["bad"], ["good", "fine"]]
 
 
 async def test_a_failed_signal_is_logged(world: World, caplog: pytest.LogCaptureFixture) -> None:
@@ -395,6 +410,24 @@ class TestACrashAfterResultsWereSent:
         await world.ask(parent="other")
         await self.episode(world)
         assert world.results["id"] == {"Lock Acquisition Completed", "1"}
+
+    async def test_locks_no_other_entity_again_after_its_release(self, world: World) -> None:
+        await world.ask(operation=None, lock_set=(ONE, TWO))
+        await self.crash(world)
+        await self.episode(world)
+        self.hide_results(world)
+        control = world.hub.storage.control
+        first, again = (each for each in control if each.message.target.instance_id == TWO.instance_id)
+        first.visible_at = world.clock.now()
+        await world.episode()
+        now = world.clock.now()
+        await world.send(EventRaised(timestamp=now, name="release", input='{"parent":"order"}'), to=TWO.instance_id)
+        await self.episode(world)
+        again.visible_at = now
+        await world.episode()
+        await world.send(EventRaised(timestamp=now, name="op", input=request_to_text(OTHER)), to=TWO.instance_id)
+        await self.episode(world)
+        assert world.results == {"id": {"Lock Acquisition Completed"}, "other": {"1"}}
 
     async def test_gives_the_callers_an_error_if_the_repetition_fails_for_good(self, world: World) -> None:
         await world.ask()

@@ -203,6 +203,9 @@ class FakeHub:
         self._fail()
         self.rewound.append((instance_id, reason))
 
+    async def finish_rewind(self, instance_id: str, reason: str) -> bool:
+        return False
+
     async def purge_instance(self, instance_id: str) -> bool:
         return self.records.pop(instance_id, None) is not None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import logging
 import re
@@ -11,6 +12,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+from aiohttp import web
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -54,6 +56,27 @@ async def test_an_rpc_port_in_use_is_replaced_by_a_free_one(serve: EdgeFactory, 
     async with edge.session.get(f"{edge.server.rpc_base_url}instances") as answer:
         assert answer.status == 200
     assert str(taken_port) not in edge.server.rpc_base_url
+
+
+@pytest.mark.parametrize("failure", [OSError(errno.ENFILE, "Too many open files"), asyncio.CancelledError()], ids=repr)
+async def test_a_listener_that_fails_to_start_leaves_its_port_free(
+    monkeypatch: pytest.MonkeyPatch, failure: BaseException
+) -> None:
+    opened: list[socket.socket] = []
+
+    def fail(listening: socket.socket) -> None:
+        opened.append(listening)
+        raise failure
+
+    async def fail_to_serve(site: web.SockSite) -> None:
+        fail(site._sock)
+
+    for name, replacement in (("web.SockSite.start", fail_to_serve), ("extend_backlog", fail)):
+        with monkeypatch.context() as patch:
+            patch.setattr(f"durablehost.web.listener.{name}", replacement)
+            with pytest.raises((ConfigurationError, asyncio.CancelledError)):
+                await public_listener(make_settings()).start("127.0.0.1", 0)
+    assert [each.fileno() for each in opened] == [-1, -1]
 
 
 async def test_a_listener_answers_503_until_a_server_takes_it_over(serve: EdgeFactory) -> None:

@@ -31,6 +31,8 @@ class Elsewhere:
 async def echo(request: web.Request) -> web.Response:
     headers = [("Set-Cookie", "a=1"), ("Set-Cookie", "b=2"), ("X-Type", request.headers.get("Content-Type", ""))]
     status = int(request.query.get("status", "200"))
+    if seconds := request.query.get("retry-after"):
+        headers.append(("Retry-After", seconds))
     return web.Response(status=status, text=f"{request.method} {await request.text()}", headers=headers)
 
 
@@ -219,6 +221,14 @@ async def test_a_call_without_a_method_is_a_get(server: TestServer) -> None:
 async def test_a_response_of_any_status_is_a_result(server: TestServer, status: int) -> None:
     uri = str(server.make_url("/echo").with_query(status=status))
     assert (await answer_to({"method": "GET", "uri": uri, "content": None, "headers": None}))["statusCode"] == status
+
+
+@pytest.mark.parametrize("seconds", ["99999999999999999999", "-1", "soon", "Fri, 31 Dec 9999 23:59:59 GMT"])
+@pytest.mark.parametrize("status", [202, 429, 503])
+async def test_nobody_waits_for_a_retry_after(server: TestServer, status: int, seconds: str) -> None:
+    uri = str(server.make_url("/echo").with_query({"status": status, "retry-after": seconds}))
+    answer = await answer_to({"method": "GET", "uri": uri, "asynchronousPatternEnabled": True})
+    assert (answer["statusCode"], answer["headers"]["Retry-After"]) == (status, seconds)
 
 
 async def test_cookies_are_kept_for_later_calls(server: TestServer) -> None:

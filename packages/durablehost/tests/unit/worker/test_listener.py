@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 
 import pytest
@@ -22,6 +23,19 @@ async def listener() -> AsyncIterator[WorkerListener]:
     await listener.start()
     yield listener
     listener.close()
+
+
+async def test_a_listener_that_fails_to_start_leaves_its_port_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[socket.socket] = []
+
+    async def fail(*args: object, sock: socket.socket, **options: object) -> None:
+        opened.append(sock)
+        raise asyncio.CancelledError
+
+    monkeypatch.setattr(asyncio, "start_server", fail)
+    with pytest.raises(asyncio.CancelledError):
+        await WorkerListener().start()
+    assert [each.fileno() for each in opened] == [-1]
 
 
 async def test_the_token_opens_a_connection_for_frames_both_ways(listener: WorkerListener) -> None:

@@ -507,6 +507,9 @@ class AzureStorageTaskHub:
     async def rewind_instance(self, instance_id: str, reason: str) -> None:
         await self._rewinder.rewind(instance_id, reason)
 
+    async def finish_rewind(self, instance_id: str, reason: str) -> bool:
+        return await self._rewinder.finish(instance_id, reason)
+
     async def purge_instance(self, instance_id: str) -> bool:
         if await self._instances.find(instance_id) is None:
             return False
