@@ -16,7 +16,6 @@ import os
 import signal
 import sys
 import threading
-import traceback
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import NoReturn
@@ -84,9 +83,8 @@ class Child:
                 self._dispatch(message)
                 # Frees its payload before waiting for the next one.
                 del message
-        except BaseException:
-            with contextlib.suppress(BaseException):
-                traceback.print_exc()
+        except BaseException as error:
+            _end_broken("A worker process cannot read what its host sends", error)
         finally:
             # The process must not outlive its host.
             _end_with_the_host()
@@ -198,12 +196,8 @@ class Child:
                 failed = InvocationResult(failure=Failure(type_name="ValueError", message=text, stack=""))
                 self._channel.send(Result(invocation_id=invocation.invocation_id, result=failed))
         except BaseException as error:
-            # Without a result the call would never end. User code may have broken even what printing needs.
-            with contextlib.suppress(BaseException):
-                name = invocation.function_name
-                text = f"The result of function '{name}' cannot be sent to the host: {type(error).__name__}: {error}."
-                print(text, "Has the function closed files or replaced builtins?", file=sys.stderr)  # noqa: T201
-            _end_with_the_host()
+            # Without a result the call would never end.
+            _end_broken(f"The result of function '{invocation.function_name}' cannot be sent to the host", error)
 
 
 def _end_process(error: SystemExit) -> NoReturn:
@@ -217,6 +211,14 @@ def _end_process(error: SystemExit) -> NoReturn:
         sys.stderr.flush()
     number = code if isinstance(code, int) else 0 if code is None else 1
     os._exit(number & 0xFF)
+
+
+def _end_broken(problem: str, error: BaseException) -> NoReturn:
+    """Ends a process that cannot go on, most likely for what user code has done to it: perhaps even to printing."""
+    with contextlib.suppress(BaseException):
+        hint = "Has a function closed files or replaced builtins?"
+        print(f"{problem}: {type(error).__name__}: {error}. {hint}", file=sys.stderr)  # noqa: T201
+    _end_with_the_host()
 
 
 def _end_with_the_host() -> NoReturn:
@@ -295,3 +297,5 @@ def main() -> None:
     except SystemExit as error:
         # Raised by a task that user code started.
         _end_process(error)
+    except Exception as error:
+        _end_broken("The event loop of a worker process has ended", error)

@@ -109,5 +109,5 @@ async def test_a_function_that_breaks_its_process_ends_it_without_frames_of_dura
     pool = await start_pool()
     with pytest.raises(WorkerCrashed):
         await pool.call("Break")
-    assert "The result of function 'Break' cannot be sent to the host" in caplog.text or "builtins" in line
+    # What else is printed depends on the thread that notices first.
     assert "child.py" not in caplog.text
