@@ -70,6 +70,9 @@ POISON = {
             event=ExecutionCompleted(timestamp=build.now(), orchestration_status=RuntimeStatus.COMPLETED), target=ORDER
         )
     ),
+    "payload in a blob that cannot exist": json.dumps({"CompressedBlobName": "../../etc/passwd"}),
+    "payload in a blob that another path names": json.dumps({"CompressedBlobName": "a/../b"}),
+    "payload in a missing blob": json.dumps({"CompressedBlobName": "order-42/message-gone.json.gz"}),
     "deep tags": changed(START, with_member(Tags=json.loads('{"a":' * 200 + "1" + "}" * 200))),
 }
 
@@ -89,6 +92,9 @@ async def test_messages_of_odd_types_are_set_aside_and_named_once_while_a_run_en
     assert len(lines) == len(POISON)
     assert all(f"queue '{account.lower}{CONTROL}'" in line and "delete it" in line for line in lines)
     assert account.stored(CONTROL) == len(POISON)
+    assert not any(".. " in line for line in lines)
+    # Those of the SDK would come with each delivery.
+    assert not [each.getMessage() for each in caplog.records if each.name.startswith("azure.")]
 
 
 @pytest.mark.parametrize("at", ["0001-01-01T00:00:00", "0001-01-01T00:00:00Z", "1600-01-01T00:00:00.1234567Z"])

@@ -187,6 +187,36 @@ class TestHostJson:
         with pytest.raises(ConfigurationError, match=rf"{re.escape(name)} cannot be read: it is a pipe, not a file\."):
             load_settings(StartOptions(script_root=tmp_path), {})
 
+    @pytest.mark.parametrize(
+        ("content", "warning"),
+        [
+            ({"durableTask": {"hubName": "Mine"}}, '"durableTask" has no effect here; it belongs in "extensions".'),
+            ({"HTTP": {"routePrefix": ""}}, '"HTTP" has no effect here; it belongs in "extensions".'),
+            ({"extension": {"durableTask": {}}}, '"extension" has no effect; write "extensions".'),
+            ({"extensionBundles": {}}, '"extensionBundles" has no effect; write "extensionBundle".'),
+            (
+                {"extensions": {"durableTasks": {"hubName": "Mine"}}},
+                '"durableTasks" in "extensions" has no effect; write "durableTask".',
+            ),
+            (
+                {"Extensions": {"DurableTask": {"taskHubName": "Mine"}}},
+                '"taskHubName" in "extensions.durableTask" has no effect; write "hubName".',
+            ),
+        ],
+        ids=["section at the top", "in another case", "extension", "bundles", "durableTasks", "taskHubName"],
+    )
+    def test_name_that_is_misplaced_or_misspelled_is_logged(
+        self, load: Load, content: JsonObject, warning: str, tmp_path: Path
+    ) -> None:
+        settings = load({"version": "2.0", **content})
+        assert settings.warnings == (f"{tmp_path / 'host.json'}: {warning}",)
+        assert settings.durable.hub_name == "TestHubName"
+
+    def test_names_of_other_extensions_are_not_logged(self, load: Load) -> None:
+        others = ("blobs", "queues", "eventHubs", "serviceBus", "cosmosDB", "signalR", "sendGrid", "kafka")
+        content = {"version": "2.0", "logging": {}, "concurrency": {}, "customHandler": {}, "retry": {}}
+        assert load({**content, "extensions": {name: {} for name in others}}).warnings == ()
+
     def test_keys_compare_without_regard_to_case(self, load: Load) -> None:
         settings = load({"version": "2.0", "Extensions": {"DurableTask": {"HUBNAME": "Mine"}}})
         assert settings.durable.hub_name == "Mine"
@@ -520,6 +550,11 @@ class TestLocalSettings:
     def test_a_value_that_no_environment_can_have_is_refused(self, load: Load, name: str, value: str) -> None:
         with pytest.raises(ConfigurationError, match=r"local\.settings\.json: Values\.'A.* environment variable"):
             load(local={"IsEncrypted": False, "Values": {name: value}})
+
+    @pytest.mark.skipif(sys.platform not in ("linux", "win32"), reason="other systems limit only all of them together")
+    def test_a_value_that_is_too_long_for_an_environment_is_refused_by_name(self, load: Load) -> None:
+        with pytest.raises(ConfigurationError, match=r"local\.settings\.json: Values\.'BIG' is too long for an env"):
+            load(local=plain(BIG="é" * 70_000))
 
     def test_a_connection_string_that_no_environment_can_have_is_refused(self, load: Load) -> None:
         with pytest.raises(ConfigurationError, match=r"ConnectionStrings\.'A' cannot be an environment variable"):

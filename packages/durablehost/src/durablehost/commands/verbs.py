@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from durablehost import lenient_json
 from durablehost.clock import SystemClock
 from durablehost.commands.arguments import DurableCommand
 from durablehost.commands.hub import client_of, functions_of, receiving_nothing
@@ -219,8 +220,8 @@ def payload_text(payload: str | None) -> str | None:
         except (ValueError, RecursionError):
             return compact(payload)
     try:
-        return compact(json.loads(Path(payload[1:]).read_text("utf-8")))
+        return compact(lenient_json.read(Path(payload[1:])))
     except OSError as error:
         raise ConfigurationError(f"{payload[1:]}: the file cannot be read: {error.strerror}.") from error
-    except (ValueError, RecursionError) as error:
-        raise ConfigurationError(f"{payload[1:]}: the file is not JSON: {error}") from error
+    except ValueError as error:
+        raise ConfigurationError(f"{payload[1:]}: the file is not JSON: {error}.") from error

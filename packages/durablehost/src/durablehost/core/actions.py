@@ -164,6 +164,11 @@ class OrchestratorResult:
         return tuple(a for a in self.actions if not isinstance(a, (WaitForExternalEvent, ContinueAsNewAction)))
 
     @property
+    def has_finished(self) -> bool:
+        """True if the code has returned, failed or continued as new: it waits for nothing more."""
+        return self.is_done or self.error is not None or self.continuation is not None
+
+    @property
     def continuation(self) -> ContinueAsNewAction | None:
         return next((action for action in self.actions if isinstance(action, ContinueAsNewAction)), None)
 

@@ -42,7 +42,7 @@ from durablehost.core.history import (
 )
 from durablehost.core.ids import called_entity_problem, child_id_problem
 from durablehost.core.messages import TaskMessage
-from durablehost.core.replay import Replay, RetryState
+from durablehost.core.replay import Replay, RetryState, Task
 from durablehost.core.rewind import rewound_count
 from durablehost.core.rules import DEFAULT_RULES, Rules
 from durablehost.core.schedule import Scheduler
@@ -73,12 +73,14 @@ class End:
 class EpisodeResult:
     """The outcome of an episode. `next_execution` is the start of the execution that this one continues as.
 
-    `retries` are the open tasks that retry options repeat, by id; None if the function was not run.
+    `retries` are the open tasks that retry options repeat, by id; None if the function was not run. `left_open` are the
+    open tasks of a function that has finished: the execution goes on until they have ended too.
     """
 
     checkpoint: Checkpoint
     next_execution: ExecutionStarted | None = None
     retries: Mapping[int, RetryState] | None = None
+    left_open: tuple[Task, ...] = ()
 
     @property
     def has_ended(self) -> bool:
@@ -161,6 +163,7 @@ class Episode:
             checkpoint=checkpoint,
             next_execution=scheduler.next_execution(continuation) if continuation else None,
             retries=replay.retries(),
+            left_open=tuple(replay.open.values()) if result.has_finished else (),
         )
 
     def _schedule(self, replay: Replay, scheduler: Scheduler) -> Iterator[tuple[HistoryEvent, TaskMessage | None]]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import fields
+from dataclasses import MISSING, fields
 from datetime import datetime, timedelta, timezone
 from typing import Any, cast
 
@@ -33,6 +33,12 @@ _EVENT_TYPE_BY_NUMBER = {event_type.type_number: event_type for event_type in EV
 _SHARED = tuple(field.name for field in fields(HistoryEvent))
 _OWN_MEMBERS = {
     event_type.type_number: tuple(field.name for field in fields(event_type) if field.name not in _SHARED)
+    for event_type in EVENT_TYPES
+}
+_REQUIRED_MEMBERS = {
+    event_type.type_number: frozenset(
+        field.name for field in fields(event_type) if field.default is field.default_factory is MISSING
+    )
     for event_type in EVENT_TYPES
 }
 _PASCAL = {
@@ -140,10 +146,12 @@ def event_from_json(document: JsonValue) -> HistoryEvent:
         PoisonMessage: the document is not a history event.
     """
     try:
-        obj = cast(Mapping[str, Any], document)
+        obj = _object(document)
         event_type = _event_type(obj["EventType"])
         members = {
-            name: value_from_json(name, obj[_PASCAL[name]]) for name in own_members(event_type) if _PASCAL[name] in obj
+            name: value_from_json(name, obj[_PASCAL[name]])
+            for name in own_members(event_type)
+            if _PASCAL[name] in obj or name in _REQUIRED_MEMBERS[event_type.type_number]
         }
         event = event_type(
             timestamp=_time(obj["Timestamp"]),
@@ -156,6 +164,12 @@ def event_from_json(document: JsonValue) -> HistoryEvent:
     except Exception as error:
         # A text may contain anything: whatever fails here, the text is at fault.
         raise PoisonMessage(f"not a history event: {reason_of(error)}") from error
+
+
+def _object(document: JsonValue) -> Mapping[str, Any]:
+    if not isinstance(document, Mapping):
+        raise ValueError(f"it is {described(document)}, not an object")
+    return document
 
 
 def _event_type(number: Any) -> type[HistoryEvent]:

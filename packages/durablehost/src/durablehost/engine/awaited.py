@@ -18,12 +18,16 @@ _MOST_REMEMBERED = 10_000
 
 @dataclass(frozen=True, kw_only=True)
 class _Waits:
-    """`event_count` is the length of the history that the orchestrator was run over, with the events it led to."""
+    """`event_count` is the length of the history that the orchestrator was run over, with the events it led to.
+
+    `has_finished`: the orchestrator waits for nothing more, but something that it has started is still open.
+    """
 
     execution_id: str | None
     event_count: int
     since: Mapping[str, datetime]
     retries: Mapping[int, RetryState] = field(default_factory=dict)
+    has_finished: bool = False
 
 
 class AwaitedEvents:
@@ -41,13 +45,18 @@ class AwaitedEvents:
         at: datetime,
         *,
         retries: Mapping[int, RetryState],
+        has_finished: bool = False,
     ) -> None:
         """Remembers the names that an orchestrator waits for after an episode at this time, and its attempts."""
         known = self._waits.pop(instance_id, None)
         before = known.since if known and known.execution_id == execution_id else {}
         since = {name: before.get(name, at) for name in names}
         self._waits[instance_id] = _Waits(
-            execution_id=execution_id, event_count=event_count, since=since, retries=retries
+            execution_id=execution_id,
+            event_count=event_count,
+            since=since,
+            retries=retries,
+            has_finished=has_finished,
         )
         if len(self._waits) > _MOST_REMEMBERED:
             self._waits.popitem(last=False)
@@ -67,6 +76,11 @@ class AwaitedEvents:
         """The open tasks that retry options repeat, by id; empty if not known for a history of this length."""
         known = self._known(instance_id, execution_id, event_count)
         return known.retries if known else {}
+
+    def has_finished(self, instance_id: str, execution_id: str | None, event_count: int) -> bool:
+        """True if the orchestrator is known to have finished over a history of this length, with work still open."""
+        known = self._known(instance_id, execution_id, event_count)
+        return known is not None and known.has_finished
 
     def _known(self, instance_id: str, execution_id: str | None, event_count: int) -> _Waits | None:
         known = self._waits.get(instance_id)

@@ -32,6 +32,13 @@ class AzureWarnings:
             name,
         )
 
+    def timer_left_set(self, orchestrator: str) -> None:
+        self._warn(
+            "The orchestrator '%s' has finished while one of its timers is set: the instance stays Running until the "
+            "timer is due, here as in Azure. Call cancel() on a timer that is no longer needed.",
+            orchestrator,
+        )
+
     def version_not_run(self, orchestrator: str, *, version: str, default: str | None) -> None:
         self._warn(
             "An instance of the orchestrator '%s' has the version '%s', but defaultVersion in host.json is %s: in "

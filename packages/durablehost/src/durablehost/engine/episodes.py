@@ -13,7 +13,7 @@ from dataclasses import replace
 
 from durablehost.app.invocation import Invocation
 from durablehost.app.model import Function
-from durablehost.core.actions import OrchestratorResult, parse_failure, parse_result
+from durablehost.core.actions import CreateTimer, OrchestratorResult, parse_failure, parse_result
 from durablehost.core.checkpoint import Checkpoint
 from durablehost.core.episode import Episode, EpisodeResult, failed
 from durablehost.core.episode_plan import Deliver, EndAtOnce, EpisodePlan, FinishCutShort
@@ -84,6 +84,8 @@ class Episodes:
         self._result: OrchestratorResult | None = None
         # The open tasks that retry options repeat, after the latest run of the orchestrator.
         self.retries: Mapping[int, RetryState] = {}
+        # The orchestrator has finished, and its execution goes on until all that it has started has ended.
+        self.has_finished = False
         self.checkpoint = Checkpoint()
         self.spans: list[Span] = []
         self._has_ended = False
@@ -110,7 +112,7 @@ class Episodes:
     @property
     def awaited(self) -> list[str] | None:
         """The names of the external events that are awaited after these episodes; None if that is not known."""
-        if self._has_ended:
+        if self._has_ended or self.has_finished:
             return []
         return None if self._result is None else self._episode.awaited_names(self._result)
 
@@ -224,6 +226,9 @@ class Episodes:
             self.spans += spans_of_episode(episode.started, episode.history, outcome.checkpoint.new_events)
         if outcome.retries is not None:
             self.retries = outcome.retries
+            self.has_finished = bool(outcome.left_open)
+        if any(isinstance(task.action, CreateTimer) for task in outcome.left_open):
+            self._warnings.timer_left_set(self._episode.started.name)
         self.checkpoint = self.checkpoint.then(outcome.checkpoint)
         self._episode = replace(self._episode, history=self._episode.history + outcome.checkpoint.new_events)
 

@@ -85,6 +85,7 @@ class Explainer:
             history_problem=problem,
             is_settled=latest is not None and _version(latest) == _version(record),
             awaited=awaited,
+            has_finished=self._awaited.has_finished(*history_key),
             names_in_code=await self._names_in_code(record.name) if awaited is None and work.has_timers_at_most else (),
             related=related,
             app=self._app,

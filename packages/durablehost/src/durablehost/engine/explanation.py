@@ -36,6 +36,7 @@ class Kind(str, Enum):
     SUSPENDED = "suspended"
     MESSAGES = "messages"
     EPISODE = "episode"
+    FINISHED = "finished"
     ACTIVITIES = "activities"
     RETRY = "retry"
     SUB_ORCHESTRATIONS = "sub-orchestrations"
@@ -88,10 +89,11 @@ class Facts:
 
     `history` is that of the current execution, and `state` its fold; `history_problem` says why it cannot be read.
     `is_settled`: the record did not change while the rest was read, so that the facts agree with each other. `awaited`
-    are the external events that the orchestrator waits for, with the time since when; None: not known. `names_in_code`
-    are those that its code writes down, as far as they matter. `work` is the open work in the history. `related` are
-    the records of awaited children and entities, None for those that have none; others were not looked up. `app` None:
-    it is not known which functions there are.
+    are the external events that the orchestrator waits for, with the time since when; None: not known.
+    `has_finished`: it has returned, failed or continued as new, and something that it has started is still open.
+    `names_in_code` are those that its code writes down, as far as they matter. `work` is the open work in the history.
+    `related` are the records of awaited children and entities, None for those that have none; others were not looked
+    up. `app` None: it is not known which functions there are.
     """
 
     now: datetime
@@ -103,6 +105,7 @@ class Facts:
     history_problem: str | None = None
     is_settled: bool = True
     awaited: Mapping[str, datetime] | None = None
+    has_finished: bool = False
     names_in_code: tuple[str, ...] = ()
     related: Mapping[str, InstanceRecord | None] = field(default_factory=dict)
     app: AppFunctions | None = None

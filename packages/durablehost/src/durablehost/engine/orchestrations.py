@@ -108,8 +108,15 @@ class Orchestrations:
         if episodes.awaited is None:
             self._awaited.carry_over(item.instance_id, execution_id, len(item.history), count)
         else:
-            now, retries = self._clock.now(), episodes.retries
-            self._awaited.note(item.instance_id, execution_id, count, episodes.awaited, now, retries=retries)
+            self._awaited.note(
+                item.instance_id,
+                execution_id,
+                count,
+                episodes.awaited,
+                self._clock.now(),
+                retries=episodes.retries,
+                has_finished=episodes.has_finished,
+            )
 
     async def give_up(self, item: OrchestrationWorkItem, problem: str) -> None:
         """Fails an instance whose episode cannot be processed; `problem` is a sentence about it.

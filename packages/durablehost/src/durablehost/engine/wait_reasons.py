@@ -48,6 +48,7 @@ _LABEL = re.compile(r"^(?:Activity|Orchestrator) function '[^']*' failed: +")
 def wait_reasons(facts: Facts) -> Iterator[Reason]:
     work = _with_inputs(facts)
     yield from _unknown_functions(facts, work)
+    yield from _finished(facts, work)
     yield from _activities(facts, work)
     yield from _retries(facts, work)
     yield from _children(facts, work)
@@ -103,6 +104,14 @@ def _unknown_functions(facts: Facts, work: OpenWork) -> Iterator[Reason]:
         for name in sorted(names):
             if name.lower() not in functions:
                 yield missing_function(kind, name, functions)
+
+
+def _finished(facts: Facts, work: OpenWork) -> Iterator[Reason]:
+    """An execution goes on until everything that its orchestrator has started has ended, which surprises many."""
+    if facts.has_finished:
+        timers = " A timer that is no longer needed has to be cancelled." if work.timers else ""
+        text = f"Its orchestrator has finished; the instance ends when all that it has started has ended.{timers}"
+        yield reason(Kind.FINISHED, text)
 
 
 def _activities(facts: Facts, work: OpenWork) -> Iterator[Reason]:

@@ -1,12 +1,14 @@
 """Reads host.json: its version, its extension bundle, its durations; never writes it and never needs the network.
 
-Mirrors HostJsonFileConfigurationSource of the Functions host; unknown keys are ignored as there.
+Mirrors HostJsonFileConfigurationSource of the Functions host; unknown keys are ignored as there, but a section that is
+misplaced or misspelled is named, because the app would run on the default task hub.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
 from pathlib import Path
 
 from durablehost.errors import ConfigurationError
@@ -32,6 +34,13 @@ _SECTIONS = (
     "extensions.http.customHeaders",
     "logging",
 )
+# Where the names that matter here stand, with their spelling by lower case.
+_PLACES: Mapping[str, Mapping[str, str]] = {
+    "": {"extensions": "extensions", "extensionbundle": "extensionBundle"},
+    "extensions": {"durabletask": "durableTask", "http": "http"},
+    "extensions.durableTask": {"hubname": "hubName", "storageprovider": "storageProvider"},
+}
+_LEAST_LIKENESS = 0.75
 _DEFAULT_TIMEOUT_SECONDS = 1800.0
 _LONGEST_TIMEOUT_SECONDS = 2**31 / 1000
 _RANGE = re.compile(r"[\[(]?\s*(\d+)[.\d*]*\s*(,)?\s*(?:(\d+)([.\d*]*))?\s*([\])])?")
@@ -58,6 +67,7 @@ def read_host_json(root: Path, environment: Mapping[str, str], warnings: list[st
         configuration.members(section, must_be="an object")
     _check_version(configuration, path)
     _check_bundle(configuration, path, warnings)
+    warnings += (f"{path}: {problem}" for problem in _misplaced(content))
     return configuration
 
 
@@ -92,6 +102,29 @@ def log_levels(configuration: Configuration) -> Mapping[str, LogLevel]:
             raise ConfigurationError(f"{entry.source}: {entry.key} has more than one *, and a category may have one.")
         levels[category] = level
     return levels
+
+
+def _misplaced(content: JsonObject) -> Iterator[str]:
+    """A sentence for each name that nobody reads, although it looks like one that matters."""
+    sections = _PLACES["extensions"]
+    for name in content:
+        if name.lower() in sections:
+            yield f'"{name}" has no effect here; it belongs in "extensions".'
+    for place, known in _PLACES.items():
+        for name in _members(content, place):
+            meant = get_close_matches(name.lower(), known, n=1, cutoff=_LEAST_LIKENESS)
+            if meant and name.lower() not in known:
+                where = f' in "{place}"' if place else ""
+                yield f'"{name}"{where} has no effect; write "{known[meant[0]]}".'
+
+
+def _members(content: JsonObject, place: str) -> Iterator[str]:
+    """The names in the section at a dotted key."""
+    sections = [content]
+    for part in filter(None, place.split(".")):
+        found = (value for each in sections for name, value in each.items() if name.lower() == part.lower())
+        sections = [value for value in found if isinstance(value, dict)]
+    return (name for each in sections for name in each)
 
 
 def _check_version(configuration: Configuration, path: Path) -> None:

@@ -6,6 +6,7 @@ A variable that is set and not empty wins over the file. Mirrors AppSettingsFile
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -19,6 +20,8 @@ FILE_NAME = "local.settings.json"
 
 _SECTIONS = ("IsEncrypted", "Values", "Host", "ConnectionStrings")
 _NOT_IN_ENVIRONMENT = re.compile("[\0\ud800-\udfff]")
+# Bytes of `NAME=value`, with the byte that ends it, in which Linux starts a process; characters in Windows.
+_LONGEST_VARIABLE = {"linux": 128 * 1024, "win32": 32_767}.get(sys.platform, sys.maxsize)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,6 +112,12 @@ def _check_variable(section: str, name: str, value: str | None, path: Path) -> N
         raise ConfigurationError(
             f"{path}: {section}.{name!r} cannot be an environment variable: a name must not contain =, and neither "
             "name nor value U+0000 or half of a surrogate pair."
+        )
+    length = len(f"{name}={value}\0".encode())
+    if length > _LONGEST_VARIABLE:
+        raise ConfigurationError(
+            f"{path}: {section}.{name!r} is too long for an environment variable: with its name it has {length:,} "
+            f"bytes, and {_LONGEST_VARIABLE:,} are allowed. Keep it in a file."
         )
 
 

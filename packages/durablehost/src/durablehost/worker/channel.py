@@ -10,6 +10,7 @@ import os
 import socket
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 
 from durablehost.worker import protocol
 
@@ -64,7 +65,9 @@ class Channel:
 
     def _disown(self) -> None:
         self.is_forked = True
-        os.close(self._connection.detach())
+        # User code may have closed it.
+        with suppress(OSError):
+            os.close(self._connection.detach())
 
 
 def connect(port: int) -> Channel:

@@ -16,7 +16,6 @@ import os
 import signal
 import sys
 import threading
-import traceback
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import NoReturn
@@ -52,17 +51,31 @@ class Child:
 
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
+        self._loop = asyncio.new_event_loop()
+        self._is_shut_down = False
         self._functions: Mapping[str, loader.LoadedFunction] = {}
         self._threads: ThreadPoolExecutor | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         # Calls that have not begun, by id. What removes one owns it: its thread, its task, or a recall.
         self._waiting: dict[str, Invocation] = {}
 
-    async def serve(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._shutdown = asyncio.Event()
+    def serve(self) -> None:
+        asyncio.set_event_loop(self._loop)
         threading.Thread(target=self._receive, name="durablehost-receive", daemon=True).start()
-        await self._shutdown.wait()
+        # User code may stop the loop, or cancel all tasks of it, and other calls need it. So it is not `asyncio.run`,
+        # whose main task would end with that.
+        while not self._is_shut_down:
+            self._loop.run_forever()
+        self._loop.run_until_complete(self._close())
+
+    async def _close(self) -> None:
+        """Ends what user code has left behind, as `asyncio.run` does."""
+        left = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
+        await self._loop.shutdown_asyncgens()
+        await self._loop.shutdown_default_executor()
 
     def _receive(self) -> None:
         try:
@@ -70,8 +83,8 @@ class Child:
                 self._dispatch(message)
                 # Frees its payload before waiting for the next one.
                 del message
-        except BaseException:
-            traceback.print_exc()
+        except BaseException as error:
+            _end_broken("A worker process cannot read what its host sends", error)
         finally:
             # The process must not outlive its host.
             _end_with_the_host()
@@ -86,7 +99,11 @@ class Child:
         elif isinstance(message, Load):
             self._loop.call_soon_threadsafe(self._begin_load, message)
         elif isinstance(message, Shutdown):
-            self._loop.call_soon_threadsafe(self._shutdown.set)
+            self._loop.call_soon_threadsafe(self._shut_down)
+
+    def _shut_down(self) -> None:
+        self._is_shut_down = True
+        self._loop.stop()
 
     def _begin_load(self, message: Load) -> None:
         task = self._loop.create_task(self._load(message), name="load")
@@ -136,7 +153,14 @@ class Child:
             return
         task = self._loop.create_task(self._run_async(function, invocation), name=invocation.invocation_id)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+
+        def end(task: asyncio.Task[None]) -> None:
+            self._tasks.discard(task)
+            if task.cancelled():
+                # By user code, before its first step.
+                self._send_result(invocation, InvocationResult(failure=describe(asyncio.CancelledError())))
+
+        task.add_done_callback(end)
 
     def _run(self, function: loader.LoadedFunction, invocation: Invocation) -> None:
         if not self._take(invocation.invocation_id):
@@ -171,10 +195,9 @@ class Child:
                 text = f"The result of function '{invocation.function_name}' is too large: {error}."
                 failed = InvocationResult(failure=Failure(type_name="ValueError", message=text, stack=""))
                 self._channel.send(Result(invocation_id=invocation.invocation_id, result=failed))
-        except BaseException:
+        except BaseException as error:
             # Without a result the call would never end.
-            traceback.print_exc()
-            _end_with_the_host()
+            _end_broken(f"The result of function '{invocation.function_name}' cannot be sent to the host", error)
 
 
 def _end_process(error: SystemExit) -> NoReturn:
@@ -188,6 +211,14 @@ def _end_process(error: SystemExit) -> NoReturn:
         sys.stderr.flush()
     number = code if isinstance(code, int) else 0 if code is None else 1
     os._exit(number & 0xFF)
+
+
+def _end_broken(problem: str, error: BaseException) -> NoReturn:
+    """Ends a process that cannot go on, most likely for what user code has done to it: perhaps even to printing."""
+    with contextlib.suppress(BaseException):
+        hint = "Has a function closed files or replaced builtins?"
+        print(f"{problem}: {type(error).__name__}: {error}. {hint}", file=sys.stderr)  # noqa: T201
+    _end_with_the_host()
 
 
 def _end_with_the_host() -> NoReturn:
@@ -259,8 +290,12 @@ def main() -> None:
     channel.send(Hello(token=str(ticket["token"])))
     _hide_script()
     records.install(channel, is_debug=is_on("PYTHON_ENABLE_DEBUG_LOGGING"))
+    # It ends the process at once, without a traceback of this thread.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:
-        asyncio.run(Child(channel).serve())
+        Child(channel).serve()
     except SystemExit as error:
         # Raised by a task that user code started.
         _end_process(error)
+    except Exception as error:
+        _end_broken("The event loop of a worker process has ended", error)

@@ -118,3 +118,13 @@ def test_a_payload_in_a_file_is_json(tmp_path: Path) -> None:
         payload_text(f"@{file}")
     with pytest.raises(ConfigurationError, match="cannot be read"):
         payload_text(f"@{tmp_path / 'nothing'}")
+
+
+def test_a_payload_in_a_file_may_have_an_encoding_of_windows_and_an_error_has_its_place(tmp_path: Path) -> None:
+    file = tmp_path / "input.json"
+    for encoding in ("utf-8", "utf-8-sig", "utf-16"):
+        file.write_text('{"a": "ä"}', encoding)
+        assert payload_text(f"@{file}") == '{"a":"ä"}'
+    file.write_text('{"a":', "utf-8")
+    with pytest.raises(ConfigurationError, match=r"input\.json: the file is not JSON: .* \(line 1, column 6\)\.$"):
+        payload_text(f"@{file}")

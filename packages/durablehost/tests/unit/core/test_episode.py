@@ -155,7 +155,9 @@ def test_a_canceled_timer_takes_its_number_but_sends_nothing_and_keeps_nothing_o
 def test_an_execution_that_returned_waits_for_what_it_left_open() -> None:
     history = first_episode(scheduled(0), scheduled(1))
     result = replace(DONE, actions=waits("A", "A").actions)
-    checkpoint = episode(completed(0), history=history).complete(result).checkpoint
+    outcome = episode(completed(0), history=history).complete(result)
+    checkpoint = outcome.checkpoint
+    assert [task.action for task in outcome.left_open] == [result.actions[1]]
     assert "ExecutionCompleted" not in names(checkpoint.new_events)
     assert checkpoint.update is not None
     assert checkpoint.update.runtime_status is RuntimeStatus.RUNNING

@@ -103,9 +103,23 @@ def test_a_missing_event_id_is_0() -> None:
     assert event_from_json(document).event_id == 0
 
 
-@pytest.mark.parametrize("document", [None, [], {}, {"EventType": 99, "Timestamp": "2026-01-05T10:00:00Z"}, "x"])
-def test_a_document_that_is_no_event_is_poison(document: JsonValue) -> None:
-    with pytest.raises(PoisonMessage, match="not a history event"):
+@pytest.mark.parametrize(
+    ("document", "problem"),
+    [
+        (None, "it is null, not an object"),
+        ([], "it is an array, not an object"),
+        ("x", "it is a text"),
+        ({}, "it has no EventType"),
+        ({"EventType": 99, "Timestamp": "2026-01-05T10:00:00Z"}, r"EventType is a number \(99\), not that of"),
+        ({"EventType": 0, "Timestamp": "2026-01-05T10:00:00Z"}, "it has no OrchestrationInstance"),
+        ({"EventType": 5}, "it has no TaskScheduledId"),
+        ({"EventType": 3}, "it has no Timestamp"),
+    ],
+    ids=["null", "array", "text", "empty", "unknown type", "start without its instance", "result without its task",
+         "without a time"],
+)  # fmt: skip
+def test_a_document_that_is_no_event_is_poison_and_says_why(document: JsonValue, problem: str) -> None:
+    with pytest.raises(PoisonMessage, match=f"^not a history event: {problem}"):
         event_from_json(document)
 
 

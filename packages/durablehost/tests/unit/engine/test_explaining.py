@@ -206,6 +206,33 @@ async def test_an_activity_that_an_orchestrator_calls_again_itself_is_counted_as
     assert "'Say' (chunk 18)" in text
 
 
+@pytest.mark.parametrize(
+    "end", [{"isDone": True, "output": "late"}, {"isDone": True, "error": "late"}], ids=["returned", "failed"]
+)
+async def test_an_orchestrator_that_finishes_while_its_timer_is_set_is_explained_and_warned_of_once(
+    host: Host, end: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    timer = {"actionType": 5, "fireAt": (host.clock.now() + timedelta(hours=1)).isoformat(), "isCanceled": False}
+    host.executor.script("Chain", orchestrator_state(APPROVE, timer, **end))
+    async with host.running():
+        instance_ids = [await host.client.start("Chain") for _ in range(2)]
+
+        async def is_explained() -> bool:
+            return [(await host.explain(each))[1] for each in instance_ids] == [["finished", "timer"]] * 2
+
+        await eventually(is_explained)
+        # A suspension changes nothing about it.
+        await host.client.suspend(instance_ids[0], None)
+        await eventually(lambda: host.hub.storage.records[instance_ids[0]].runtime_status is RuntimeStatus.SUSPENDED)
+        await host.client.resume(instance_ids[0], None)
+        await eventually(lambda: host.hub.storage.records[instance_ids[0]].runtime_status is RuntimeStatus.RUNNING)
+        await eventually(is_explained)
+    assert [record.getMessage() for record in caplog.records if record.levelname == "WARNING"] == [
+        "The orchestrator 'Chain' has finished while one of its timers is set: the instance stays Running until the "
+        "timer is due, here as in Azure. Call cancel() on a timer that is no longer needed."
+    ]
+
+
 async def test_a_record_that_changes_meanwhile_is_read_again(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     instance_id = await host.client.start("Chain")
     host.hub.storage.control.clear()

@@ -595,6 +595,15 @@ def test_the_first_of_several_timers_is_named(count: int, others: str) -> None:
     assert text == f"It waits for a timer until 10:00:{37 - count} UTC (in {10 - count} s) ({others})."
 
 
+def test_an_orchestrator_that_has_finished_keeps_its_instance_open_until_its_timer_is_due() -> None:
+    explanation = explained(*first_episode(TIMER), awaited={}, has_finished=True)
+    assert explanation.text == (
+        "Its orchestrator has finished; the instance ends when all that it has started has ended. A timer that is no "
+        "longer needed has to be cancelled. It waits for a timer until 10:00:31 UTC (in 4 s)."
+    )
+    assert kinds(explanation) == ["finished", "timer"]
+
+
 def test_a_timer_beside_other_work_may_be_cancelled() -> None:
     history = first_episode(TIMER, activity(1))
     assert explained(*history).reasons[-1].text == ("A timer is set for 10:00:31 UTC (in 4 s), if it is not cancelled.")

@@ -102,6 +102,33 @@ async def test_records_of_tasks_and_threads_belong_to_their_call(
     assert records(caplog, "Host.Function.Console").count((logging.WARNING, "foreign thread")) == 5
 
 
+@pytest.mark.parametrize(
+    ("call", "shown"),
+    [
+        (
+            "logging.error('%s of %s', 1)",
+            "cannot be formatted: TypeError: not enough arguments for format string. "
+            "Its text is '%s of %s', its arguments are (1,).",
+        ),
+        (
+            "logging.error('%s', Odd())",
+            "cannot be formatted: ZeroDivisionError: division by zero. "
+            "Its text is '%s', its arguments are of type tuple, whose repr() raised ZeroDivisionError.",
+        ),
+    ],
+    ids=["wrong format", "argument that cannot be shown"],
+)
+async def test_a_record_that_cannot_be_formatted_is_one_line_with_its_place(
+    call: str, shown: str, app: AppBuilder, start_pool: StartPool, caplog: pytest.LogCaptureFixture
+) -> None:
+    odd = "class Odd:\n  def __str__(self): return 1/0\n  __repr__ = __str__"
+    app.activity("F", f"import logging\n{odd}\ndef main(input): {call}")
+    await (await start_pool()).call("F")
+    place = f"A log record of {app.root / 'F' / '__init__.py'}, line 5,"
+    assert records(caplog, "Function.F.User") == [(logging.ERROR, f"{place} {shown}")]
+    assert "Traceback" not in caplog.text
+
+
 @pytest.mark.parametrize("is_debug", [True, False])
 async def test_levels_are_mapped_and_debug_is_opt_in(
     app: AppBuilder, start_pool: StartPool, caplog: pytest.LogCaptureFixture, is_debug: bool

@@ -7,6 +7,7 @@ SDK. Both kinds of clients share the connections to a service.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -51,6 +52,10 @@ from durablehost.storage.account.signing import (
 
 if TYPE_CHECKING:
     from azure.core.credentials_async import AsyncTokenCredential
+
+# They warn of each error without XML, such as Azurite's for a blob called `../x`; the error itself is reported anyway.
+for _service in ("blob", "queue"):
+    logging.getLogger(f"azure.storage.{_service}._shared.response_handlers").setLevel(logging.ERROR)
 
 # Not the newest, which the SDKs send by themselves and Azurite refuses for months. Azurite 3.15 and later serve this
 # one, and tables accept an identity since then.

@@ -150,7 +150,7 @@ class _SetAsideLog:
                 "Message %s of queue '%s' cannot be read and is set aside: %s. %s",
                 stored.message_id,
                 stored.queue.name,
-                error if isinstance(error, StorageError) else repr(error),
+                str(error).rstrip(".") if isinstance(error, StorageError) else repr(error),
                 advice,
             )
         elif is_worth_a_line(self._count):
