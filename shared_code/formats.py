@@ -22,7 +22,7 @@ os.environ.setdefault("POLARS_ROW_GROUP_PREFETCH_SIZE", "2")
 import polars as pl
 
 from shared_code.blob_connection import BlobConnection
-from shared_code.columns import Bounds, Columns, Schema, Shape, parsed
+from shared_code.columns import Bounds, Columns, Schema, Shape, is_text, parsed
 from shared_code.files import COMPRESSED, ReadingsFile
 from shared_code.parquet_footer import find_bounds, read_end
 
@@ -99,7 +99,12 @@ def read_contents(
     rows_to_infer = None if is_small else _ROWS_TO_INFER_TYPES
     opened = _Opened(path=file.path, source=source, connection=connection, rows_to_infer=rows_to_infer)
     metadata = opened if end is None else replace(opened, source=end)
-    schema: Schema = metadata.scan().collect_schema()
+    try:
+        schema: Schema = metadata.scan().collect_schema()
+    except pl.exceptions.PolarsError as error:
+        if _is_blank(opened, error):
+            return Contents(schema={}, has_rows=False)
+        raise
     if format_of(file.path) == _CSV and columns.timestamp in schema:
         opened.check_lines()
     schema = _in_utc(schema, columns) if is_parquet else _as_numbers(schema, columns)
@@ -110,6 +115,13 @@ def read_contents(
         schema = _look_into_timestamps(opened, schema, shape)
     bounds = None if end is None else find_bounds(end, columns.timestamp)
     return Contents(schema=schema, has_rows=True, bounds=bounds)  # its metadata alone would not be as long
+
+
+def _is_blank(opened: _Opened, error: pl.exceptions.PolarsError) -> bool:
+    """Whether the columns cannot be told because a text file has nothing in it, perhaps after decompression."""
+    if format_of(opened.path) == _NDJSON:
+        return not _has_rows(opened, {"": pl.Null()})
+    return isinstance(error, pl.exceptions.NoDataError)
 
 
 def _read_local(file: ReadingsFile, last: int) -> bytes:
@@ -160,14 +172,14 @@ def _look_into_all(opened: _Opened, schema: Schema, shape: Shape | None) -> Cont
         return Contents(schema=schema, has_rows=_has_rows(opened, schema))
     at = shape.comparable()
     wanted = {"rows": pl.len(), "first": at.min().to_physical(), "last": at.max().to_physical()}
-    if is_text := isinstance(schema[shape.columns.timestamp], pl.String):
+    if has_text := is_text(schema[shape.columns.timestamp]):
         wanted["unknown"] = _unknown(shape).first()
     try:
         found = opened.scan(shape.schema).select(**wanted).collect().row(0, named=True)
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError):
         # A damaged page fails the chunks that need it, and they name it.
         return Contents(schema=schema, has_rows=_has_rows(opened, schema))
-    if is_text:
+    if has_text:
         _refuse_unknown(shape, found["unknown"])
     if found["last"] == _LAST_NANOSECOND and (coarser := _in_microseconds(schema, shape)):
         return _look_into_all(opened, coarser, shape.columns.timestamps_alone(coarser))
@@ -177,7 +189,7 @@ def _look_into_all(opened: _Opened, schema: Schema, shape: Shape | None) -> Cont
 
 def _look_into_timestamps(opened: _Opened, schema: Schema, shape: Shape) -> Schema:
     """The types to read the file by, after a look at timestamps that may be more than their type can be."""
-    if isinstance(schema[shape.columns.timestamp], pl.String):
+    if is_text(schema[shape.columns.timestamp]):
         unknown = opened.scan(schema).select(_unknown(shape).first()).collect(engine="streaming")
         _refuse_unknown(shape, unknown.item())
     if coarser := _in_microseconds(schema, shape):
@@ -197,7 +209,7 @@ def _has_rows(opened: _Opened, schema: Schema) -> bool:
 def _unknown(shape: Shape) -> pl.Expr:
     """Timestamps that are text but no instants."""
     text = pl.col(shape.columns.timestamp)
-    return text.filter(text.is_not_null() & parsed(text).is_null())
+    return text.filter(text.is_not_null() & parsed(shape.columns.timestamp).is_null())
 
 
 def _refuse_unknown(shape: Shape, text: str | None) -> None:
