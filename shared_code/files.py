@@ -51,6 +51,7 @@ def list_files(location: Location, connection: BlobConnection | None, window: Wi
     Raises:
         FileNotFoundError: the location has no file at all, or its container does not exist.
         StorageError, OSError: it cannot be listed.
+        ValueError: it has a link to nothing.
     """
     listed = list(_blobs(location, connection, window) if connection else _local(location, window))
     # A location with dates may well have no file for one window.
@@ -105,13 +106,15 @@ def _local(location: Location, window: Window) -> Iterator[ReadingsFile]:
         below = (f"{pattern.rstrip('/')}/{path.relative_to(pattern).as_posix()}" for path in walked)
         paths = [path for path in below if _is_readings(path, pattern)]
     elif Path(pattern).exists():
-        paths = [pattern]
+        paths = [pattern.rstrip("/")]
     else:
         found = glob(location.narrowed(window), recursive=True)  # noqa: PTH207 - the pattern may be absolute
         paths = [path for path in found if not Path(path).is_dir()]
     for path in paths:
-        status = Path(path).stat()
-        yield _local_file(path, status)
+        if file := _look_up(path):
+            yield file
+        elif Path(path).is_symlink():  # otherwise it was removed meanwhile
+            raise ValueError(f"{path} is a link to nothing")
 
 
 def _raise(error: OSError) -> None:

@@ -321,6 +321,18 @@ class TestFolders:
             (tmp_path / name).write_text("no readings")
         assert process(tmp_path).records == 3
 
+    def test_a_link_to_nothing_is_named(self, tmp_path: Path) -> None:
+        write(tmp_path / "good.parquet", arrow())
+        (tmp_path / "gone.parquet").symlink_to(tmp_path / "nothing")
+        for location in (tmp_path, tmp_path / "*"):
+            assert refusal(location) == f"cannot read {location}: {tmp_path}/gone.parquet is a link to nothing"
+        (tmp_path / "gone.parquet").unlink()
+        (tmp_path / "linked.parquet").symlink_to(tmp_path / "good.parquet")
+        assert process(tmp_path).records == 6
+
+    def test_a_slash_after_the_name_of_a_file_changes_nothing(self, tmp_path: Path) -> None:
+        assert process(f"{write(tmp_path / 'x.parquet', arrow())}/").records == 3
+
     @pytest.mark.parametrize("name", ["a%20b", "x#y", "é", "what?", "p+q", "[1]", "100%", "a=b&c"])
     def test_any_name_of_a_file_or_folder_is_read(self, tmp_path: Path, name: str) -> None:
         path = write(tmp_path / name / f"{name}.parquet", arrow())
