@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from glob import glob
 from pathlib import Path
-from typing import Final, NoReturn
+from typing import Any, Final, NoReturn
 
 from shared_code.blob_connection import BlobConnection
 from shared_code.failures import ActivityError
@@ -138,13 +138,19 @@ def _blobs(location: Location, connection: BlobConnection, window: Window) -> It
     prefix = fixed if location.is_glob else fixed.rstrip("/")
     matcher, folder = location.matcher(), f"{location.pattern.rstrip('/')}/"
     with storage_errors(), connection.container(str(location.container)) as container:
-        for blob in container.list_blobs(name_starts_with=prefix or None, results_per_page=5_000):
+        for blob in container.list_blobs(prefix or None, include=["metadata"], results_per_page=5_000):
             # First as it is written: a name may contain what is a wildcard elsewhere.
             is_meant = blob.name == location.pattern or (
                 _is_readings(blob.name, folder) if blob.name.startswith(folder) else matcher.fullmatch(blob.name)
             )
-            if is_meant and not blob.name.endswith("/"):
+            if is_meant and not _is_folder(blob):
                 yield _blob_file(f"az://{location.container}/{blob.name}", blob.etag, blob.size)
+
+
+def _is_folder(blob: Any) -> bool:
+    """Whether it only stands for a folder, as in accounts with a hierarchical namespace, and as Hadoop makes them."""
+    marks = {name.lower(): text for name, text in (blob.metadata or {}).items()}
+    return bool(blob.name.endswith("/") or marks.get("hdi_isfolder", "").lower() == "true")
 
 
 def _look_up_blobs(

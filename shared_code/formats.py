@@ -96,7 +96,8 @@ def read_contents(
     is_small, is_parquet = file.size <= SMALL, format_of(file.path) == PARQUET
     source = download(file, file.size) if download and is_small else file.path
     end = None if is_small or not is_parquet else read_end(partial(download or _read_local, file), file.size)
-    rows_to_infer = None if is_small else _ROWS_TO_INFER_TYPES
+    # In a wide table a series may begin late, and its column would look like one of text.
+    rows_to_infer = None if is_small or columns.is_wide else _ROWS_TO_INFER_TYPES
     opened = _Opened(path=file.path, source=source, connection=connection, rows_to_infer=rows_to_infer)
     metadata = opened if end is None else replace(opened, source=end)
     try:
@@ -232,7 +233,8 @@ def _as_numbers(schema: Schema, columns: Columns) -> Schema:
             raise ValueError(f"it has two columns '{column}'")
     types: dict[str, pl.DataType] = {}
     for column, dtype in schema.items():
-        if column == columns.series:
+        # Nulls in the first rows may be text later.
+        if column == columns.series or (column == columns.timestamp and isinstance(dtype, pl.Null)):
             types[column] = pl.String()
         elif column != columns.timestamp and (dtype.is_numeric() or column == columns.value):
             types[column] = pl.Float64()

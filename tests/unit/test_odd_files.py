@@ -431,6 +431,34 @@ class TestText:
         assert result.records == 3
         assert result.warnings == [f"{path} has no rows" if content else f"{path} is empty (0 bytes)"]
 
+    @pytest.mark.parametrize("largest_small", [2**20, 0])
+    def test_the_first_timestamps_may_be_null(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, largest_small: int
+    ) -> None:
+        """Of a large file, the types are those of the first lines."""
+        monkeypatch.setattr("shared_code.formats.SMALL", largest_small)
+        line = '{"timestamp": null, "series": "a", "value": 1}\n'
+        (tmp_path / "x.ndjson").write_text(line * 1_001 + line.replace("null", '"2025-06-17T10:00:00Z"'))
+        (tmp_path / "x.csv").write_text("timestamp,series,value\n" + ",a,1\n" * 1_001 + "2025-06-17T10:00:00Z,a,1\n")
+        assert process(tmp_path).records == 2
+
+    @pytest.mark.parametrize("largest_small", [2**20, 0])
+    @pytest.mark.parametrize("ending", ["csv", "ndjson"])
+    def test_a_series_of_a_wide_table_may_begin_late(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, largest_small: int, ending: str
+    ) -> None:
+        monkeypatch.setattr("shared_code.formats.SMALL", largest_small)
+        at = "2025-06-17T10:00:00Z"
+        if ending == "csv":
+            text = "timestamp,early,late\n" + f"{at},1,\n" * 1_001 + f"{at},1,2.5\n"
+        else:
+            early = f'{{"timestamp": "{at}", "early": 1}}\n'
+            text = early * 1_001 + early.replace("}", ', "late": 2.5}')
+        path = tmp_path / f"x.{ending}"
+        path.write_text(text)
+        found = process(path, READINGS_WIDE="true").statistics
+        assert {name: (one.count, one.max) for name, one in found.items()} == {"early": (1_002, 1.0), "late": (1, 2.5)}
+
     @pytest.mark.parametrize("value", ["NaN", "Infinity"])
     def test_ndjson_that_is_none_is_refused_in_plain_words(self, tmp_path: Path, value: str) -> None:
         path = tmp_path / "x.ndjson"
