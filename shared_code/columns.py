@@ -79,6 +79,8 @@ class Columns:
         if series is None and not (self.is_wide and self.series not in schema):
             wanted.append(self.series)
         wanted += self._measures(schema) if self.is_wide else [self.value]
+        if self.is_wide and not self._measures(schema):
+            raise ColumnsError(f"{path} has no numeric column; it has {', '.join(schema)}")
         missing = [column for column in wanted if column not in schema]
         if missing:
             raise ColumnsError(f"{path} has no column '{missing[0]}'; it has {', '.join(schema)}")
@@ -158,8 +160,6 @@ class Shape:
                     raise _wrong_type(path, column, dtype, "a string")
             elif not (dtype.is_numeric() or isinstance(dtype, pl.Null)):
                 raise _wrong_type(path, column, dtype, "a number")
-        if not self.values:
-            raise ColumnsError(f"{path} has no numeric column; it has {', '.join(self.schema)}")
 
     def check_timestamp(self, path: str) -> None:
         column, dtype = self.columns.timestamp, self.schema[self.columns.timestamp]

@@ -383,6 +383,10 @@ class TestColumns:
         assert set(named.statistics) == {"x.t", "x.n", "y.t", "y.n"}
         assert refusal(tmp_path, READINGS_WIDE="yes") == "the app setting READINGS_WIDE must be true or false"
 
+    def test_a_wide_table_without_a_number_is_refused_with_its_columns(self, tmp_path: Path) -> None:
+        path = write(tmp_path / "x.parquet", arrow().drop_columns(["value"]))
+        assert refusal(path, READINGS_WIDE="true") == f"{path} has no numeric column; it has timestamp, series"
+
     def test_a_null_series_has_no_name(self, tmp_path: Path) -> None:
         path = write(tmp_path / "x.parquet", arrow(series=pa.array(["a", None, None])))
         assert {name: one.count for name, one in process(path).statistics.items()} == {"a": 1, "": 2}
