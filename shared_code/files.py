@@ -23,6 +23,7 @@ from shared_code.windows import Window
 THREADS: Final = 8  # as many as the SDK keeps connections for
 
 # In a folder, other files are beside the readings: markers, logs, checksums.
+_HIDDEN: Final = (".", "_")
 _ENDINGS: Final = (".parquet", ".csv", ".ndjson", ".jsonl")
 COMPRESSED: Final = (".gz", ".zst")
 # One listing of 5,000 names takes about as long as so many requests about single blobs.
@@ -93,7 +94,7 @@ def _is_readings(name: str, folder: str) -> bool:
     inside = name[len(folder.rstrip("/")) :].strip("/")
     if not inside:
         return True
-    if any(part.startswith((".", "_")) for part in inside.split("/")):
+    if any(part.startswith(_HIDDEN) for part in inside.split("/")):
         return False
     return inside.lower().endswith((*_ENDINGS, *(end + more for end in _ENDINGS for more in COMPRESSED)))
 
@@ -101,9 +102,7 @@ def _is_readings(name: str, folder: str) -> bool:
 def _local(location: Location, window: Window) -> Iterator[ReadingsFile]:
     pattern = location.pattern
     if Path(pattern).is_dir():
-        # The error about a folder that may not be read must not look like an empty folder.
-        walked = (Path(folder, name) for folder, _, names in os.walk(pattern, onerror=_raise) for name in names)
-        below = (f"{pattern.rstrip('/')}/{path.relative_to(pattern).as_posix()}" for path in walked)
+        below = (f"{pattern.rstrip('/')}/{path.relative_to(pattern).as_posix()}" for path in _walk(pattern))
         paths = [path for path in below if _is_readings(path, pattern)]
     elif Path(pattern).exists():
         paths = [pattern.rstrip("/")]
@@ -115,6 +114,21 @@ def _local(location: Location, window: Window) -> Iterator[ReadingsFile]:
             yield file
         elif Path(path).is_symlink():  # otherwise it was removed meanwhile
             raise ValueError(f"{path} is a link to nothing")
+
+
+def _walk(top: str) -> Iterator[Path]:
+    """The files below a folder, also in folders that are linked, but each folder once, however it is reached."""
+    seen = set[Path]()
+    # The error about a folder that may not be read must not look like an empty folder.
+    for folder, below, names in os.walk(top, onerror=_raise, followlinks=True):
+        real = Path(folder).resolve()
+        if real in seen:
+            below.clear()
+            continue
+        seen.add(real)
+        # None that are no readings: one of them may be a link to a folder of readings.
+        below[:] = sorted(name for name in below if not name.startswith(_HIDDEN))
+        yield from (Path(folder, name) for name in names)
 
 
 def _raise(error: OSError) -> None:

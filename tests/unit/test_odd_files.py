@@ -330,6 +330,15 @@ class TestFolders:
         (tmp_path / "linked.parquet").symlink_to(tmp_path / "good.parquet")
         assert process(tmp_path).records == 6
 
+    def test_a_linked_folder_is_read_once(self, tmp_path: Path) -> None:
+        path = write(tmp_path / "elsewhere" / "day" / "x.parquet", arrow())
+        readings = tmp_path / "readings"
+        readings.mkdir()
+        (readings / "linked").symlink_to(path.parents[1], target_is_directory=True)
+        (path.parent / "loop").symlink_to(readings, target_is_directory=True)
+        (readings / ".hidden").symlink_to(path.parents[1], target_is_directory=True)
+        assert process(readings).records == 3
+
     def test_a_slash_after_the_name_of_a_file_changes_nothing(self, tmp_path: Path) -> None:
         assert process(f"{write(tmp_path / 'x.parquet', arrow())}/").records == 3
 
