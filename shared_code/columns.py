@@ -22,6 +22,7 @@ READINGS_COLUMNS: Final = "READINGS_COLUMNS"
 READINGS_WIDE: Final = "READINGS_WIDE"
 READINGS_EPOCH: Final = "READINGS_EPOCH"
 
+_MOST_DIGITS: Final = 38  # of a Decimal in Polars
 _NAMES: Final = ("timestamp", "series", "value")
 _INT64: Final = 2**63
 # Ticks of a time unit in a second.
@@ -160,6 +161,8 @@ class Shape:
                     raise _wrong_type(path, column, dtype, "a string")
             elif not (dtype.is_numeric() or isinstance(dtype, pl.Null)):
                 raise _wrong_type(path, column, dtype, "a number")
+            elif isinstance(dtype, pl.Decimal) and (dtype.precision or 0) > _MOST_DIGITS:
+                raise _wrong_type(path, column, dtype, f"one of at most {_MOST_DIGITS} digits")
 
     def check_timestamp(self, path: str) -> None:
         column, dtype = self.columns.timestamp, self.schema[self.columns.timestamp]
