@@ -16,6 +16,8 @@ from typing import Any, Final
 # Files have time zones that the time zone database lacks, such as +05:30; Polars would refuse to open them. Only the
 # instants count here. Polars reads this when it opens a file.
 os.environ.setdefault("POLARS_IGNORE_TIMEZONE_PARSE_ERROR", "1")
+# A column of intervals beside those of readings; without it, Polars fails on the whole file.
+os.environ.setdefault("POLARS_IMPORT_INTERVAL_AS_STRUCT", "1")
 # Row groups that are read ahead. Each takes tens of megabytes, and the other chunks of the process have theirs.
 os.environ.setdefault("POLARS_ROW_GROUP_PREFETCH_SIZE", "2")
 
@@ -42,6 +44,8 @@ _LAST_NANOSECOND: Final = 2**63 - 1
 
 # Returns so many of the last bytes of a blob.
 Download = Callable[[ReadingsFile, int], bytes]
+
+pl.Config.reload_env_vars()  # it has read some of the variables if it was imported before
 
 _CASTS: Final = pl.ScanCastOptions(datetime_cast=["convert-timezone", "nanosecond-downcast"])
 

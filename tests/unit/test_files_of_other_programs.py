@@ -115,6 +115,7 @@ class TestWriters:
             "SELECT timestamp, series, value::HUGEINT AS value FROM r",
             "SELECT timestamp, series, abs(value)::UBIGINT AS value FROM r",
             "SELECT value, timestamp, {'x': [1, 2]} AS nested, series FROM r",
+            "SELECT *, INTERVAL 1 DAY AS interval, uuid() AS id, '10'::BIT AS bits, MAP {'a': 1} AS map FROM r",
             "SELECT strftime(timestamp, '%Y-%m-%dT%H:%M:%SZ') AS timestamp, series, value FROM r",
             "SELECT * FROM r WHERE value > 0 ORDER BY timestamp DESC",
         ],
