@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from io import BytesIO
@@ -18,7 +19,10 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
+from azure.core.exceptions import ResourceNotFoundError
 from azure.storage.blob import ContainerClient
+
+MANIFEST = "manifest.json"
 
 Read = Callable[[str], bytes]
 
@@ -37,7 +41,7 @@ def opened(location: str, connection_string: str) -> Iterator[Read]:
 def read_results(read: Read) -> tuple[dict[str, Any], pl.DataFrame]:
     """The manifest, and the statistics of all chunks, a row per chunk and series."""
     # The manifest is written last: without it, the run has failed, or is not finished. Other files are not part of it.
-    manifest = json.loads(read("manifest.json"))
+    manifest = json.loads(read(MANIFEST))
     return manifest, pl.concat(pl.read_parquet(BytesIO(read(file["name"]))) for file in manifest["files"])
 
 
@@ -60,8 +64,13 @@ def main() -> None:
     parser.add_argument("location", help="a folder, or az://container/path")
     parser.add_argument("--connection", default="AzureWebJobsStorage", help="the variable with the connection string")
     given = parser.parse_args()
-    with opened(given.location, os.environ.get(given.connection, "")) as read:
-        manifest, chunks = read_results(read)
+    try:
+        with opened(given.location, os.environ.get(given.connection, "")) as read:
+            manifest, chunks = read_results(read)
+    except (FileNotFoundError, ResourceNotFoundError):
+        sys.exit(f"There is no {MANIFEST} in {given.location}: the run has failed or is not finished, or is elsewhere.")
+    except ValueError:
+        sys.exit(f"The environment variable {given.connection} has no connection string of a storage account.")
     print(f"{manifest['status']}: {manifest['start']} to {manifest['end']}, {manifest['records']:,} records")
     for failed in manifest["failed_chunks"]:
         print(f"missing: {failed['start']} to {failed['end']}, {failed['error']['message']}")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
+from fractions import Fraction
 from typing import Final
 
 from shared_code.contracts import JsonObject, RunRequest
@@ -163,10 +164,12 @@ def conclude(request: RunRequest, folded: FoldedChunks) -> JsonObject:
     }
 
 
-def _most_failures(request: RunRequest, total: int) -> float:
+def _most_failures(request: RunRequest, total: int) -> Fraction:
     """How many chunks may fail; with both limits, the smaller one counts."""
     chunks, percent = request.max_failed_chunks, request.max_failed_percent
-    return min(total if chunks is None else chunks, total if percent is None else percent * total / 100)
+    # As it is written: as doubles, 0.57 % of 10,000 are less than 57.
+    share = Fraction(100) if percent is None else Fraction(str(percent))
+    return min(Fraction(total if chunks is None else chunks), share * total / 100)
 
 
 def _failure_message(request: RunRequest, folded: FoldedChunks) -> str:

@@ -22,6 +22,7 @@ READINGS_COLUMNS: Final = "READINGS_COLUMNS"
 READINGS_WIDE: Final = "READINGS_WIDE"
 READINGS_EPOCH: Final = "READINGS_EPOCH"
 
+_MOST_DIGITS: Final = 38  # of a Decimal in Polars
 _NAMES: Final = ("timestamp", "series", "value")
 _INT64: Final = 2**63
 # Ticks of a time unit in a second.
@@ -30,7 +31,11 @@ _SECONDS_PER_DAY: Final = 86_400
 _INEXACT_MICROSECONDS: Final = 1_000_000
 # ISO 8601 as text: with an offset, then without one, which is taken as UTC.
 _WITH_OFFSET: Final = "%+"
-_WITHOUT_OFFSET: Final = ("%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M")
+_WITHOUT_OFFSET: Final = ("%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f")
+# What these forms lack: times to the minute, and offsets of whole hours as PostgreSQL and DuckDB write them.
+_TO_THE_MINUTE: Final = r"([Tt ]\d?\d:\d\d)([Zz+ -]|$)"
+_WHOLE_HOURS: Final = r"(:\d\d(?:\.\d+)?[+-]\d\d)$"
+_FOUR_DIGITS: Final = r"^\s*[+-]?\d{4}"
 
 Schema = Mapping[str, pl.DataType]
 
@@ -75,6 +80,8 @@ class Columns:
         if series is None and not (self.is_wide and self.series not in schema):
             wanted.append(self.series)
         wanted += self._measures(schema) if self.is_wide else [self.value]
+        if self.is_wide and not self._measures(schema):
+            raise ColumnsError(f"{path} has no numeric column; it has {', '.join(schema)}")
         missing = [column for column in wanted if column not in schema]
         if missing:
             raise ColumnsError(f"{path} has no column '{missing[0]}'; it has {', '.join(schema)}")
@@ -150,19 +157,19 @@ class Shape:
             if column == self.columns.timestamp:
                 continue
             if column == self.columns.series:
-                if not isinstance(dtype, pl.String | pl.Categorical | pl.Enum | pl.Null):
+                if not is_text(dtype):
                     raise _wrong_type(path, column, dtype, "a string")
             elif not (dtype.is_numeric() or isinstance(dtype, pl.Null)):
                 raise _wrong_type(path, column, dtype, "a number")
-        if not self.values:
-            raise ColumnsError(f"{path} has no numeric column; it has {', '.join(self.schema)}")
+            elif isinstance(dtype, pl.Decimal) and (dtype.precision or 0) > _MOST_DIGITS:
+                raise _wrong_type(path, column, dtype, f"one of at most {_MOST_DIGITS} digits")
 
     def check_timestamp(self, path: str) -> None:
         column, dtype = self.columns.timestamp, self.schema[self.columns.timestamp]
         if dtype.is_numeric() and not dtype.is_decimal():
             if self.columns.epoch is None:
                 raise _wrong_type(path, column, dtype, f"a datetime; for an epoch, set {READINGS_EPOCH}")
-        elif not isinstance(dtype, pl.Datetime | pl.Date | pl.String):
+        elif not (isinstance(dtype, pl.Datetime | pl.Date) or is_text(dtype)):
             raise _wrong_type(path, column, dtype, "a datetime")
 
     def readings(self, rows: pl.LazyFrame, window: Window) -> pl.LazyFrame:
@@ -178,15 +185,13 @@ class Shape:
         return pl.concat(parts)
 
     def _instant(self) -> pl.Expr:
-        """The timestamps as instants, to the microsecond."""
+        """The timestamps of rows of `in_window` as instants, to the microsecond."""
         at, dtype = pl.col(self.columns.timestamp), self.schema[self.columns.timestamp]
-        if isinstance(dtype, pl.String):
-            return parsed(at)
         if dtype.is_numeric():
             ticks = _TICKS[str(self.columns.epoch)]
             microseconds = at * (1_000_000 / ticks) if dtype.is_float() else at.cast(pl.Int128) * 1_000_000 // ticks
             return microseconds.cast(pl.Int64).cast(pl.Datetime("us", "UTC"))
-        is_in_utc = isinstance(dtype, pl.Datetime) and dtype.time_zone
+        is_in_utc = is_text(dtype) or (isinstance(dtype, pl.Datetime) and dtype.time_zone)
         return (
             at.cast(pl.Datetime("us", "UTC")) if is_in_utc else at.cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
         )
@@ -198,14 +203,19 @@ class Shape:
     def comparable(self) -> pl.Expr:
         """The timestamps in a type that bounds of the window can be compared with."""
         at, dtype = pl.col(self.columns.timestamp), self.schema[self.columns.timestamp]
-        if isinstance(dtype, pl.String):
-            return parsed(at)
+        if is_text(dtype):
+            return parsed(self.columns.timestamp)
         return (
             at.cast(pl.Int128) if isinstance(dtype, pl.UInt64) else at
         )  # with a signed number it would become a float
 
     def in_window(self, rows: pl.LazyFrame, window: Window) -> pl.LazyFrame:
+        """The rows of the window; timestamps that are text have become instants."""
         at = self.comparable()
+        if is_text(self.schema[self.columns.timestamp]):
+            # A step of its own: in a filter, Polars would evaluate what the forms share once for each of them.
+            rows = rows.with_columns(at.alias(self.columns.timestamp))
+            at = pl.col(self.columns.timestamp)
         start, end = self._bound(window.start), self._bound(window.end)
         if not isinstance(start, float) and not isinstance(end, float):
             return rows.filter(at.is_between(start, end, closed="left"))  # in one step, which is faster than two
@@ -227,7 +237,7 @@ class Shape:
     def _to_microseconds(self, number: float) -> int:
         """Rounded down, which changes nothing for windows in whole microseconds."""
         dtype = self.schema[self.columns.timestamp]
-        if isinstance(dtype, pl.String):
+        if is_text(dtype):
             return int(number)
         if isinstance(dtype, pl.Date):
             return int(number) * _SECONDS_PER_DAY * 1_000_000
@@ -242,7 +252,7 @@ class Shape:
         A column without a zone is taken as UTC.
         """
         microseconds, dtype = to_microseconds(at), self.schema[self.columns.timestamp]
-        if isinstance(dtype, pl.String):
+        if is_text(dtype):
             dtype = pl.Datetime("us", "UTC")
         if isinstance(dtype, pl.Date):
             return pl.lit(-(-microseconds // (_SECONDS_PER_DAY * 1_000_000)), dtype=pl.Int32).cast(pl.Date)
@@ -269,11 +279,20 @@ def _partition(path: str, key: str) -> str | None:
     return None
 
 
-def parsed(text: pl.Expr) -> pl.Expr:
-    """ISO 8601 as instants; null for text that is none."""
+def is_text(dtype: pl.DataType) -> bool:
+    """Whether a column has text, or nothing but nulls."""
+    return isinstance(dtype, pl.String | pl.Categorical | pl.Enum | pl.Null)
+
+
+def parsed(column: str) -> pl.Expr:
+    """ISO 8601 in a column of text as instants; null for text that is none."""
+    text = pl.col(column).cast(pl.String)
+    text = text.str.replace(_TO_THE_MINUTE, "${1}:00${2}").str.replace(_WHOLE_HOURS, "${1}:00")
     days = text.str.to_date("%Y-%m-%d", strict=False).cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
-    return pl.coalesce(
+    instants = pl.coalesce(
         text.str.to_datetime(_WITH_OFFSET, time_unit="us", strict=False).cast(pl.Datetime("us", "UTC")),
         *(text.str.to_datetime(form, time_unit="us", time_zone="UTC", strict=False) for form in _WITHOUT_OFFSET),
         days,
     )
+    # Two digits would be a year of the first century, and so in no window.
+    return pl.when(text.str.contains(_FOUR_DIGITS)).then(instants)

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from glob import glob
 from pathlib import Path
-from typing import Final, NoReturn
+from typing import Any, Final, NoReturn
 
 from shared_code.blob_connection import BlobConnection
 from shared_code.failures import ActivityError
@@ -23,6 +23,7 @@ from shared_code.windows import Window
 THREADS: Final = 8  # as many as the SDK keeps connections for
 
 # In a folder, other files are beside the readings: markers, logs, checksums.
+_HIDDEN: Final = (".", "_")
 _ENDINGS: Final = (".parquet", ".csv", ".ndjson", ".jsonl")
 COMPRESSED: Final = (".gz", ".zst")
 # One listing of 5,000 names takes about as long as so many requests about single blobs.
@@ -51,6 +52,7 @@ def list_files(location: Location, connection: BlobConnection | None, window: Wi
     Raises:
         FileNotFoundError: the location has no file at all, or its container does not exist.
         StorageError, OSError: it cannot be listed.
+        ValueError: it has a link to nothing.
     """
     listed = list(_blobs(location, connection, window) if connection else _local(location, window))
     # A location with dates may well have no file for one window.
@@ -92,7 +94,7 @@ def _is_readings(name: str, folder: str) -> bool:
     inside = name[len(folder.rstrip("/")) :].strip("/")
     if not inside:
         return True
-    if any(part.startswith((".", "_")) for part in inside.split("/")):
+    if any(part.startswith(_HIDDEN) for part in inside.split("/")):
         return False
     return inside.lower().endswith((*_ENDINGS, *(end + more for end in _ENDINGS for more in COMPRESSED)))
 
@@ -100,18 +102,33 @@ def _is_readings(name: str, folder: str) -> bool:
 def _local(location: Location, window: Window) -> Iterator[ReadingsFile]:
     pattern = location.pattern
     if Path(pattern).is_dir():
-        # The error about a folder that may not be read must not look like an empty folder.
-        walked = (Path(folder, name) for folder, _, names in os.walk(pattern, onerror=_raise) for name in names)
-        below = (f"{pattern.rstrip('/')}/{path.relative_to(pattern).as_posix()}" for path in walked)
+        below = (f"{pattern.rstrip('/')}/{path.relative_to(pattern).as_posix()}" for path in _walk(pattern))
         paths = [path for path in below if _is_readings(path, pattern)]
     elif Path(pattern).exists():
-        paths = [pattern]
+        paths = [pattern.rstrip("/")]
     else:
         found = glob(location.narrowed(window), recursive=True)  # noqa: PTH207 - the pattern may be absolute
         paths = [path for path in found if not Path(path).is_dir()]
     for path in paths:
-        status = Path(path).stat()
-        yield _local_file(path, status)
+        if file := _look_up(path):
+            yield file
+        elif Path(path).is_symlink():  # otherwise it was removed meanwhile
+            raise ValueError(f"{path} is a link to nothing")
+
+
+def _walk(top: str) -> Iterator[Path]:
+    """The files below a folder, also in folders that are linked, but each folder once, however it is reached."""
+    seen = set[Path]()
+    # The error about a folder that may not be read must not look like an empty folder.
+    for folder, below, names in os.walk(top, onerror=_raise, followlinks=True):
+        real = Path(folder).resolve()
+        if real in seen:
+            below.clear()
+            continue
+        seen.add(real)
+        # None that are no readings: one of them may be a link to a folder of readings.
+        below[:] = sorted(name for name in below if not name.startswith(_HIDDEN))
+        yield from (Path(folder, name) for name in names)
 
 
 def _raise(error: OSError) -> None:
@@ -135,13 +152,19 @@ def _blobs(location: Location, connection: BlobConnection, window: Window) -> It
     prefix = fixed if location.is_glob else fixed.rstrip("/")
     matcher, folder = location.matcher(), f"{location.pattern.rstrip('/')}/"
     with storage_errors(), connection.container(str(location.container)) as container:
-        for blob in container.list_blobs(name_starts_with=prefix or None, results_per_page=5_000):
+        for blob in container.list_blobs(prefix or None, include=["metadata"], results_per_page=5_000):
             # First as it is written: a name may contain what is a wildcard elsewhere.
             is_meant = blob.name == location.pattern or (
                 _is_readings(blob.name, folder) if blob.name.startswith(folder) else matcher.fullmatch(blob.name)
             )
-            if is_meant and not blob.name.endswith("/"):
+            if is_meant and not _is_folder(blob):
                 yield _blob_file(f"az://{location.container}/{blob.name}", blob.etag, blob.size)
+
+
+def _is_folder(blob: Any) -> bool:
+    """Whether it only stands for a folder, as in accounts with a hierarchical namespace, and as Hadoop makes them."""
+    marks = {name.lower(): text for name, text in (blob.metadata or {}).items()}
+    return bool(blob.name.endswith("/") or marks.get("hdi_isfolder", "").lower() == "true")
 
 
 def _look_up_blobs(

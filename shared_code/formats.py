@@ -16,13 +16,15 @@ from typing import Any, Final
 # Files have time zones that the time zone database lacks, such as +05:30; Polars would refuse to open them. Only the
 # instants count here. Polars reads this when it opens a file.
 os.environ.setdefault("POLARS_IGNORE_TIMEZONE_PARSE_ERROR", "1")
+# A column of intervals beside those of readings; without it, Polars fails on the whole file.
+os.environ.setdefault("POLARS_IMPORT_INTERVAL_AS_STRUCT", "1")
 # Row groups that are read ahead. Each takes tens of megabytes, and the other chunks of the process have theirs.
 os.environ.setdefault("POLARS_ROW_GROUP_PREFETCH_SIZE", "2")
 
 import polars as pl
 
 from shared_code.blob_connection import BlobConnection
-from shared_code.columns import Bounds, Columns, Schema, Shape, parsed
+from shared_code.columns import Bounds, Columns, Schema, Shape, is_text, parsed
 from shared_code.files import COMPRESSED, ReadingsFile
 from shared_code.parquet_footer import find_bounds, read_end
 
@@ -42,6 +44,8 @@ _LAST_NANOSECOND: Final = 2**63 - 1
 
 # Returns so many of the last bytes of a blob.
 Download = Callable[[ReadingsFile, int], bytes]
+
+pl.Config.reload_env_vars()  # it has read some of the variables if it was imported before
 
 _CASTS: Final = pl.ScanCastOptions(datetime_cast=["convert-timezone", "nanosecond-downcast"])
 
@@ -96,10 +100,16 @@ def read_contents(
     is_small, is_parquet = file.size <= SMALL, format_of(file.path) == PARQUET
     source = download(file, file.size) if download and is_small else file.path
     end = None if is_small or not is_parquet else read_end(partial(download or _read_local, file), file.size)
-    rows_to_infer = None if is_small else _ROWS_TO_INFER_TYPES
+    # In a wide table a series may begin late, and its column would look like one of text.
+    rows_to_infer = None if is_small or columns.is_wide else _ROWS_TO_INFER_TYPES
     opened = _Opened(path=file.path, source=source, connection=connection, rows_to_infer=rows_to_infer)
     metadata = opened if end is None else replace(opened, source=end)
-    schema: Schema = metadata.scan().collect_schema()
+    try:
+        schema: Schema = metadata.scan().collect_schema()
+    except pl.exceptions.PolarsError as error:
+        if _is_blank(opened, error):
+            return Contents(schema={}, has_rows=False)
+        raise
     if format_of(file.path) == _CSV and columns.timestamp in schema:
         opened.check_lines()
     schema = _in_utc(schema, columns) if is_parquet else _as_numbers(schema, columns)
@@ -110,6 +120,13 @@ def read_contents(
         schema = _look_into_timestamps(opened, schema, shape)
     bounds = None if end is None else find_bounds(end, columns.timestamp)
     return Contents(schema=schema, has_rows=True, bounds=bounds)  # its metadata alone would not be as long
+
+
+def _is_blank(opened: _Opened, error: pl.exceptions.PolarsError) -> bool:
+    """Whether the columns cannot be told because a text file has nothing in it, perhaps after decompression."""
+    if format_of(opened.path) == _NDJSON:
+        return not _has_rows(opened, {"": pl.Null()})
+    return isinstance(error, pl.exceptions.NoDataError)
 
 
 def _read_local(file: ReadingsFile, last: int) -> bytes:
@@ -160,14 +177,14 @@ def _look_into_all(opened: _Opened, schema: Schema, shape: Shape | None) -> Cont
         return Contents(schema=schema, has_rows=_has_rows(opened, schema))
     at = shape.comparable()
     wanted = {"rows": pl.len(), "first": at.min().to_physical(), "last": at.max().to_physical()}
-    if is_text := isinstance(schema[shape.columns.timestamp], pl.String):
+    if has_text := is_text(schema[shape.columns.timestamp]):
         wanted["unknown"] = _unknown(shape).first()
     try:
         found = opened.scan(shape.schema).select(**wanted).collect().row(0, named=True)
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError):
         # A damaged page fails the chunks that need it, and they name it.
         return Contents(schema=schema, has_rows=_has_rows(opened, schema))
-    if is_text:
+    if has_text:
         _refuse_unknown(shape, found["unknown"])
     if found["last"] == _LAST_NANOSECOND and (coarser := _in_microseconds(schema, shape)):
         return _look_into_all(opened, coarser, shape.columns.timestamps_alone(coarser))
@@ -177,7 +194,7 @@ def _look_into_all(opened: _Opened, schema: Schema, shape: Shape | None) -> Cont
 
 def _look_into_timestamps(opened: _Opened, schema: Schema, shape: Shape) -> Schema:
     """The types to read the file by, after a look at timestamps that may be more than their type can be."""
-    if isinstance(schema[shape.columns.timestamp], pl.String):
+    if is_text(schema[shape.columns.timestamp]):
         unknown = opened.scan(schema).select(_unknown(shape).first()).collect(engine="streaming")
         _refuse_unknown(shape, unknown.item())
     if coarser := _in_microseconds(schema, shape):
@@ -197,7 +214,7 @@ def _has_rows(opened: _Opened, schema: Schema) -> bool:
 def _unknown(shape: Shape) -> pl.Expr:
     """Timestamps that are text but no instants."""
     text = pl.col(shape.columns.timestamp)
-    return text.filter(text.is_not_null() & parsed(text).is_null())
+    return text.filter(text.is_not_null() & parsed(shape.columns.timestamp).is_null())
 
 
 def _refuse_unknown(shape: Shape, text: str | None) -> None:
@@ -220,7 +237,8 @@ def _as_numbers(schema: Schema, columns: Columns) -> Schema:
             raise ValueError(f"it has two columns '{column}'")
     types: dict[str, pl.DataType] = {}
     for column, dtype in schema.items():
-        if column == columns.series:
+        # Nulls in the first rows may be text later.
+        if column == columns.series or (column == columns.timestamp and isinstance(dtype, pl.Null)):
             types[column] = pl.String()
         elif column != columns.timestamp and (dtype.is_numeric() or column == columns.value):
             types[column] = pl.Float64()

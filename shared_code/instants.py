@@ -38,10 +38,11 @@ def parse_instant(text: str) -> datetime:
             "must be a time from 00:00:00 to 23:59:59; write 24:00:00 as 00:00:00 of the next day, and leap seconds as"
             " the second after them"
         )
+    offset = _offset(parts)
     try:
         local = datetime.strptime(f"{parts['date']} {parts['clock']}", "%Y-%m-%d %H:%M")  # noqa: DTZ007
         local = local.replace(second=int(parts["second"] or 0), microsecond=int(fraction.ljust(6, "0")))
-        return (local - _offset(parts)).replace(tzinfo=timezone.utc)
+        return (local - offset).replace(tzinfo=timezone.utc)
     except (ValueError, OverflowError):
         raise ValueError("is not a date and time of the calendar between the years 1 and 9999") from None
 
@@ -49,7 +50,7 @@ def parse_instant(text: str) -> datetime:
 def _offset(parts: re.Match[str]) -> timedelta:
     hours, minutes = int(parts["hours"] or 0), int(parts["minutes"] or 0)
     if hours > 23 or minutes > 59:
-        raise ValueError("offset out of range")
+        raise ValueError("must have a UTC offset from -23:59 to +23:59")
     offset = timedelta(hours=hours, minutes=minutes)
     return -offset if parts["sign"] == "-" else offset
 

@@ -22,7 +22,7 @@ _COLUMNS: Final = pl.Schema(
     {
         # As bytes, because a name on this machine need not be UTF-8.
         **{"path": pl.Binary(), "version": pl.String(), "size": pl.Int64()},
-        # Null if the file has not been looked into, or finding the bounds would take long.
+        # Null if the file has not been looked into, a type cannot be kept, or finding the bounds would take long.
         **{"schema": pl.Binary(), "has_rows": pl.Boolean(), "first": pl.Int64(), "last": pl.Int64()},
     }
 )
@@ -43,12 +43,12 @@ class Listing:
         return sha256(_encoded(listed)).hexdigest()[:16]
 
     def to_parquet(self) -> bytes:
-        content, schemas = BytesIO(), dict[_Types, bytes]()
+        content, schemas = BytesIO(), dict[_Types, bytes | None]()
         rows = [self._row(file, schemas) for file in self.files]
         pl.DataFrame(rows, schema=_COLUMNS).write_parquet(content)
         return content.getvalue()
 
-    def _row(self, file: ReadingsFile, schemas: dict[_Types, bytes]) -> dict[str, object]:
+    def _row(self, file: ReadingsFile, schemas: dict[_Types, bytes | None]) -> dict[str, object]:
         row: dict[str, object] = {"path": _encoded(file.path), "version": file.version, "size": file.size}
         if contents := self.contents.get(file):
             types = tuple(contents.schema.items())
@@ -79,7 +79,12 @@ def _encoded(text: str) -> bytes:
     return text.encode("utf-8", "surrogateescape")
 
 
-def _schema_to_bytes(schema: Schema) -> bytes:
+def _schema_to_bytes(schema: Schema) -> bytes | None:
+    """None if Polars does not read it back, such as a decimal of 39 digits; then each chunk looks into the file."""
     content = BytesIO()
-    pl.DataFrame(schema=dict(schema)).write_ipc(content)
-    return content.getvalue()
+    try:
+        pl.DataFrame(schema=dict(schema)).write_ipc(content)
+        is_kept = pl.read_ipc(content.getvalue()).schema == schema
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException):
+        return None
+    return content.getvalue() if is_kept else None

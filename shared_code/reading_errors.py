@@ -23,6 +23,9 @@ _ADVICE: Final = re.compile(
     r"; note: if you are using Python|Resolved plan until|This error occurred|You might want to|Consider setting"
 )
 
+# How Polars calls text that is no JSON, such as NaN.
+_NO_JSON: Final = "InternalError(TapeError)"
+
 
 class ReadingsError(ActivityError):
     """The readings of a window cannot be read; the message names the file, the location or the setting."""
@@ -56,8 +59,13 @@ def _is_permanent(error: BaseException, is_remote: bool) -> bool:
     if isinstance(error, _POLARS_ERRORS):
         return not is_remote
     if isinstance(error, OSError):
-        return isinstance(error, LASTING_OS_ERRORS)
+        return isinstance(error, LASTING_OS_ERRORS) or (_is_about_content(error) and not is_remote)
     return not isinstance(error, NoToken)
+
+
+def _is_about_content(error: OSError) -> bool:
+    """Whether Polars could not decompress a file: that of the operating system has a number."""
+    return type(error) is OSError and error.errno is None and "os error" not in str(error)
 
 
 def _cause(error: BaseException, secrets: tuple[str, ...]) -> str:
@@ -75,4 +83,5 @@ def _cause(error: BaseException, secrets: tuple[str, ...]) -> str:
         return "the storage service cannot be reached"
     for secret in secrets:
         text = text.replace(secret, "***")
+    text = text.replace(_NO_JSON, "no valid JSON")
     return " ".join(_ADVICE.split(text, maxsplit=1)[0].split())[:_MAX_CAUSE_LENGTH]

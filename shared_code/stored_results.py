@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from hashlib import sha256
 from io import BytesIO
 from typing import Final
 from urllib.parse import quote
@@ -31,6 +32,7 @@ from shared_code.windows import Window
 MANIFEST: Final = "manifest.json"
 BEGINNING: Final = "run.json"
 
+_LONGEST_NAME: Final = 200  # in file systems, 255 bytes
 _THREADS: Final = 8  # as many as the SDK keeps connections for
 _VERSION: Final = 1  # of the form of the manifest
 _TIME: Final = pl.Datetime("us", "UTC")
@@ -146,11 +148,14 @@ def open_results(environment: Mapping[str, str]) -> StoredResults | None:
 def _folder_of(run: RunName) -> str:
     """Made of the instance id and the time at which the run began, because an id may be used again.
 
-    Every character that a file system or a URL may treat in its own way becomes its code after `~`.
+    Every character that a file system or a URL may treat in its own way becomes its code after `~`. The end of a long
+    name becomes a hash after `~`.
     """
     name = quote(run.instance_id, safe="@=+,").replace("~", "%7E").replace("%", "~")
     if name.endswith("."):
         name = f"{name[:-1]}~2E"
+    if len(name) > _LONGEST_NAME:
+        name = f"{name[: _LONGEST_NAME - 33]}~{sha256(name.encode()).hexdigest()[:32]}"
     return f"{name}/{run.started:%Y%m%dT%H%M%S.%f}Z"
 
 

@@ -54,6 +54,18 @@ def test_any_name_of_a_blob_or_folder_is_read(azurite: Any, container: Any) -> N
             assert (result.records, result.readings.files if result.readings else None) == (1, 1), path
 
 
+def test_blobs_that_stand_for_folders_are_no_readings(azurite: Any, container: Any) -> None:
+    """As accounts with a hierarchical namespace list their folders, also one that is named like a file."""
+    for name in ("lake", "lake/day.parquet", "lake/day.parquet/part-0.parquet", "lake/empty"):
+        container.upload_blob(
+            name, parquet() if "part" in name else b"", metadata={"hdi_isfolder": str("part" not in name)}
+        )
+    for path in ("lake", "lake/", "lake/**", "lake/*/*", "lake/day.parquet"):
+        result = process(container, path, azurite.connection_string)
+        assert (result.records, result.readings.files if result.readings else None) == (1, 1), path
+        assert result.warnings == []
+
+
 def test_only_blobs_of_the_days_of_the_window_are_opened(azurite: Any, container: Any) -> None:
     container.upload_blob("2025/06/17/10.parquet", parquet())
     container.upload_blob("2025/06/18/10.parquet", b"not Parquet")

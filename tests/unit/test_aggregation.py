@@ -158,6 +158,16 @@ def test_a_chunk_without_readings_is_of_any_version() -> None:
     assert not fold_chunks([*of_versions("x"), *of_versions("y", records=0)]).is_mixed
 
 
+@pytest.mark.parametrize(("percent", "total", "failed"), [(0.57, 10_000, 57), (1.1, 1_000, 11), (28.7, 1_000, 287)])
+def test_a_share_of_failures_is_meant_as_it_is_written(percent: float, total: int, failed: int) -> None:
+    def folded(failed: int) -> FoldedChunks:
+        return fold_chunks(failure(number) if number < failed else success(number) for number in range(total))
+
+    assert conclude(request(total, max_failed_percent=percent), folded(failed))["failed"] == failed
+    with pytest.raises(RunFailed):
+        conclude(request(total, max_failed_percent=percent), folded(failed + 1))
+
+
 @pytest.mark.parametrize(("percent", "chunks", "fails"), [(25, None, False), (24.9, None, True), (100, 0, True)])
 def test_the_smaller_of_the_limits_of_failures_counts(percent: float, chunks: int | None, fails: bool) -> None:
     limits = {"max_failed_percent": percent, **({} if chunks is None else {"max_failed_chunks": chunks})}

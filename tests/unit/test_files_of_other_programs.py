@@ -115,6 +115,7 @@ class TestWriters:
             "SELECT timestamp, series, value::HUGEINT AS value FROM r",
             "SELECT timestamp, series, abs(value)::UBIGINT AS value FROM r",
             "SELECT value, timestamp, {'x': [1, 2]} AS nested, series FROM r",
+            "SELECT *, INTERVAL 1 DAY AS interval, uuid() AS id, '10'::BIT AS bits, MAP {'a': 1} AS map FROM r",
             "SELECT strftime(timestamp, '%Y-%m-%dT%H:%M:%SZ') AS timestamp, series, value FROM r",
             "SELECT * FROM r WHERE value > 0 ORDER BY timestamp DESC",
         ],
@@ -317,7 +318,9 @@ class TestRefused:
 
     def test_decimals_beyond_128_bits(self, tmp_path: Path) -> None:
         value = pa.array([Decimal(1)] * 4, pa.decimal256(60, 2))
-        assert str(tmp_path / "x.parquet") in refusal(write(tmp_path / "x.parquet", arrow(value=value)))
+        path = write(tmp_path / "x.parquet", arrow(value=value))
+        found = f"column 'value' of {path} is Decimal(precision=60, scale=2), not one of at most 38 digits"
+        assert refusal(path) == refusal(path, READINGS_WIDE="true") == found
 
     @pytest.mark.parametrize("column", ["timestamp", "series", "value"])
     def test_two_columns_of_one_name(self, tmp_path: Path, column: str) -> None:

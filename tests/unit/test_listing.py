@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from datetime import datetime, timezone
+from decimal import Decimal
+from io import BytesIO
 
 import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from shared_code.columns import NO_BOUNDS, Bounds, Columns
@@ -38,6 +42,24 @@ def test_a_listing_reads_back_as_it_was_stored() -> None:
 
     assert read == listing
     assert read.version == listing.version
+
+
+@pytest.mark.parametrize("precision", [39, 76])
+def test_a_file_with_a_type_that_does_not_read_back_is_not_known(precision: int) -> None:
+    """Polars sees the type in Parquet, and does not read it from anywhere else."""
+    content = BytesIO()
+    wide = pa.array([Decimal(1)], pa.decimal256(precision, 2))
+    pq.write_table(pa.table({"timestamp": [1], "beside": wide}), content)
+    other = ReadingsFile(path="other", version="0x1", size=7)
+    contents = {
+        FILE: Contents(schema=pl.scan_parquet(content.getvalue()).collect_schema(), has_rows=True),
+        other: Contents(schema={"x": pl.Int64()}, has_rows=True),
+    }
+
+    read = read_listing(Listing(files=[FILE, other], contents=contents).to_parquet())
+
+    assert read.files == [FILE, other]
+    assert set(read.contents) == {other}
 
 
 def test_a_listing_without_files_reads_back() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Callable
 from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
@@ -120,6 +121,49 @@ class TestTimestamps:
         path = write(tmp_path / "x.parquet", arrow(pa.array(texts), values=[1.0] * 7, series=["a"] * 7))
         assert process(path, end=START + MINUTE).records == 5
         assert process(path, start=START.replace(hour=0), end=START.replace(hour=1)).records == 1
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "2025-06-17T10:00Z",
+            "2025-06-17 12:00+02:00",
+            "2025-06-17 12:00:00.000+02",
+            "2025-06-17T04:30:00-0530",
+            "2025-06-17t10:00:00z",
+            "+2025-06-17T10:00:00Z",
+        ],
+    )
+    def test_an_offset_in_text_may_be_short(self, tmp_path: Path, text: str) -> None:
+        """As PostgreSQL and DuckDB write it, and with times to the minute."""
+        path = write(tmp_path / "x.parquet", arrow(pa.array([text] * 3)))
+        assert process(path, end=START + timedelta(microseconds=1)).records == 3
+
+    @pytest.mark.parametrize("text", ["25-06-17T10:00:00Z", "05-06-17 10:00:00", "17-06-25", "5-6-17T10:00"])
+    def test_a_year_in_text_needs_four_digits(self, tmp_path: Path, text: str) -> None:
+        """It would be one of the first century, and so in no window."""
+        path = write(tmp_path / "x.parquet", arrow(pa.array([text] * 3)))
+        assert refusal(path).startswith(f"cannot read {path}: '{text}' ")
+
+    @pytest.mark.parametrize("largest_small", [2**20, 0])
+    def test_text_may_be_categories(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, largest_small: int) -> None:
+        monkeypatch.setattr("shared_code.formats.SMALL", largest_small)
+        texts = pa.array(["2025-06-17T10:00:00Z", None, "2025-06-17T10:01:00Z"])
+        write(tmp_path / "1.parquet", arrow(texts.dictionary_encode()))
+        frame = pl.DataFrame(pl.from_arrow(arrow(texts)))
+        frame.with_columns(pl.col("timestamp").cast(pl.Categorical)).write_parquet(tmp_path / "2.parquet")
+        write(tmp_path / "3.parquet", arrow(texts))
+        assert process(tmp_path).records == 6
+        assert process(tmp_path, end=START + MINUTE).records == 3
+
+    @pytest.mark.parametrize("largest_small", [2**20, 0])
+    def test_a_file_with_nothing_but_null_timestamps_has_no_readings(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, largest_small: int
+    ) -> None:
+        monkeypatch.setattr("shared_code.formats.SMALL", largest_small)
+        write(tmp_path / "good.parquet", arrow())
+        write(tmp_path / "nulls.parquet", arrow(pa.nulls(3)))
+        (tmp_path / "nulls.ndjson").write_text('{"timestamp": null, "series": "a", "value": 1}\n' * 2)
+        assert process(tmp_path).records == 3
 
     def test_text_that_is_no_instant_is_shown_with_its_file(self, tmp_path: Path) -> None:
         path = write(tmp_path / "x.parquet", arrow(pa.array(["2025-06-17", "yesterday", None])))
@@ -277,6 +321,27 @@ class TestFolders:
             (tmp_path / name).write_text("no readings")
         assert process(tmp_path).records == 3
 
+    def test_a_link_to_nothing_is_named(self, tmp_path: Path) -> None:
+        write(tmp_path / "good.parquet", arrow())
+        (tmp_path / "gone.parquet").symlink_to(tmp_path / "nothing")
+        for location in (tmp_path, tmp_path / "*"):
+            assert refusal(location) == f"cannot read {location}: {tmp_path}/gone.parquet is a link to nothing"
+        (tmp_path / "gone.parquet").unlink()
+        (tmp_path / "linked.parquet").symlink_to(tmp_path / "good.parquet")
+        assert process(tmp_path).records == 6
+
+    def test_a_linked_folder_is_read_once(self, tmp_path: Path) -> None:
+        path = write(tmp_path / "elsewhere" / "day" / "x.parquet", arrow())
+        readings = tmp_path / "readings"
+        readings.mkdir()
+        (readings / "linked").symlink_to(path.parents[1], target_is_directory=True)
+        (path.parent / "loop").symlink_to(readings, target_is_directory=True)
+        (readings / ".hidden").symlink_to(path.parents[1], target_is_directory=True)
+        assert process(readings).records == 3
+
+    def test_a_slash_after_the_name_of_a_file_changes_nothing(self, tmp_path: Path) -> None:
+        assert process(f"{write(tmp_path / 'x.parquet', arrow())}/").records == 3
+
     @pytest.mark.parametrize("name", ["a%20b", "x#y", "é", "what?", "p+q", "[1]", "100%", "a=b&c"])
     def test_any_name_of_a_file_or_folder_is_read(self, tmp_path: Path, name: str) -> None:
         path = write(tmp_path / name / f"{name}.parquet", arrow())
@@ -327,6 +392,10 @@ class TestColumns:
         assert set(named.statistics) == {"x.t", "x.n", "y.t", "y.n"}
         assert refusal(tmp_path, READINGS_WIDE="yes") == "the app setting READINGS_WIDE must be true or false"
 
+    def test_a_wide_table_without_a_number_is_refused_with_its_columns(self, tmp_path: Path) -> None:
+        path = write(tmp_path / "x.parquet", arrow().drop_columns(["value"]))
+        assert refusal(path, READINGS_WIDE="true") == f"{path} has no numeric column; it has timestamp, series"
+
     def test_a_null_series_has_no_name(self, tmp_path: Path) -> None:
         path = write(tmp_path / "x.parquet", arrow(series=pa.array(["a", None, None])))
         assert {name: one.count for name, one in process(path).statistics.items()} == {"a": 1, "": 2}
@@ -365,6 +434,65 @@ class TestText:
         (tmp_path / "x.ndjson").write_text("\n".join(lines))
         one = process(tmp_path).statistics["a"]
         assert (one.count, one.nulls, one.min, one.max) == (2, 0, 1.0, 3.0)
+
+    @pytest.mark.parametrize("ending", ["csv", "csv.gz", "csv.zst", "ndjson", "jsonl.gz"])
+    @pytest.mark.parametrize("content", [b"", b"\n\n"], ids=["nothing", "blank lines"])
+    def test_text_with_nothing_in_it_is_a_warning(self, tmp_path: Path, ending: str, content: bytes) -> None:
+        write(tmp_path / "good.parquet", arrow())
+        path = tmp_path / f"none.{ending}"
+        if ending.endswith(".gz"):
+            content = gzip.compress(content)
+        elif ending.endswith(".zst"):
+            content = pa.compress(content, codec="zstd", asbytes=True)
+        path.write_bytes(content)
+
+        result = process(tmp_path)
+
+        assert result.records == 3
+        assert result.warnings == [f"{path} has no rows" if content else f"{path} is empty (0 bytes)"]
+
+    @pytest.mark.parametrize("largest_small", [2**20, 0])
+    def test_the_first_timestamps_may_be_null(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, largest_small: int
+    ) -> None:
+        """Of a large file, the types are those of the first lines."""
+        monkeypatch.setattr("shared_code.formats.SMALL", largest_small)
+        line = '{"timestamp": null, "series": "a", "value": 1}\n'
+        (tmp_path / "x.ndjson").write_text(line * 1_001 + line.replace("null", '"2025-06-17T10:00:00Z"'))
+        (tmp_path / "x.csv").write_text("timestamp,series,value\n" + ",a,1\n" * 1_001 + "2025-06-17T10:00:00Z,a,1\n")
+        assert process(tmp_path).records == 2
+
+    @pytest.mark.parametrize("largest_small", [2**20, 0])
+    @pytest.mark.parametrize("ending", ["csv", "ndjson"])
+    def test_a_series_of_a_wide_table_may_begin_late(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, largest_small: int, ending: str
+    ) -> None:
+        monkeypatch.setattr("shared_code.formats.SMALL", largest_small)
+        at = "2025-06-17T10:00:00Z"
+        if ending == "csv":
+            text = "timestamp,early,late\n" + f"{at},1,\n" * 1_001 + f"{at},1,2.5\n"
+        else:
+            early = f'{{"timestamp": "{at}", "early": 1}}\n'
+            text = early * 1_001 + early.replace("}", ', "late": 2.5}')
+        path = tmp_path / f"x.{ending}"
+        path.write_text(text)
+        found = process(path, READINGS_WIDE="true").statistics
+        assert {name: (one.count, one.max) for name, one in found.items()} == {"early": (1_002, 1.0), "late": (1, 2.5)}
+
+    @pytest.mark.parametrize("value", ["NaN", "Infinity"])
+    def test_ndjson_that_is_none_is_refused_in_plain_words(self, tmp_path: Path, value: str) -> None:
+        path = tmp_path / "x.ndjson"
+        path.write_text(f'{{"timestamp": "2025-06-17T10:00:00Z", "series": "a", "value": {value}}}\n')
+        assert refusal(path).startswith(f"cannot read {path}: no valid JSON at character ")
+
+    @pytest.mark.parametrize("ending", ["csv.gz", "ndjson.gz"])
+    def test_a_compressed_file_that_is_truncated_is_refused_for_good(self, tmp_path: Path, ending: str) -> None:
+        path = tmp_path / f"x.{ending}"
+        path.write_bytes(gzip.compress(b"timestamp,series,value\n2025-06-17T10:00:00Z,a,1\n")[:-9])
+        with pytest.raises(ReadingsError) as caught:
+            process(path)
+        assert str(path) in str(caught.value)
+        assert caught.value.is_permanent
 
 
 class TestReplacement:

@@ -151,6 +151,18 @@ def test_no_instance_id_leads_out_of_the_folder_or_to_that_of_another(settings: 
     assert not any(set(name) & set('\\/:*?"<>|% ') or name.endswith(".") for name in names)
 
 
+def test_every_instance_id_is_short_enough_for_a_folder(settings: dict[str, str], results: Path) -> None:
+    ids = ["x" * 256, f"{'x' * 255}y", "~" * 256, "x" * 200]
+
+    for instance_id in ids:
+        run_chunk(chunk_of(0, RunName(instance_id=instance_id, started=STARTED)), settings)
+
+    names = [path.name for path in results.iterdir()]
+    assert len(names) == len(ids)
+    assert max(map(len, names)) <= 200
+    assert "x" * 200 in names
+
+
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
 
