@@ -25,6 +25,7 @@ from durablehost.web.answer import empty, json_answer, text_answer
 from durablehost.web.console.changes import ChangeFeed
 from durablehost.web.console.entities import list_entities, show_entity
 from durablehost.web.console.hubs import Hubs, show_accounts
+from durablehost.web.console.inputs import last_inputs
 from durablehost.web.console.logs import show_logs
 from durablehost.web.console.stream import SIGN_OF_LIFE, EventStream, event
 from durablehost.web.console.view import (
@@ -108,6 +109,8 @@ class ConsoleApi:
                 return await self._count(request)
             case ["changes"]:
                 return EventStream(self._events(request))
+            case ["orchestrators", name, "inputs"] if name.strip():
+                return json_answer(await last_inputs(self._client, self._stored_name(name), COUNTED))
             case ["entities"]:
                 return await self._list_entities(request)
             case ["entities", instance_id]:
@@ -160,6 +163,10 @@ class ConsoleApi:
                 "version": __version__,
             }
         )
+
+    def _stored_name(self, name: str) -> str:
+        """The name under which instances of an orchestrator are stored: a start accepts it in any case."""
+        return next((each for each in self._orchestrators if each.lower() == name.strip().lower()), name.strip())
 
     async def _list(self, request: EdgeRequest) -> web.Response:
         token = token_from_header(request.query.text("continuation") or "")
