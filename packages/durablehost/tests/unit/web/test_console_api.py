@@ -17,6 +17,7 @@ from durablehost.core.status import RuntimeStatus
 from durablehost.engine.ports import InstanceRecord
 from durablehost.errors import StorageUnavailable, UnreadableState
 from durablehost.keys.ring import KeyRing
+from durablehost.web.console.hubs import HubNames
 from durablehost.web.console.inputs import LOADED
 from durablehost.web.console.site import _STATIC
 from durablehost.web.console.view import LONG, WHOLE
@@ -249,9 +250,30 @@ class TestHub:
         edge.hub.add("run")
         assert (await got(edge, f"{API}/instances?taskHub=testhub&connection=storage"))[0] == 200
         for path in ("instances", "instances/run", "counts", "changes", "hub", "entities"):
-            for names in ("taskHub=Other", "taskHub=TestHub&connection=Other"):
+            for names in ("taskHub=Other", "taskHub=TestHub&connection=Other", "connection=Other"):
                 status, answer = await got(edge, f"{API}/{path}?{names}")
-                assert (status, "Load the page again" in answer["ExceptionMessage"]) == (409, True), path
+                assert (status, "Load /console" in answer["ExceptionMessage"]) == (409, True), path
+
+    @pytest.mark.parametrize(
+        ("names", "switches", "said"),
+        [
+            (
+                "Mine Other",
+                False,
+                "the task hub 'Mine' in 'Storage' now, and the page shows the task hub 'Mine' in 'Other'",
+            ),
+            (
+                "Other -",
+                False,
+                "the page shows the task hub 'Other'. Load /console to see this hub; `durablehost console`",
+            ),
+            ("Other -", True, "the task hub 'Other' without its storage connection. Add '&connection='"),
+            ("- Other", True, "the storage connection 'Other' without a task hub. Load /console"),
+        ],
+    )
+    async def test_that_is_another_one_is_refused_with_what_to_do(self, names: str, switches: bool, said: str) -> None:
+        asked = HubNames(*(None if name == "-" else name for name in names.split()))
+        assert said in (HubNames("Mine", "Storage").problem_of(asked, switches=switches) or "")
 
 
 class TestInstance:
