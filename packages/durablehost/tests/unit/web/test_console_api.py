@@ -14,15 +14,19 @@ import pytest
 from durablehost.app.invocation import Invocation
 from durablehost.core.history import TaskCompleted, TaskFailed, TaskScheduled
 from durablehost.core.status import RuntimeStatus
+from durablehost.engine.ports import InstanceRecord
 from durablehost.errors import StorageUnavailable, UnreadableState
 from durablehost.keys.ring import KeyRing
+from durablehost.web.console.hubs import HubNames
+from durablehost.web.console.inputs import LOADED
 from durablehost.web.console.site import _STATIC
-from durablehost.web.console.view import WHOLE
+from durablehost.web.console.view import LONG, WHOLE
 from packages.durablehost.tests.eventually import eventually
 from packages.durablehost.tests.unit.web.conftest import Edge, EdgeFactory
 from packages.durablehost.tests.unit.web.fakes import BEGIN, make_app, make_function, responds
 
 API = "/console/api"
+LAST = f"{API}/orchestrators/Orch/inputs"
 RING = KeyRing(
     master="master-key",
     host={"default": "host-key"},
@@ -34,7 +38,7 @@ ROUTES = (
     f"{API}/instances/a/history", f"{API}/instances/a/history/0", f"{API}/instances/a/explanation", f"{API}/nothing",
     f"{API}/entities", f"{API}/entities/@counter@a",
     f"{API}/instances/a/logs", f"{API}/instances/a/output", f"{API}/instances/a/results",
-    f"{API}/hubs", f"{API}/hub?taskHub=Other",
+    f"{API}/hubs", f"{API}/hub?taskHub=Other", f"{API}/orchestrators/Orch/inputs",
 )  # fmt: skip
 FILES = (
     "/console",
@@ -97,6 +101,12 @@ class TestPurge:
         edge.hub.add("a", RuntimeStatus.RUNNING)
         assert await purged(edge, "a") == 412
         assert list(edge.hub.records) == ["a"]
+
+
+async def inputs(edge: Edge, path: str) -> list[str]:
+    status, answer = await got(edge, path)
+    assert status == 200
+    return [each["input"] for each in answer["inputs"]]
 
 
 class TestList:
@@ -195,6 +205,74 @@ class TestCounts:
         assert (answer["counts"], answer["isComplete"]) == ({"Running": 2}, False)
 
 
+class TestLastInputs:
+    async def test_are_distinct_and_newest_first_whatever_the_ids(self, edge: Edge) -> None:
+        for number, (instance_id, text) in enumerate([("d", "1"), ("c", "2"), ("a", "1"), ("b", "3")]):
+            edge.hub.add(instance_id, input=text, created_at=BEGIN + timedelta(seconds=number))
+        edge.hub.add("z", name="Other", input="4", created_at=BEGIN + timedelta(days=1))
+        status, answer = await got(edge, LAST)
+        assert (status, answer["isComplete"]) == (200, True)
+        assert [(each["id"], each["input"]) for each in answer["inputs"]] == [("b", "3"), ("a", "1"), ("c", "2")]
+        assert answer["inputs"][0]["created"] == "2026-03-01T10:00:03.123456Z"
+
+    async def test_are_five_at_most(self, edge: Edge) -> None:
+        for number in range(9):
+            edge.hub.add(f"i{number}", input=str(number), created_at=BEGIN + timedelta(seconds=number))
+        assert await inputs(edge, LAST) == ["8", "7", "6", "5", "4"]
+
+    async def test_are_found_by_the_name_in_any_case_if_the_orchestrators_are_known(self, edge: Edge) -> None:
+        edge.hub.add("a", input="1")
+        edge.hub.add("b", name="gone/Orch", input="2")
+        assert await inputs(edge, f"{API}/orchestrators/ORCH/inputs") == ["1"]
+        assert await inputs(edge, f"{API}/orchestrators/gone%2FOrch/inputs") == ["2"]
+        assert await inputs(edge, f"{API}/orchestrators/GONE%2FORCH/inputs") == []
+        assert (await got(edge, f"{API}/orchestrators/%20/inputs"))[0] == 404
+
+    async def test_leave_out_entities_and_what_is_missing_too_long_or_damaged(self, edge: Edge) -> None:
+        edge.hub.add("@orch@a", input="1")
+        edge.hub.add("missing")
+        edge.hub.add("long", input="x" * (LONG + 1))
+        edge.hub.add("longest", input="x" * LONG)
+        edge.hub.add("damaged", input="http://storage/blob", problem="the input cannot be read")
+        assert await inputs(edge, LAST) == ["x" * LONG]
+
+    @pytest.mark.parametrize("text", [None, "17"], ids=["missing", "equal"])
+    async def test_cost_a_bounded_number_of_reads(
+        self, edge: Edge, monkeypatch: pytest.MonkeyPatch, text: str | None
+    ) -> None:
+        for number in range(50):
+            edge.hub.add(f"i{number:02}", input=text)
+        read: list[str] = []
+
+        async def counted(instance_id: str) -> InstanceRecord | None:
+            read.append(instance_id)
+            return edge.hub.records[instance_id]
+
+        monkeypatch.setattr(edge.hub, "get_instance", counted)
+        assert await inputs(edge, LAST) == ([] if text is None else ["17"])
+        assert len(read) == LOADED
+
+    async def test_are_looked_for_among_a_bounded_number_of_rows(
+        self, edge: Edge, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("durablehost.web.console.api.COUNTED", 2)
+        for number in range(3):
+            edge.hub.add(f"i{number}", input=str(number), created_at=BEGIN + timedelta(seconds=number))
+        _, answer = await got(edge, LAST)
+        assert ([each["input"] for each in answer["inputs"]], answer["isComplete"]) == (["1", "0"], False)
+
+    async def test_do_not_contain_an_instance_that_is_purged_meanwhile(
+        self, edge: Edge, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        edge.hub.add("a", input="1")
+
+        async def gone(instance_id: str) -> None:
+            return None
+
+        monkeypatch.setattr(edge.hub, "get_instance", gone)
+        assert await inputs(edge, LAST) == []
+
+
 class TestHub:
     async def test_is_named_with_its_connection_and_cannot_be_switched_on_a_host(self, edge: Edge) -> None:
         _, hub = await got(edge, f"{API}/hub")
@@ -206,9 +284,30 @@ class TestHub:
         edge.hub.add("run")
         assert (await got(edge, f"{API}/instances?taskHub=testhub&connection=storage"))[0] == 200
         for path in ("instances", "instances/run", "counts", "changes", "hub", "entities"):
-            for names in ("taskHub=Other", "taskHub=TestHub&connection=Other"):
+            for names in ("taskHub=Other", "taskHub=TestHub&connection=Other", "connection=Other"):
                 status, answer = await got(edge, f"{API}/{path}?{names}")
-                assert (status, "Load the page again" in answer["ExceptionMessage"]) == (409, True), path
+                assert (status, "Load /console" in answer["ExceptionMessage"]) == (409, True), path
+
+    @pytest.mark.parametrize(
+        ("names", "switches", "said"),
+        [
+            (
+                "Mine Other",
+                False,
+                "the task hub 'Mine' in 'Storage' now, and the page shows the task hub 'Mine' in 'Other'",
+            ),
+            (
+                "Other -",
+                False,
+                "the page shows the task hub 'Other'. Load /console to see this hub; `durablehost console`",
+            ),
+            ("Other -", True, "the task hub 'Other' without its storage connection. Add '&connection='"),
+            ("- Other", True, "the storage connection 'Other' without a task hub. Load /console"),
+        ],
+    )
+    async def test_that_is_another_one_is_refused_with_what_to_do(self, names: str, switches: bool, said: str) -> None:
+        asked = HubNames(*(None if name == "-" else name for name in names.split()))
+        assert said in (HubNames("Mine", "Storage").problem_of(asked, switches=switches) or "")
 
 
 class TestInstance:

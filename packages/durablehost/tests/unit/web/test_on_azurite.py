@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 import aiohttp
 import pytest
+from azure.storage.blob.aio import BlobServiceClient
 from yarl import URL
 
 from durablehost.app.model import TriggerKind
@@ -41,6 +42,12 @@ class Api:
     def __init__(self, server: WebServer, session: aiohttp.ClientSession) -> None:
         self._base = f"http://127.0.0.1:{server.port}{WEBHOOK_PATH}"
         self._session = session
+
+    async def last_inputs(self) -> list[tuple[str, str]]:
+        """The id and the input of each that the console offers for the next start."""
+        path = URL(self._base).with_path("/console/api/orchestrators/orch/inputs")
+        async with self._session.get(path) as answer:
+            return [(each["id"], each["input"]) for each in (await answer.json())["inputs"]]
 
     async def __call__(self, method: str, path: str, **options: Any) -> tuple[int, Any, str]:
         """Status, body, continuation token."""
@@ -137,3 +144,17 @@ async def test_an_input_of_a_megabyte_is_read_back_unchanged(api: Api) -> None:
 
     assert (await api("POST", "/orchestrators/Orch/big", data=io.BytesIO(json.dumps(text).encode())))[0] == 202
     assert (await api("GET", "/instances/big"))[1]["input"] == text
+
+
+async def test_the_last_inputs_are_those_of_large_payloads_too(api: Api, azurite: Azurite, hub_name: str) -> None:
+    """Inputs of more than 60 KB are blobs; one that is gone is a damaged instance."""
+    for instance_id, text in {"d": "1", "c": "x" * 90_000, "b": "y" * 110_000, "a": "z" * 80_000}.items():
+        await api("POST", f"/orchestrators/Orch/{instance_id}", data=json.dumps(text).encode())
+    assert [(name, len(text)) for name, text in await api.last_inputs()] == [("a", 80_002), ("c", 90_002), ("d", 3)]
+    async with BlobServiceClient.from_connection_string(azurite.connection_string) as service:
+        container = service.get_container_client(f"{hub_name.lower()}-largemessages")
+        names = [name async for name in container.list_blob_names(name_starts_with="a/")]
+        assert names
+        for name in names:
+            await container.delete_blob(name)
+    assert [name for name, _ in await api.last_inputs()] == ["c", "d"]

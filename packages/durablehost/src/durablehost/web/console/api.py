@@ -24,7 +24,8 @@ from durablehost.types import JsonObject, JsonValue
 from durablehost.web.answer import empty, json_answer, text_answer
 from durablehost.web.console.changes import ChangeFeed
 from durablehost.web.console.entities import list_entities, show_entity
-from durablehost.web.console.hubs import Hubs, show_accounts
+from durablehost.web.console.hubs import HubNames, Hubs, show_accounts
+from durablehost.web.console.inputs import last_inputs
 from durablehost.web.console.logs import show_logs
 from durablehost.web.console.stream import SIGN_OF_LIFE, EventStream, event
 from durablehost.web.console.view import (
@@ -118,6 +119,8 @@ class ConsoleApi:
                 return await self._count(request)
             case ["changes"]:
                 return EventStream(self._events(request))
+            case ["orchestrators", name, "inputs"] if name.strip():
+                return json_answer(await last_inputs(self._client, self._stored_name(name), COUNTED))
             case ["entities"]:
                 return await self._list_entities(request)
             case ["entities", instance_id]:
@@ -143,19 +146,15 @@ class ConsoleApi:
         return empty(404)
 
     def _refuse_other_hubs(self, request: EdgeRequest) -> None:
-        """Refuses a page of another hub: it is older than this process, and its rows are not those of this hub.
+        """Refuses a page of another hub: it is older than this process, or its address names that hub.
 
         Raises:
             RequestError: 409.
         """
-        own = {"taskHub": self._hub_name, "connection": self._connection_name}
-        for name, expected in own.items():
-            if (given := request.query.text(name)) and given.lower() != expected.lower():
-                raise RequestError(
-                    409,
-                    f"This is the console of the task hub '{self._hub_name}' now, and the page shows another one. "
-                    "Load the page again.",
-                )
+        hub_name, connection_name = request.query.text("taskHub"), request.query.text("connection")
+        own = HubNames(self._hub_name, self._connection_name)
+        if problem := own.problem_of(HubNames(hub_name, connection_name), switches=self._hubs is not None):
+            raise RequestError(409, problem)
 
     def _hub(self) -> web.Response:
         return json_answer(
@@ -179,6 +178,10 @@ class ConsoleApi:
         if updated is None:
             raise RequestError(400, "The time of the last update, 'updated', is missing.")
         return empty(204 if await self._client.purge(instance_id, updated_at=updated) else 404)
+
+    def _stored_name(self, name: str) -> str:
+        """The name under which instances of an orchestrator are stored: a start accepts it in any case."""
+        return next((each for each in self._orchestrators if each.lower() == name.strip().lower()), name.strip())
 
     async def _list(self, request: EdgeRequest) -> web.Response:
         token = token_from_header(request.query.text("continuation") or "")

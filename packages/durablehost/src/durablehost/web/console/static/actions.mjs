@@ -1,7 +1,8 @@
 // What one can do to an instance: each action is a dialog, and a request to the management API.
 
-import { html, useEffect, useRef, useState } from "./vendor/htm-preact.mjs";
+import { html, useEffect, useState } from "./vendor/htm-preact.mjs";
 import { manage, purgeOne } from "./api.mjs";
+import { Dialog } from "./dialog.mjs";
 import { isFinished, link } from "./words.mjs";
 
 const isActive = (row) => !isFinished(row.status);
@@ -90,78 +91,4 @@ export function Actions({ row, store, onStart }) {
     ${chosen && html`<${Dialog} title=${chosen.action.confirm} explain=${chosen.action.explain} subject=${row.id} fields=${chosen.action.fields}
       confirm=${chosen.action.confirm} isDestructive=${chosen.action.isDestructive} warning=${inTheWay} onRun=${run} onClose=${() => setChosen(null)} />`}
   </div>`;
-}
-
-/** The form that starts an instance. `initial`: the name and the input to begin with. */
-export function StartDialog({ hub, initial, onClose }) {
-  const names = hub?.orchestrators ?? [];
-  const fields = [
-    { name: "name", title: "Orchestrator", isRequired: true, options: names, initial: initial.name ?? names[0] ?? "" },
-    { name: "id", title: "Id; empty for a new one" },
-    { name: "input", title: "Input, as JSON; empty for none", isJson: true, initial: initial.input ?? "" },
-  ];
-  const run = async ({ name, id, input }) => {
-    const path = `/orchestrators/${encodeURIComponent(name)}${id.trim() ? `/${encodeURIComponent(id.trim())}` : ""}`;
-    const answer = await manage("POST", path, input.trim() || undefined);
-    onClose();
-    location.hash = link(answer.id);
-  };
-  const explain = hub?.runs ? "" : "This console stores the start; a host has to run it.";
-  return html`<${Dialog} title="Start an instance" explain=${explain} fields=${fields} confirm="Start" onRun=${run} onClose=${onClose} />`;
-}
-
-/** A modal form; `onRun` gets the values by name, and its error is shown. `warning`: what has come in its way. */
-export function Dialog({ title, explain, subject, fields, confirm, isDestructive, warning = "", onRun, onClose }) {
-  const dialog = useRef(null);
-  const [values, setValues] = useState(Object.fromEntries(fields.map((field) => [field.name, field.initial ?? ""])));
-  const [problem, setProblem] = useState("");
-  const [isBusy, setIsBusy] = useState(false);
-  useEffect(() => {
-    dialog.current.showModal();
-  }, []);
-  const submit = async (event) => {
-    event.preventDefault();
-    const wrong = fields.map((field) => mistake(field, values[field.name])).find(Boolean);
-    if (wrong) return setProblem(wrong);
-    setIsBusy(true);
-    try {
-      await onRun(values);
-    } catch (error) {
-      setProblem(error.needsKey ? "The key is not valid any more. Reload the page to give another." : error.message);
-      setIsBusy(false);
-    }
-  };
-  return html`<dialog ref=${dialog} onClose=${onClose} aria-label=${title}>
-    <form onSubmit=${submit} novalidate>
-      <h2>${title}</h2>
-      ${subject && html`<p><code>${subject}</code></p>`}
-      ${explain && html`<p>${explain}</p>`}
-      ${fields.map((field) => html`<${Field} key=${field.name} field=${field} value=${values[field.name]}
-        onInput=${(event) => setValues({ ...values, [field.name]: event.target.value })} />`)}
-      ${(problem || warning) && html`<p class="problem" role="alert">${problem || warning}</p>`}
-      <div class="buttons">
-        <button type="button" onClick=${onClose}>Cancel</button>
-        <button type="submit" class=${isDestructive ? "destructive main" : "main"} disabled=${isBusy}>${confirm}</button>
-      </div>
-    </form>
-  </dialog>`;
-}
-
-function Field({ field, value, onInput }) {
-  const common = { value, onInput, name: field.name, autocomplete: "off", spellcheck: false };
-  if (field.isJson) return html`<label>${field.title}<textarea rows="5" ...${common}></textarea></label>`;
-  const list = field.options ? `${field.name}-options` : undefined;
-  return html`<label>${field.title}<input type=${field.type ?? "text"} list=${list} ...${common} />
-    ${list && html`<datalist id=${list}>${field.options.map((option) => html`<option key=${option} value=${option} />`)}</datalist>`}</label>`;
-}
-
-function mistake(field, value) {
-  if (field.isRequired && !value.trim()) return `${field.title}: this is needed.`;
-  if (!field.isJson || !value.trim()) return "";
-  try {
-    JSON.parse(value);
-    return "";
-  } catch (error) {
-    return `${field.title.split(";")[0]}: ${error.message}. A text needs quotation marks: "like this".`;
-  }
 }

@@ -1,13 +1,13 @@
 // The page: what the address shows, the key, and the stream of changes.
 
 import { html, render, useEffect, useLayoutEffect, useState } from "./vendor/htm-preact.mjs";
-import { StartDialog } from "./actions.mjs";
 import { get, nameHub, setKey } from "./api.mjs";
 import { Entities, Entity } from "./entities.mjs";
 import { EVERYTHING, readFilter, writeFilter } from "./filter.mjs";
 import { HubsDialog } from "./hubs.mjs";
 import { Instance } from "./instance.mjs";
 import { List } from "./list.mjs";
+import { StartDialog } from "./start.mjs";
 import { Store, follow } from "./store.mjs";
 
 const store = new Store();
@@ -70,7 +70,7 @@ function App() {
     ${(problem ?? failure) && html`<p class="problem bar" role="alert">${problem ?? failure}</p>`}
     ${opened === 0 ? html`<main><p class="empty">Loading …</p></main>`
       : html`<${VIEWS[route.view]} key=${route.id} id=${route.id} hub=${hub} filter=${route.filter} onFilter=${showFilter} ...${views} />`}
-    ${start && html`<${StartDialog} hub=${hub} initial=${start} onClose=${() => setStart(null)} />`}
+    ${start && html`<${StartDialog} hub=${hub} clock=${clock} initial=${start} onClose=${() => setStart(null)} />`}
     ${isSwitching && html`<${HubsDialog} hub=${hub} onClose=${() => setIsSwitching(false)} />`}`;
 }
 

@@ -1,8 +1,8 @@
 // The entities of the hub with their states, one entity, and a signal to it.
 
 import { html, useEffect, useRef, useState } from "./vendor/htm-preact.mjs";
-import { Dialog } from "./actions.mjs";
 import { get, manage } from "./api.mjs";
+import { Dialog } from "./dialog.mjs";
 import { Reader } from "./reader.mjs";
 import { LongTable, Text, useNow } from "./ui.mjs";
 import { ago, count, link, moment, readable, timeOf } from "./words.mjs";
