@@ -1,7 +1,7 @@
 // What one can do to an instance: each action is a dialog, and a request to the management API.
 
 import { html, useEffect, useState } from "./vendor/htm-preact.mjs";
-import { manage, purgeOne } from "./api.mjs";
+import { get, manage, purgeOne } from "./api.mjs";
 import { Dialog } from "./dialog.mjs";
 import { isFinished, link } from "./words.mjs";
 
@@ -58,8 +58,8 @@ const ACTIONS = [
 function obstacle(action, before, row) {
   if (isFinished(row.status) && !action.fits(row)) return "The instance has ended already.";
   if (!action.fits(row)) return `The instance is ${row.status} now.`;
-  // A later run under the same id would be removed in place of the one that was looked at.
-  return action.removes && row.updated !== before.updated ? "The instance has changed meanwhile. Close this, and look at it again." : "";
+  // One that has ended changes no more: this is a later run under its id, and not the one that was looked at.
+  return isFinished(before.status) && row.updated !== before.updated ? "The instance has changed meanwhile. Close this, and look at it again." : "";
 }
 
 export function Actions({ row, store, onStart }) {
@@ -72,9 +72,17 @@ export function Actions({ row, store, onStart }) {
     // For good: the next run under this id may be one that the action fits.
     if (inTheWay) setChosen((before) => before && { ...before, inTheWay });
   }, [inTheWay]);
+  // A change may not have reached this page yet. What a purge removes, the host compares itself.
+  const check = async (action) => {
+    const found = obstacle(action, chosen.row, await get(`instances/${encodeURIComponent(row.id)}`));
+    if (!found) return;
+    setChosen((before) => before && { ...before, inTheWay: found });
+    throw new Error(found);
+  };
   const run = async (values) => {
     if (inTheWay) throw new Error(inTheWay);
     const { action } = chosen;
+    if (!action.removes) await check(action);
     const next = await action.run(`/instances/${encodeURIComponent(row.id)}`, values, chosen.row);
     setChosen(null);
     if (action.removes) {

@@ -51,7 +51,7 @@ async function request(path, options = {}) {
 }
 
 // Of answers without a body.
-const REASONS = { 404: "There is no such instance.", 410: "The instance has ended already.", 503: "The host is ending." };
+const REASONS = { 404: "There is no such instance.", 410: "The instance has ended already.", 413: "The text is too large.", 503: "The host is ending." };
 
 async function reason(answer) {
   try {
