@@ -53,6 +53,12 @@ async def visit_dialog(edge: Edge, page: Page) -> None:
     await page.shows("Ends the instance at its next episode.")
 
 
+async def visit_start(edge: Edge, page: Page) -> None:
+    await page.go(console(edge))
+    await page.click("Start …")
+    await page.shows("Last inputs", "The input of")
+
+
 async def visit_result(edge: Edge, page: Page) -> None:
     add_run(edge.hub, 12, failed=frozenset({3}))
     log(edge, "slow", WARNING, task=0)
@@ -85,7 +91,9 @@ async def visit_entity(edge: Edge, page: Page) -> None:
     await page.shows("State", "41")
 
 
-VIEWS = [visit_list, visit_purge, visit_instance, visit_dialog, visit_result, visit_tree, visit_entities, visit_entity]
+VIEWS = [
+    visit_list, visit_purge, visit_start, visit_instance, visit_dialog, visit_result, visit_tree, visit_entities, visit_entity,
+]  # fmt: skip
 
 
 @pytest.fixture

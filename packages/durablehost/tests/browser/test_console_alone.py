@@ -106,6 +106,24 @@ async def test_a_console_that_may_act_says_that_a_host_has_to_run_a_start(
     await eventually(lambda: len(hub.sent) == 1)
 
 
+async def test_offers_the_last_inputs_of_any_orchestrator_as_they_are_stored(
+    alone: Open, hub: FakeHub, page: Page
+) -> None:
+    hub.add("earlier", name="Anything", input='"{\\"a\\": 1}"')
+    await page.go(await alone(True))
+    await page.click("Start …")
+    await page.type("dialog input[name=name]", "Anything")
+    await page.shows("The input of earlier, created")
+    # The orchestrator may be of another language, to which JSON text and the object are not the same.
+    assert await page.run("document.querySelector('dialog textarea').value") == hub.records["earlier"].input
+
+
+async def test_an_address_without_the_storage_connection_says_what_it_lacks(alone: Open, page: Page) -> None:
+    await page.go(f"{await alone(False)}?taskHub=Second")
+    await page.shows("The address names the task hub 'Second' without its storage connection. Add '&connection='")
+    page.errors = [error for error in page.errors if "409" not in error]
+
+
 async def test_another_hub_is_chosen_from_a_list_and_only_read(
     alone: Open, hubs: FakeHubs, page: Page, axe: str
 ) -> None:

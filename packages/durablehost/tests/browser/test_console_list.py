@@ -366,6 +366,38 @@ class TestPlot:
         await page.shows("9 in all", "2 instances, newest first")
 
 
+class TestPendingCounts:
+    async def test_are_not_those_of_the_filter_before(
+        self, edge: Edge, page: Page, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("durablehost.web.console.api.LISTED", 2)
+        for number in range(9):
+            at = BEGIN - timedelta(days=1) + timedelta(minutes=number)
+            name = "Orch" if number < 6 else "Other"
+            edge.hub.add(f"run-{number}", name=name, created_at=at, last_updated_at=at)
+        await page.go(console(edge))
+        await page.shows("9 Running", "9 in all")
+        go_on = asyncio.Event()
+        listed = edge.hub.list_instances
+
+        async def slow(query: InstanceQuery, **options: Any) -> InstancePage:
+            if query.name is not None:
+                await go_on.wait()
+            return await listed(query, **options)
+
+        monkeypatch.setattr(edge.hub, "list_instances", slow)
+        await page.run("location.hash = '#/?name=Orch'; 0")
+        await page.shows("… Running", "Counting …")
+        shown = await page.text()
+        assert [text for text in ("9 Running", "9 in all", "Select a time") if text in shown] == []
+        place = "document.querySelector('form.filters').getBoundingClientRect().top"
+        before = await page.run(place)
+        go_on.set()
+        await page.shows("6 Running", "6 in all", "Select a time")
+        assert await page.run(place) == before
+        assert await page.run("!document.querySelector('.plot.pending')")
+
+
 class TestPhone:
     async def test_the_list_is_as_wide_as_the_page_and_scrolls_to_its_end(self, edge: Edge, page: Page) -> None:
         for number in range(300):

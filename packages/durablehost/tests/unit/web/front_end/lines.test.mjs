@@ -3,8 +3,8 @@ import test from "node:test";
 
 const lines = await import(`${process.env.STATIC}/lines.mjs`);
 
-function line(number, level = 20, task = null) {
-  return { number, level, task };
+function line(number, level = 20, task = null, text = "") {
+  return { number, level, task, text: { text, length: text.length } };
 }
 
 test("the lines of several answers are one list, and only later ones are asked for", () => {
@@ -27,6 +27,15 @@ test("a page keeps a bounded number of lines", () => {
   const many = Array.from({ length: 25_000 }, (_, number) => line(number + 1));
   const known = lines.withAnswer(lines.NO_LINES, { lines: many, logged: 25_000, isKept: true });
   assert.deepEqual([known.lines.length, lines.lastNumber(known), lines.missing(known)], [20_000, 25_000, 5000]);
+});
+
+test("a page keeps a bounded amount of text, and counts the oldest lines that it drops", () => {
+  const text = "x".repeat(8000);
+  const many = Array.from({ length: 1500 }, (_, number) => line(number + 1, 20, null, text));
+  const known = lines.withAnswer(lines.NO_LINES, { lines: many, logged: 1500, isKept: true });
+  assert.deepEqual([known.lines.length, known.lines[0].number, lines.missing(known)], [1000, 501, 500]);
+  const more = lines.withAnswer(known, { lines: [line(1501, 20, null, text)], logged: 1501, isKept: true });
+  assert.deepEqual([more.lines.length, more.lines[0].number, lines.missing(more)], [1000, 502, 501]);
 });
 
 test("lines are shown by level and by task", () => {

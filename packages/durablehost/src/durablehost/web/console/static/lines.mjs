@@ -2,6 +2,8 @@
 
 // Of the lines that this page has seen; the host keeps fewer.
 const MOST_LINES = 20_000;
+// In characters of their texts: a line may have 8,000.
+const MOST_TEXT = 8_000_000;
 const NAMES = [[50, "critical"], [40, "error"], [30, "warning"], [20, "info"], [0, "debug"]];
 
 /** The least level by the name of a filter. */
@@ -16,8 +18,19 @@ export function lastNumber({ lines }) {
 
 /** What is known after another answer of the host, which has the lines after the last one. */
 export function withAnswer(known, { lines, logged, isKept }) {
-  const all = lines.length ? [...known.lines, ...lines].slice(-MOST_LINES) : known.lines;
+  const all = lines.length ? latest([...known.lines, ...lines]) : known.lines;
   return { lines: all, logged, isKept, isLoading: false };
+}
+
+/** The last lines for which there is room, as many as possible. */
+function latest(lines) {
+  const least = Math.max(0, lines.length - MOST_LINES);
+  let first = lines.length;
+  for (let room = MOST_TEXT; first > least; first -= 1) {
+    room -= lines[first - 1].text.text.length;
+    if (room < 0) break;
+  }
+  return lines.slice(first);
 }
 
 /** How many lines were logged that this page cannot show. */

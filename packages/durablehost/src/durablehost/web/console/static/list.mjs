@@ -70,12 +70,22 @@ function dependsOnTime(filter) {
   return filter.updated !== "" || (filter.created !== "" && filter.created !== "range") || readSort(filter.sort).column === "duration";
 }
 
+/** The plot. While its counts are pending, the one of the filter before keeps its place: the filter below must not move. */
 function Created({ counts, filter, now, onFilter }) {
-  const shown = useMemo(() => Object.fromEntries(Object.entries(counts?.created ?? {}).filter(([status]) => !filter.status.length || filter.status.includes(status))), [counts, filter.status.join()]);
-  if (Object.values(shown).reduce((total, times) => total + times.length, 0) < LEAST_PLOTTED) return null;
-  const { from, to } = createdRange(filter, now);
-  return html`<${Plot} created=${shown} range=${{ from, to: to ?? (from === null ? null : now) }} now=${now}
+  const latest = useRef(null);
+  const times = useMemo(() => counts && Object.fromEntries(Object.entries(counts.created).filter(([status]) => !filter.status.length || filter.status.includes(status))), [counts, filter.status.join()]);
+  if (times !== null) {
+    const { from, to } = createdRange(filter, now);
+    latest.current = { times, range: { from, to: to ?? (from === null ? null : now) } };
+  }
+  const shown = latest.current;
+  if (shown === null || sumOf(shown.times) < LEAST_PLOTTED) return null;
+  return html`<${Plot} created=${shown.times} range=${shown.range} now=${now} isPending=${times === null}
     onSelect=${(part) => onFilter({ ...filter, ...part })} />`;
+}
+
+function sumOf(times) {
+  return Object.values(times).reduce((total, each) => total + each.length, 0);
 }
 
 function sortable(filter, onFilter) {
@@ -155,14 +165,20 @@ function forgetOthers(store, before, rows, filter, now) {
   store.remove(gone.map((row) => row.id));
 }
 
-/** The counts by status for the filter without its status; counted again after changes, but not often. */
+/**
+ * The counts by status for the filter without its status; counted again after changes, but not often. Null until those of
+ * this filter are known.
+ */
 function useCounts({ store, clock, filter, opened, isNeeded }) {
-  const [counts, setCounts] = useState(null);
+  const [counted, setCounted] = useState(null);
   const isFirst = useRef(true);
   const query = filterQuery(filter, 0, false);
   useEffect(() => {
     if (!isNeeded) return undefined;
-    const read = async (signal) => setCounts(await get(`counts?${filterQuery(filter, clock.now(), false)}`, signal));
+    const read = async (signal) => {
+      const counts = await get(`counts?${filterQuery(filter, clock.now(), false)}`, signal);
+      setCounted({ query, counts });
+    };
     // The stream of changes shows a problem of the storage.
     const reader = new Reader(read, () => {}, COUNT_PAUSE);
     const timer = setTimeout(() => reader.ask(), isFirst.current ? 0 : TYPING_MS);
@@ -174,7 +190,7 @@ function useCounts({ store, clock, filter, opened, isNeeded }) {
       reader.end();
     };
   }, [query, opened, isNeeded]);
-  return counts;
+  return counted?.query === query ? counted.counts : null;
 }
 
 /** The answer of the host to a count, from the rows of this page. */

@@ -43,7 +43,7 @@ export function Logs({ id, isRunning, opened, now, only, onOnly, onProblem }) {
         onClick=${() => setShown(name)}>${TITLES[name]} ${count(shownLines(known.lines, LEAST[name], task).length)}</button>`)}
       ${only && html`<button type="button" onClick=${() => onOnly(null)}>Task ${task} alone: show every task</button>`}
     </div>`}
-    ${gone > 0 && html`<p class="soft">${count(gone)} earlier ${gone === 1 ? "line is" : "lines are"} gone: the host keeps the latest.</p>`}
+    ${gone > 0 && html`<p class="soft">${count(gone)} earlier ${gone === 1 ? "line is" : "lines are"} left out: the host and this page keep the latest.</p>`}
     ${lines.length > 0
       ? html`<${LongTable} label="Log lines" columns=${COLUMNS} count=${lines.length} keyOf=${(number) => lines[number].number}
           row=${(number) => cells(lines[number], unfolded.has(lines[number].number), () => toggle(lines[number].number), now)}

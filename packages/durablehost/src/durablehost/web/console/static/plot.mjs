@@ -16,8 +16,11 @@ const COLOURS = {
   Terminated: "--off", Canceled: "--off", ContinuedAsNew: "--off",
 };
 
-/** `created`: the times by status; `range`: what the filter allows; `onSelect` gets the part of a filter. */
-export function Plot({ created, range, now, onSelect }) {
+/**
+ * `created`: the times by status; `range`: what the filter allows; `onSelect` gets the part of a filter. `isPending`: these
+ * are the times of the filter before, which nobody should read or select.
+ */
+export function Plot({ created, range, now, isPending, onSelect }) {
   const box = useRef(null);
   const plot = useRef(null);
   const [width, setWidth] = useState(0);
@@ -56,11 +59,11 @@ export function Plot({ created, range, now, onSelect }) {
     return () => scheme.removeEventListener("change", redraw);
   }, []);
   const shown = pointed !== null && buckets !== null ? bucketWords(buckets, bucketAt(buckets, pointed), now) : "";
-  return html`<figure class="plot">
+  return html`<figure class=${isPending ? "plot pending" : "plot"}>
     <div class="drawing" ref=${box} aria-hidden="true"></div>
     <figcaption>
-      <span class="hidden">${read && plotWords(read, now)}</span>
-      <span class="soft" aria-hidden="true">${shown || (buckets && `Created, per ${duration(buckets.step)}. Select a time to filter by it.`)}</span>
+      <span class="hidden">${isPending ? "Counting …" : read && plotWords(read, now)}</span>
+      <span class="soft" aria-hidden="true">${isPending ? "Counting …" : shown || (buckets && `Created, per ${duration(buckets.step)}. Select a time to filter by it.`)}</span>
     </figcaption>
   </figure>`;
 }
