@@ -92,7 +92,8 @@ async def visit_entity(edge: Edge, page: Page) -> None:
 
 
 VIEWS = [
-    visit_list, visit_purge, visit_start, visit_instance, visit_dialog, visit_result, visit_tree, visit_entities, visit_entity,
+    visit_list, visit_purge, visit_start, visit_instance, visit_dialog, visit_result, visit_tree,
+    visit_entities, visit_entity,
 ]  # fmt: skip
 
 
