@@ -215,6 +215,12 @@ class TestLastInputs:
         assert [(each["id"], each["input"]) for each in answer["inputs"]] == [("b", "3"), ("a", "1"), ("c", "2")]
         assert answer["inputs"][0]["created"] == "2026-03-01T10:00:03.123456Z"
 
+    async def test_are_those_of_sub_orchestrations_only_if_there_are_no_others(self, edge: Edge) -> None:
+        edge.hub.add("child", input="1", parent_id="parent", created_at=BEGIN + timedelta(seconds=1))
+        assert await inputs(edge, LAST) == ["1"]
+        edge.hub.add("started", input="2", created_at=BEGIN)
+        assert await inputs(edge, LAST) == ["2"]
+
     async def test_are_five_at_most(self, edge: Edge) -> None:
         for number in range(9):
             edge.hub.add(f"i{number}", input=str(number), created_at=BEGIN + timedelta(seconds=number))

@@ -21,7 +21,7 @@ async def last_inputs(client: OrchestrationClient, name: str, most_rows: int) ->
 
     `name` is the name as it is stored. The storage lists rows by id, so the newest are found among the first
     `most_rows` of them; `isComplete` says whether there are no more. Leaves out inputs that the page cannot show
-    whole, and damaged instances.
+    whole, damaged instances, and sub-orchestrations if others have the same orchestrator.
     """
     rows, following = await read_page(
         lambda size, token: client.list(
@@ -33,6 +33,8 @@ async def last_inputs(client: OrchestrationClient, name: str, most_rows: int) ->
     newest = sorted(
         (row for row in rows if not is_entity_id(row.instance_id)), key=lambda row: row.created_at, reverse=True
     )
+    # A sub-orchestration gets what its parent has computed; nobody starts one like that by hand.
+    newest = [row for row in newest if row.parent_id is None] or newest
     found: dict[str, JsonValue] = {}
     for row in newest[:LOADED]:
         record = await client.get(row.instance_id)
