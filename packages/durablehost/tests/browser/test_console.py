@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -25,6 +26,7 @@ from durablehost.core.history import (
     TimerCreated,
 )
 from durablehost.core.status import RuntimeStatus
+from durablehost.engine.ports import InstancePage, InstanceQuery
 from durablehost.keys.ring import KeyRing
 from packages.durablehost.tests.browser.chromium import Chromium
 from packages.durablehost.tests.browser.devtools import Page, open_page
@@ -51,6 +53,20 @@ async def edge(serve: EdgeFactory) -> Edge:
 
 def console(edge: Edge, view: str = "") -> str:
     return f"http://localhost:{edge.server.port}/console{view}"
+
+
+def hold_listings(edge: Edge, monkeypatch: pytest.MonkeyPatch, *, name: str) -> asyncio.Event:
+    """Holds back the answers of the storage about the instances of an orchestrator until the event is set."""
+    go_on = asyncio.Event()
+    listed = edge.hub.list_instances
+
+    async def held(query: InstanceQuery, **options: Any) -> InstancePage:
+        if query.name == name:
+            await go_on.wait()
+        return await listed(query, **options)
+
+    monkeypatch.setattr(edge.hub, "list_instances", held)
+    return go_on
 
 
 def change(edge: Edge, instance_id: str, **changes: Any) -> None:

@@ -13,7 +13,7 @@ from durablehost.core.status import RuntimeStatus
 from durablehost.engine.ports import InstancePage, InstanceQuery
 from durablehost.errors import StorageUnavailable
 from packages.durablehost.tests.browser.devtools import Page
-from packages.durablehost.tests.browser.test_console import STATUS, change, console, edge, page
+from packages.durablehost.tests.browser.test_console import STATUS, change, console, edge, hold_listings, page
 from packages.durablehost.tests.eventually import eventually
 from packages.durablehost.tests.unit.web.conftest import Edge
 from packages.durablehost.tests.unit.web.fakes import BEGIN
@@ -377,15 +377,7 @@ class TestPendingCounts:
             edge.hub.add(f"run-{number}", name=name, created_at=at, last_updated_at=at)
         await page.go(console(edge))
         await page.shows("9 Running", "9 in all")
-        go_on = asyncio.Event()
-        listed = edge.hub.list_instances
-
-        async def slow(query: InstanceQuery, **options: Any) -> InstancePage:
-            if query.name is not None:
-                await go_on.wait()
-            return await listed(query, **options)
-
-        monkeypatch.setattr(edge.hub, "list_instances", slow)
+        go_on = hold_listings(edge, monkeypatch, name="Orch")
         await page.run("location.hash = '#/?name=Orch'; 0")
         await page.shows("… Running", "Counting …")
         shown = await page.text()

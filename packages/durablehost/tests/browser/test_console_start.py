@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from datetime import timedelta
-from typing import Any
 
 import pytest
 
-from durablehost.engine.ports import InstancePage, InstanceQuery
 from durablehost.errors import StorageUnavailable
 from packages.durablehost.tests.browser.devtools import Page
-from packages.durablehost.tests.browser.test_console import console, edge, page
+from packages.durablehost.tests.browser.test_console import console, edge, hold_listings, page
 from packages.durablehost.tests.eventually import eventually
 from packages.durablehost.tests.unit.web.conftest import Edge, EdgeFactory
 from packages.durablehost.tests.unit.web.fakes import BEGIN, make_app, make_function
@@ -76,15 +73,7 @@ async def test_an_earlier_input_is_chosen_and_an_input_emptied_for_good(edge: Ed
 
 async def test_what_was_typed_before_the_answer_stays(edge: Edge, page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
     add_inputs(edge)
-    go_on = asyncio.Event()
-    listed = edge.hub.list_instances
-
-    async def slow(query: InstanceQuery, **options: Any) -> InstancePage:
-        if query.name is not None:
-            await go_on.wait()
-        return await listed(query, **options)
-
-    monkeypatch.setattr(edge.hub, "list_instances", slow)
+    go_on = hold_listings(edge, monkeypatch, name="Orch")
     await page.go(console(edge))
     await page.click("Start …")
     await page.shows("Looking for the last inputs …")
@@ -131,15 +120,7 @@ async def test_a_late_answer_for_another_name_is_ignored(
     edge = await serve(make_app(*(make_function(name, "orchestrationTrigger") for name in ("Orch", "Other"))))
     add_inputs(edge)
     edge.hub.add("c", name="Other", input='"theirs"')
-    go_on = asyncio.Event()
-    listed = edge.hub.list_instances
-
-    async def slow(query: InstanceQuery, **options: Any) -> InstancePage:
-        if query.name == "Orch":
-            await go_on.wait()
-        return await listed(query, **options)
-
-    monkeypatch.setattr(edge.hub, "list_instances", slow)
+    go_on = hold_listings(edge, monkeypatch, name="Orch")
     await page.go(console(edge))
     await page.click("Start …")
     await eventually(lambda: any("orchestrators/Orch/inputs" in url for url in page.urls))
