@@ -104,7 +104,7 @@ def test_a_place_that_cannot_be_written_fails_the_run_by_name(running_host: Runn
 def test_the_results_of_a_run_whose_host_is_killed_are_complete(running_host: RunningHost, tmp_path: Path) -> None:
     settings = {**hosts.SETTINGS, "RESULTS": str(tmp_path / "results")}
     with running_host(CHECKOUT, environment=settings) as host:
-        port, run = host.port, hosts.begin_run(host, 40)
+        port, run = host.port, hosts.begin_run(host, 100)
         run.wait_for_chunks(5)
         host.kill()
     with running_host(CHECKOUT, environment=settings, port=port):
@@ -113,7 +113,7 @@ def test_the_results_of_a_run_whose_host_is_killed_are_complete(running_host: Ru
 
     with opened(output["stored"]["location"], "") as read:
         manifest, rows = read_results(read)
-    assert [file["chunk_id"] for file in manifest["files"]] == list(range(40))
+    assert [file["chunk_id"] for file in manifest["files"]] == list(range(100))
     assert rows["count"].sum() == manifest["records"] == sum(result["records"] for result in output["results"])
     # One folder, and in it nothing but the files of the manifest; a write that was cut off leaves a hidden file.
     (folder,) = (tmp_path / "results").glob("*/*")
@@ -127,13 +127,18 @@ def test_the_results_of_a_run_whose_host_is_killed_are_complete(running_host: Ru
 def test_a_resumed_run_whose_host_is_killed_while_it_copies_results_is_complete(
     running_host: RunningHost, azurite: Azurite, place: str
 ) -> None:
+    chunks: list[str] = []
     written: list[str] = []
-    is_copying, never = Event(), asyncio.Event()
+    is_copying, terminated, never = Event(), asyncio.Event(), asyncio.Event()
 
     def watch(call: StorageCall) -> Hold | None:
-        """Notes what the resumed run writes to its results, and holds the tenth copy until the host is dead."""
+        """Holds chunks of the earlier run until it is terminated, and the tenth copy until the host is dead."""
+        name = call.path.partition("?")[0].rpartition("/")[2]
+        if call.method == "PUT" and "/app/earlier/" in call.path:
+            chunks.append(name)
+            return Hold(terminated) if len(chunks) > 20 else None
         if call.method == "PUT" and "/app/resumed/" in call.path:
-            written.append(call.path.partition("?")[0].rpartition("/")[2])
+            written.append(name)
             if len(written) > 10 and not is_killed:
                 is_copying.set()
                 return Hold(never)
@@ -145,10 +150,11 @@ def test_a_resumed_run_whose_host_is_killed_while_it_copies_results_is_complete(
         connection = {"RESULTS_CONNECTION": "Results", "Results": proxy.connection_string}
         settings = {**hosts.SETTINGS, "RESULTS": place, **connection}
         with running_host(CHECKOUT, environment=settings) as host:
-            earlier = hosts.begin_run(host, 40)
+            earlier = hosts.begin_run(host, 40, instance_id="earlier")
             earlier.wait_for_chunks(15)
             earlier.orchestration.terminate("not needed")
             assert earlier.orchestration.end()["runtimeStatus"] == "Terminated"
+            proxy.release(terminated)
             run = hosts.resume_run(host, earlier, instance_id="resumed")
             eventually_blocking(is_copying.is_set, timeout_seconds=hosts.TIMEOUT_SECONDS)
             port = host.port

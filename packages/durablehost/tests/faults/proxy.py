@@ -47,7 +47,7 @@ class Delay:
 
 @dataclass(frozen=True)
 class Hold:
-    """Holds the request until this event, of the proxy's loop, is set."""
+    """Holds the request until this event, of the proxy's loop, is set; `StorageProxy.release` sets it from a thread."""
 
     until: asyncio.Event
 
@@ -74,6 +74,11 @@ class StorageProxy:
         self.rule: Rule = no_fault
         self.is_down = False
         self.calls: Counter[Operation] = Counter()
+        self._loop = asyncio.get_running_loop()
+
+    def release(self, held: asyncio.Event) -> None:
+        """Lets the requests go on that are held by this event. May be called from any thread."""
+        self._loop.call_soon_threadsafe(held.set)
 
     @property
     def connection_string(self) -> str:
