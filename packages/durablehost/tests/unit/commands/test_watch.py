@@ -134,6 +134,29 @@ async def test_an_instance_is_explained_again_when_it_has_changed_or_after_a_whi
     assert len(asked) == 3
 
 
+@pytest.mark.parametrize("instance_id", ["a", None], ids=["one", "all"])
+async def test_an_instance_that_ends_while_it_is_explained_is_seen_with_its_end(
+    world: World, monkeypatch: pytest.MonkeyPatch, instance_id: str | None
+) -> None:
+    await world.start("a")
+    explain = world.client.explain
+    asked: list[str] = []
+
+    async def explained_late(instance_id: str) -> Explanation | None:
+        asked.append(instance_id)
+        world.pass_by(0.1)
+        world.end(instance_id)
+        return await explain(instance_id)
+
+    monkeypatch.setattr(world.client, "explain", explained_late)
+    watcher = world.watcher(instance_id)
+    for _ in range(2):
+        [seen] = await watcher.look()
+        assert seen.record.runtime_status is RuntimeStatus.COMPLETED
+        assert seen.explanation is not None and seen.explanation.text.startswith("Completed at")
+    assert asked == ["a"]
+
+
 async def test_explanations_that_take_long_are_repeated_less_often(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -143,7 +166,7 @@ async def test_explanations_that_take_long_are_repeated_less_often(
     async def slow(instance_id: str) -> Explanation | None:
         asked.append(instance_id)
         world.pass_by(10)
-        return Explanation("slow", (Reason("timer", "slow"),))
+        return Explanation("slow", (Reason("timer", "slow"),), world.hub.storage.records[instance_id])
 
     monkeypatch.setattr(world.client, "explain", slow)
     watcher = world.watcher("a")
@@ -188,7 +211,8 @@ def seen(instance_id: str = "a", text: str = "It waits.", **members: Any) -> See
         "created_at": at,
         "last_updated_at": at,
     }
-    return Seen(record=InstanceRecord(**(known | members)), explanation=Explanation(text, (Reason("timer", text),)))
+    record = InstanceRecord(**(known | members))
+    return Seen(record=record, explanation=Explanation(text, (Reason("timer", text),), record))
 
 
 def test_one_line_is_written_for_each_change() -> None:
