@@ -125,7 +125,7 @@ class Watcher:
         return not record.runtime_status.is_finished and self._now() - known.at >= _EXPLAIN_AGAIN_SECONDS
 
     def _seen(self, record: InstanceRecord) -> Seen:
-        """The record of the explanation if that is newer: an instance that has ended since must not look as if it ran."""
+        """Shows the newer record: an instance that has ended since must not look as if it ran."""
         known = self._explained.get(record.instance_id)
         explanation = known.explanation if known else None
         if explanation is not None and explanation.record.last_updated_at > record.last_updated_at:

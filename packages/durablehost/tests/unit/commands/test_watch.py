@@ -153,7 +153,8 @@ async def test_an_instance_that_ends_while_it_is_explained_is_seen_with_its_end(
     for _ in range(2):
         [seen] = await watcher.look()
         assert seen.record.runtime_status is RuntimeStatus.COMPLETED
-        assert seen.explanation is not None and seen.explanation.text.startswith("Completed at")
+        assert seen.explanation is not None
+        assert seen.explanation.text.startswith("Completed at")
     assert asked == ["a"]
 
 

@@ -120,6 +120,7 @@ def test_a_row_has_no_payloads_and_an_instance_has_them() -> None:
     record = FakeHub().add("a", input="17", output='"done"', custom_status='{"done": 1, "total": 4}', parent_id="p")
     row = show_row(record)
     assert (row["id"], row["name"], row["status"], row["parentId"]) == ("a", "Orch", "Running", "p")
+    assert row["execution"] == "e1"
     assert row["created"] == "2026-03-01T10:00:00.123456Z"
     assert row["progress"] == {"done": 1, "total": 4, "failed": 0, "unit": "", "phase": None, "end": None}
     assert "input" not in row

@@ -155,6 +155,7 @@ def show_row(record: InstanceRecord) -> dict[str, JsonValue]:
     progress = progress_of(record.custom_status)
     return {
         "id": record.instance_id,
+        "execution": record.execution_id,
         "name": record.name,
         "status": record.runtime_status.value,
         "created": format_time(record.created_at),
