@@ -20,10 +20,12 @@ from durablehost.core.history import (
     OrchestratorStarted,
     SubOrchestrationInstanceCreated,
     TaskScheduled,
+    TimerCreated,
 )
 from durablehost.core.ids import EntityId
 from durablehost.core.messages import completed_task_id
 from durablehost.core.open_work import Attempt, OpenWork, Pause
+from durablehost.core.payload import LONG_TIMER_INTERVAL
 from durablehost.engine.explanation import Facts, Kind, Reason, reason
 from durablehost.engine.ports import InstanceRecord
 from durablehost.engine.task_names import task_list, task_name
@@ -41,6 +43,7 @@ from durablehost.engine.wording import (
     times,
 )
 
+_PART = " This may be a part of a longer one: the SDK divides timers of more than 6 days into parts of 3 days."
 # Whose error it is has been said.
 _LABEL = re.compile(r"^(?:Activity|Orchestrator) function '[^']*' failed: +")
 
@@ -238,8 +241,9 @@ def _timers(facts: Facts, work: OpenWork) -> Iterator[Reason]:
     at = moment_and_distance(first.fire_at, facts.now)
     more = len(work.timers) - 1
     others = f" ({counted(more, 'more is set', 'more are set')})" if more else ""
+    part = _PART if _may_be_part(first, facts) else ""
     if not work.has_timers_at_most or facts.awaited:
-        yield reason(Kind.TIMER, f"A timer is set for {at}, if it is not cancelled{others}.")
+        yield reason(Kind.TIMER, f"A timer is set for {at}, if it is not cancelled{others}.{part}")
         return
     text = f"It waits for a timer until {at}{others}"
     if facts.names_in_code:
@@ -247,7 +251,13 @@ def _timers(facts: Facts, work: OpenWork) -> Iterator[Reason]:
         text += f", or for an external event: its code asks for {names}"
     elif facts.awaited is None and facts.app is None:
         text += ", or for an external event, which storage does not show"
-    yield reason(Kind.TIMER, f"{text}.")
+    yield reason(Kind.TIMER, f"{text}.{part}")
+
+
+def _may_be_part(timer: TimerCreated, facts: Facts) -> bool:
+    """Whether a timer may be a part of a long one: it is as long as such a part, from the time of an episode on."""
+    begins = (event.timestamp for event in facts.history if isinstance(event, OrchestratorStarted))
+    return any(begin + LONG_TIMER_INTERVAL == timer.fire_at for begin in begins)
 
 
 def _entities(facts: Facts, work: OpenWork) -> Iterator[Reason]:

@@ -235,6 +235,14 @@ def test_an_invisible_start_may_be_in_the_hands_of_a_living_host() -> None:
     )
 
 
+def test_an_invisible_start_that_this_host_does_not_have_has_failed() -> None:
+    text = explained(of=pending(), around=surroundings(lease(owner="me"), control=control(total=1))).text
+    assert text == (
+        "Its start message is invisible: its delivery to this host has failed, as the log of the host says, or another "
+        "host has received it before."
+    )
+
+
 @pytest.mark.parametrize(
     ("own", "ended", "receiver"),
     [
@@ -586,6 +594,14 @@ def test_a_timer_is_named_with_its_time(members: dict[str, Any], more: str) -> N
     explanation = explained(*first_episode(TIMER), **members)
     assert explanation.text == f"It waits for a timer until 10:00:31 UTC (in 4 s){more}."
     assert kinds(explanation) == ["timer"]
+
+
+@pytest.mark.parametrize(("days", "is_part"), [(3, True), (2, False)])
+def test_a_timer_that_may_be_a_part_of_a_longer_one_says_so(days: int, is_part: bool) -> None:
+    timer = replace(TIMER, timestamp=AT + timedelta(milliseconds=3), fire_at=AT + timedelta(days=days))
+    for history in (first_episode(timer), first_episode(timer, activity(1))):
+        text = explained(*history, awaited={}).reasons[-1].text
+        assert text.endswith(" the SDK divides timers of more than 6 days into parts of 3 days.") is is_part
 
 
 @pytest.mark.parametrize(("count", "others"), [(2, "1 more is set"), (3, "2 more are set")])

@@ -92,7 +92,7 @@ def test_every_kind_of_line_has_its_facts() -> None:
         EventRaised(timestamp=at(2), name="approve", input="true"),
         TaskFailed(timestamp=at(3), task_scheduled_id=0, reason="it broke", details="line 1"),
         SubOrchestrationInstanceFailed(timestamp=at(3), task_scheduled_id=1, reason="the child broke"),
-        TimerFired(timestamp=at(9), timer_id=2, fire_at=at(9)),
+        TimerFired(timestamp=at(1), timer_id=2, fire_at=at(9)),
         GenericEvent(timestamp=at(9)),
         ExecutionCompleted(timestamp=at(10), event_id=3, orchestration_status=RuntimeStatus.FAILED, result="it broke"),
     )
