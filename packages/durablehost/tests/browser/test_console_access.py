@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Awaitable, Callable
+from functools import partial
 from importlib import resources
 from typing import Any
 
@@ -198,7 +199,7 @@ async def test_the_rows_of_the_tree_are_walked_with_the_arrow_keys(full: Edge, p
     async def walk(*steps: tuple[str, str]) -> None:
         for key, expected in steps:
             await press(page, key)
-            await eventually(lambda text=expected: has_focus(page, text))
+            await eventually(partial(has_focus, page, expected))
 
     await walk(("Down", "good"), ("Right", "good"))
     await page.shows("good-1")
