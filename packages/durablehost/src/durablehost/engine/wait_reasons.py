@@ -205,7 +205,8 @@ def _next_attempt(pause: Pause, now: datetime) -> str:
         subject = "Its next attempt, if there is one,"
     else:
         subject = f"Attempt {pause.failures + 1} of {pause.most:g}"
-    return f"{subject} is due at {moment_and_distance(pause.timer.fire_at, now)}."
+    due = "was due" if pause.timer.fire_at <= now else "is due"
+    return f"{subject} {due} at {moment_and_distance(pause.timer.fire_at, now)}."
 
 
 def _attempt(number: int, most: float | None) -> str:
@@ -239,13 +240,16 @@ def _timers(facts: Facts, work: OpenWork) -> Iterator[Reason]:
         return
     first = min(work.timers, key=lambda timer: timer.fire_at)
     at = moment_and_distance(first.fire_at, facts.now)
+    is_past = first.fire_at <= facts.now
     more = len(work.timers) - 1
     others = f" ({counted(more, 'more is set', 'more are set')})" if more else ""
     part = _PART if _may_be_part(first, facts) else ""
     if not work.has_timers_at_most or facts.awaited:
-        yield reason(Kind.TIMER, f"A timer is set for {at}, if it is not cancelled{others}.{part}")
+        due = f"was due at {at}" if is_past else f"is set for {at}"
+        yield reason(Kind.TIMER, f"A timer {due}, if it is not cancelled{others}.{part}")
         return
-    text = f"It waits for a timer until {at}{others}"
+    due = f"that was due at {at}" if is_past else f"until {at}"
+    text = f"It waits for a timer {due}{others}"
     if facts.names_in_code:
         names = listed([quoted(name) for name in facts.names_in_code])
         text += f", or for an external event: its code asks for {names}"

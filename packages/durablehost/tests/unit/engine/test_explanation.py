@@ -596,6 +596,22 @@ def test_a_timer_is_named_with_its_time(members: dict[str, Any], more: str) -> N
     assert kinds(explanation) == ["timer"]
 
 
+def test_a_timer_that_no_host_has_let_fire_was_due() -> None:
+    late = replace(TIMER, fire_at=at(-85))
+    assert (
+        explained(*first_episode(late), awaited={}).text
+        == "It waits for a timer that was due at 09:59:02 UTC (85 s ago)."
+    )
+    text = explained(*first_episode(late, activity(1))).reasons[-1].text
+    assert text == "A timer was due at 09:59:02 UTC (85 s ago), if it is not cancelled."
+
+
+def test_an_attempt_that_no_host_has_begun_was_due() -> None:
+    pause = TimerCreated(timestamp=AT, event_id=1, fire_at=at(-1))
+    text = explained(*first_episode(activity(0)), *episode(broken(0), pause)).text
+    assert "Its next attempt, if there is one, was due at 10:00:26 UTC (1 s ago)." in text
+
+
 @pytest.mark.parametrize(("days", "is_part"), [(3, True), (2, False)])
 def test_a_timer_that_may_be_a_part_of_a_longer_one_says_so(days: int, is_part: bool) -> None:
     timer = replace(TIMER, timestamp=AT + timedelta(milliseconds=3), fire_at=AT + timedelta(days=days))
