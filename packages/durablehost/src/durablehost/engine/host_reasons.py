@@ -97,8 +97,8 @@ def _why_invisible(facts: Facts) -> str:
     host = _host(lease, facts)
     if _is_alive(lease, facts) and lease.current_owner == facts.surroundings.own_id:
         # It would be among the messages that this host holds.
-        failed = "its delivery to this host has failed, as the log of the host says"
-        return f": {failed}, or another host has received it before"
+        failed = "its delivery to this host has failed, which the log of this host would show"
+        return f": another host has received it earlier, or {failed}"
     if _is_alive(lease, facts):
         return f": a host has received it, perhaps {host}, which leases its partition {_until(lease, facts)}, {delayed}"
     has_ended = lease.current_owner in facts.surroundings.ended_owners
