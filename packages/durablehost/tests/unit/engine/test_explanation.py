@@ -238,8 +238,8 @@ def test_an_invisible_start_may_be_in_the_hands_of_a_living_host() -> None:
 def test_an_invisible_start_that_this_host_does_not_have_is_not_said_to_be_with_it() -> None:
     text = explained(of=pending(), around=surroundings(lease(owner="me"), control=control(total=1))).text
     assert text == (
-        "Its start message is invisible: another host has received it earlier, or its delivery to this host has failed, "
-        "which the log of this host would show."
+        "Its start message is invisible: another host has received it earlier, or its delivery to this host has "
+        "failed, which the log of this host would show."
     )
 
 
