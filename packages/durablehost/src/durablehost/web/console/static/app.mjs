@@ -44,6 +44,7 @@ function App() {
         get("hub").then(setHub).catch(onProblem);
       },
       onProblem: setProblem,
+      onRecovery: () => setOpened((times) => times + 1),
       onKeyNeeded: () => setNeedsKey(401),
     });
     return stop;
