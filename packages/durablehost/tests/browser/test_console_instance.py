@@ -119,6 +119,18 @@ async def test_the_result_of_a_run_is_a_chart_with_its_chunks_and_series(edge: E
     assert {url.split("/")[2] for url in page.urls} == {f"localhost:{edge.server.port}"}
 
 
+async def test_the_chart_of_a_single_chunk_has_a_day_around_it(edge: Edge, page: Page) -> None:
+    add_run(edge.hub, 1)
+    await page.go(console(edge))
+    await page.shows("1 instance")
+    keep = "{construct: (plot, given) => window.plot = new plot(...given)}"
+    await page.run(f"window.uPlot = new Proxy(window.uPlot, {keep}); 0")
+    await page.click("run")
+    span = "window.plot && window.plot.scales.x.max - window.plot.scales.x.min"
+    await eventually(lambda: page.run(span))
+    assert await page.run(span) == 86_400
+
+
 async def shows_label(page: Page, script: str, words: str) -> bool:
     shown = await page.run(script)
     assert shown == words, shown
