@@ -238,6 +238,15 @@ async def test_entities_have_a_view_of_their_own_and_follow_changes(edge: Edge, 
     page.errors = [error for error in page.errors if "404" not in error]
 
 
+async def test_an_address_leads_to_the_view_that_its_id_belongs_to(edge: Edge, page: Page) -> None:
+    add_entity(edge, "@counter@a", "5")
+    edge.hub.add("run")
+    await page.go(console(edge, "#/instances/%40counter%40a"))
+    await page.shows("counter a", "State", "Signal …")
+    await page.run("location.hash = '#/entities/run'")
+    await page.shows("Running for", "Terminate …")
+
+
 async def test_an_entity_is_signalled_after_a_confirmation(edge: Edge, page: Page) -> None:
     add_entity(edge, "@counter@my key", "41")
     await page.go(console(edge, "#/entities/%40counter%40my%20key"))

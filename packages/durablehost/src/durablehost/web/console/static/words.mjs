@@ -15,7 +15,12 @@ export const FINISHED = new Set(["Completed", "Failed", "Terminated", "Canceled"
 
 /** The address of the view of an instance or an entity. */
 export function link(id) {
-  return `#/${id.startsWith("@") ? "entities" : "instances"}/${encodeURIComponent(id)}`;
+  return `#/${isEntity(id) ? "entities" : "instances"}/${encodeURIComponent(id)}`;
+}
+
+/** Whether this is the id of an entity: no orchestration has such a one. */
+export function isEntity(id) {
+  return id.startsWith("@");
 }
 
 export function isFinished(status) {
