@@ -743,6 +743,27 @@ def test_an_entity_is_explained_as_one(status: str, text: str, kind: str) -> Non
     assert (explanation.text, kinds(explanation)) == (text, [kind])
 
 
+@pytest.mark.parametrize(
+    ("is_out", "text"),
+    [
+        (True, "Its operations run now in this host."),
+        (False, "This host has received 1 request; its next operations begin soon."),
+    ],
+)
+def test_the_operations_of_an_entity_are_not_called_an_episode(is_out: bool, text: str) -> None:
+    held = HeldHere(event=EventRaised(timestamp=AT, name="op", input="{}"), is_out=is_out)
+    entity = record(instance_id="@counter@x", name="@counter@x")
+    around = surroundings(control=control(held=(held,)))
+    assert explained(of=entity, app=APP, around=around).text == text
+
+
+def test_the_requests_of_an_entity_are_not_called_events() -> None:
+    entity = record(instance_id="@counter@x", name="@counter@x")
+    waiting = peeked(EventRaised(timestamp=AT, name="op", input="{}"))
+    text = explained(of=entity, app=APP, around=surroundings(control=control(waiting, waiting))).text
+    assert text == "It has 2 requests in the queue 'hub-control-02', to which host 'X' listens."
+
+
 # Suspension, messages, episodes
 
 
