@@ -198,6 +198,16 @@ async def headings(page: Page) -> list[str]:
     return list(await page.run("[...document.querySelectorAll('[aria-label=Chunks] th')].map(cell => cell.innerText)"))
 
 
+async def test_an_instance_that_was_purged_in_another_window_is_gone_on_the_return(edge: Edge, page: Page) -> None:
+    edge.hub.add("run", RuntimeStatus.COMPLETED)
+    await page.go(console(edge, "#/instances/run"))
+    await page.shows("Completed after")
+    edge.hub.records.clear()
+    await page.run("window.dispatchEvent(new Event('focus')); 0")
+    await page.shows("There is no instance with this id. It may have been purged.")
+    page.errors = [error for error in page.errors if "404" not in error]
+
+
 async def test_an_unfolded_entry_is_that_of_the_present_history(edge: Edge, page: Page) -> None:
     """An orchestrator that continues as new has another entry in the same place."""
     edge.hub.add("run")

@@ -98,7 +98,14 @@ function useInstance({ id, store, opened, onProblem }) {
         setState((before) => ({ ...before, isGone: true }));
       }
     };
-    return readOnChange(id, store, read, onProblem);
+    const end = readOnChange(id, store, read, onProblem);
+    // Nobody tells of a purge, which is often done in another window.
+    const again = () => store.tell([id]);
+    window.addEventListener("focus", again);
+    return () => {
+      window.removeEventListener("focus", again);
+      end();
+    };
   }, [id, opened]);
   return state;
 }
