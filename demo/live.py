@@ -49,4 +49,4 @@ def seen(status: dict[str, Any]) -> Seen:
         custom_status=json.dumps(status.get("customStatus")),
     )
     text = state_of(status)
-    return Seen(record=record, explanation=Explanation(text, (Reason("progress", text),)))
+    return Seen(record=record, explanation=Explanation(text, (Reason("progress", text),), record))

@@ -27,6 +27,7 @@ from durablehost.core.history import (
 )
 from durablehost.core.status import RuntimeStatus
 from durablehost.engine.ports import InstancePage, InstanceQuery
+from durablehost.errors import StorageUnavailable
 from durablehost.keys.ring import KeyRing
 from packages.durablehost.tests.browser.chromium import Chromium
 from packages.durablehost.tests.browser.devtools import Page, open_page
@@ -237,6 +238,15 @@ async def test_entities_have_a_view_of_their_own_and_follow_changes(edge: Edge, 
     page.errors = [error for error in page.errors if "404" not in error]
 
 
+async def test_an_address_leads_to_the_view_that_its_id_belongs_to(edge: Edge, page: Page) -> None:
+    add_entity(edge, "@counter@a", "5")
+    edge.hub.add("run")
+    await page.go(console(edge, "#/instances/%40counter%40a"))
+    await page.shows("counter a", "State", "Signal …")
+    await page.run("location.hash = '#/entities/run'")
+    await page.shows("Running for", "Terminate …")
+
+
 async def test_an_entity_is_signalled_after_a_confirmation(edge: Edge, page: Page) -> None:
     add_entity(edge, "@counter@my key", "41")
     await page.go(console(edge, "#/entities/%40counter%40my%20key"))
@@ -381,6 +391,25 @@ async def test_the_page_says_that_the_host_has_ended(edge: Edge, page: Page) -> 
     await page.go("about:blank")
     await eventually(lambda: page.run("location.href === 'about:blank'"))
     page.errors = [error for error in page.errors if "ERR_" not in error and "503" not in error]
+
+
+async def test_a_page_that_was_opened_while_the_storage_was_away_shows_everything_when_it_is_back(
+    edge: Edge, page: Page
+) -> None:
+    for number in range(3):
+        edge.hub.add(f"run-{number}", last_updated_at=BEGIN - timedelta(days=1))
+    edge.hub.failure = StorageUnavailable("no answer")
+    await page.go(console(edge))
+    await page.shows("Not connected", "The task hub cannot be read: no answer", "The instances could not be read.")
+    assert "No instance matches" not in await page.text()
+    edge.hub.failure = None
+    await page.shows("Live", "run-0", "run-1", "run-2", "3 instances")
+    await eventually(lambda: lacks(page, "no answer"))
+    page.errors = [error for error in page.errors if "503" not in error]
+
+
+async def lacks(page: Page, text: str) -> bool:
+    return text not in await page.text()
 
 
 async def test_more_instances_than_one_answer_has_are_counted_by_the_host_and_loaded_on_request(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Awaitable, Callable
+from functools import partial
 from importlib import resources
 from typing import Any
 
@@ -15,7 +16,7 @@ from packages.durablehost.tests.browser.devtools import Page
 from packages.durablehost.tests.browser.runs import add_run
 from packages.durablehost.tests.browser.test_console import STATUS, add_entity, add_history, console, edge, page
 from packages.durablehost.tests.browser.test_console_instance import WARNING, log
-from packages.durablehost.tests.browser.test_console_tree import add_tree, fold
+from packages.durablehost.tests.browser.test_console_tree import add, add_tree, calls, fold
 from packages.durablehost.tests.eventually import eventually
 from packages.durablehost.tests.unit.web.conftest import Edge
 
@@ -130,11 +131,12 @@ async def serious_findings(axe: str, page: Page) -> list[str]:
 
 
 FOCUSED = "(e => (e.innerText || e.name || e.getAttribute('aria-label') || '').trim())(document.activeElement)"
-CODES = {"Tab": 9, "Enter": 13, "Escape": 27}
+CODES = {"Tab": 9, "Enter": 13, "Escape": 27, "End": 35, "Home": 36, "Left": 37, "Up": 38, "Right": 39, "Down": 40}
 
 
 async def press(page: Page, key: str) -> None:
-    known = {"key": key, "code": key, "windowsVirtualKeyCode": CODES[key]}
+    name = f"Arrow{key}" if key in ("Left", "Up", "Right", "Down") else key
+    known = {"key": name, "code": name, "windowsVirtualKeyCode": CODES[key]}
     await page.call("Input.dispatchKeyEvent", type="keyDown", text="\r" if key == "Enter" else "", **known)
     await page.call("Input.dispatchKeyEvent", type="keyUp", **known)
 
@@ -183,6 +185,46 @@ async def test_the_tree_is_unfolded_with_the_keyboard_alone(full: Edge, page: Pa
     assert await page.run(FOCUSED) == "Sub-orchestrations of Child (task 0)"
     await press(page, "Enter")
     await eventually(lambda: is_hidden(page, "good-1"))
+
+
+async def test_the_rows_of_the_tree_are_walked_with_the_arrow_keys(full: Edge, page: Page) -> None:
+    add_tree(full.hub)
+    for number in range(100):
+        add(full.hub, f"late-{number}", "late")
+    full.hub.histories["late"] = calls(*((f"late-{number}", RuntimeStatus.RUNNING) for number in range(100)))
+    await page.go(console(full, "#/instances/root"))
+    await page.shows("Sub-orchestrations", "cause", "late-0")
+    await page.run("document.querySelector('.tree tr[tabindex=\"0\"]').focus()")
+
+    async def walk(*steps: tuple[str, str]) -> None:
+        for key, expected in steps:
+            await press(page, key)
+            await eventually(partial(has_focus, page, expected))
+
+    await walk(("Down", "good"), ("Right", "good"))
+    await page.shows("good-1")
+    await walk(("Right", "good-1"), ("Left", "good"), ("Left", "good"))
+    await eventually(lambda: is_hidden(page, "good-1"))
+    await walk(("Down", "bad"), ("Right", "bad-1"), ("Down", "cause"), ("Left", "bad"), ("Up", "good"))
+    await walk(("End", "late-99"), ("Left", "late"), ("Home", "root"), ("Up", "root"))
+    await page.run("document.querySelector('.tree a[title=good]').focus()")
+    await walk(("Down", "bad"))
+    await press(page, "Enter")
+    await page.shows("Failed after")
+    assert await page.run("location.hash") == "#/instances/bad"
+
+
+async def has_focus(page: Page, instance_id: str) -> bool:
+    """Whether the row of this instance in the tree has the focus, and is in sight."""
+    found = "(e => e.matches('tr') && e.querySelector('[title]').title)(document.activeElement)"
+    return bool(await page.run(found) == instance_id and await page.run(FOCUS_IN_SIGHT))
+
+
+FOCUS_IN_SIGHT = """(() => {
+  const row = document.activeElement.getBoundingClientRect();
+  const box = document.querySelector('.tree').getBoundingClientRect();
+  return row.top >= box.top + 30 && row.bottom <= box.bottom + 1;
+})()"""
 
 
 async def is_hidden(page: Page, text: str) -> bool:

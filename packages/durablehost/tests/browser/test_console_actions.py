@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from durablehost.core.lineage import continued_execution_id
 from durablehost.core.status import RuntimeStatus
 from packages.durablehost.tests.browser.devtools import Page
 from packages.durablehost.tests.browser.test_console import change, console, edge, page
@@ -30,6 +31,7 @@ def change_unseen(edge: Edge, **changes: Any) -> None:
         ("Rewind", RuntimeStatus.FAILED, RuntimeStatus.RUNNING, "The instance is Running now."),
         ("Rewind", RuntimeStatus.FAILED, RuntimeStatus.FAILED, "The instance has changed meanwhile."),
         ("Restart", RuntimeStatus.COMPLETED, RuntimeStatus.COMPLETED, "The instance has changed meanwhile."),
+        ("Terminate", RuntimeStatus.RUNNING, RuntimeStatus.RUNNING, "Another run has begun under this id."),
     ],
 )
 async def test_an_action_that_no_longer_fits_is_not_sent(
@@ -42,6 +44,16 @@ async def test_an_action_that_no_longer_fits_is_not_sent(
     await page.click(action, "dialog button")
     await page.shows(said)
     assert (edge.hub.sent, edge.hub.rewound, list(edge.hub.records)) == ([], [], ["run"])
+
+
+async def test_an_action_on_an_instance_that_has_continued_as_new_is_sent(edge: Edge, page: Page) -> None:
+    edge.hub.add("run")
+    await page.go(console(edge, "#/instances/run"))
+    await page.click("Terminate …")
+    change(edge, "run", execution_id=continued_execution_id("e1"))
+    await page.click("Terminate", "dialog button")
+    await page.shows("Terminate: the request is stored.")
+    assert len(edge.hub.sent) == 1
 
 
 async def test_an_action_on_an_instance_that_was_purged_says_so(edge: Edge, page: Page) -> None:

@@ -119,6 +119,18 @@ async def test_the_result_of_a_run_is_a_chart_with_its_chunks_and_series(edge: E
     assert {url.split("/")[2] for url in page.urls} == {f"localhost:{edge.server.port}"}
 
 
+async def test_the_chart_of_a_single_chunk_has_a_day_around_it(edge: Edge, page: Page) -> None:
+    add_run(edge.hub, 1)
+    await page.go(console(edge))
+    await page.shows("1 instance")
+    keep = "{construct: (plot, given) => window.plot = new plot(...given)}"
+    await page.run(f"window.uPlot = new Proxy(window.uPlot, {keep}); 0")
+    await page.click("run")
+    span = "window.plot && window.plot.scales.x.max - window.plot.scales.x.min"
+    await eventually(lambda: page.run(span))
+    assert await page.run(span) == 86_400
+
+
 async def shows_label(page: Page, script: str, words: str) -> bool:
     shown = await page.run(script)
     assert shown == words, shown
@@ -184,6 +196,16 @@ async def test_a_run_in_groups_has_a_point_for_each_and_on_request_for_each_chun
 
 async def headings(page: Page) -> list[str]:
     return list(await page.run("[...document.querySelectorAll('[aria-label=Chunks] th')].map(cell => cell.innerText)"))
+
+
+async def test_an_instance_that_was_purged_in_another_window_is_gone_on_the_return(edge: Edge, page: Page) -> None:
+    edge.hub.add("run", RuntimeStatus.COMPLETED)
+    await page.go(console(edge, "#/instances/run"))
+    await page.shows("Completed after")
+    edge.hub.records.clear()
+    await page.run("window.dispatchEvent(new Event('focus')); 0")
+    await page.shows("There is no instance with this id. It may have been purged.")
+    page.errors = [error for error in page.errors if "404" not in error]
 
 
 async def test_an_unfolded_entry_is_that_of_the_present_history(edge: Edge, page: Page) -> None:

@@ -253,6 +253,17 @@ class TestReading:
         page.errors = [error for error in page.errors if "503" not in error]
 
 
+@pytest.mark.parametrize("width", [320, 640, 700, 769, 800, 961, 1000, 1200, 1201, 1280, 1920])
+async def test_the_link_of_a_row_has_room_in_every_window(edge: Edge, page: Page, width: int) -> None:
+    edge.hub.add("an-id-of-some-length", custom_status='{"done": 1, "total": 4}')
+    await page.call("Emulation.setDeviceMetricsOverride", width=width, height=800, deviceScaleFactor=1, mobile=False)
+    await page.go(console(edge))
+    await page.shows("1 instance")
+    cell = "document.querySelector('.instances td.id').getBoundingClientRect()"
+    assert await page.run(f"{cell}.width") >= (120 if width > 768 else 40)
+    assert await page.run(f"{cell}.right <= innerWidth && document.documentElement.scrollWidth <= innerWidth")
+
+
 async def see(page: Page, is_visible: bool) -> None:
     """Brings the page into sight, or hides it, as a change of tabs does."""
     hidden = "false" if is_visible else "true"

@@ -29,14 +29,16 @@ _STYLES = {
     RuntimeStatus.CANCELED: "red",
 }
 _BAR_WIDTH = 16
+# In characters. On a narrower terminal, columns would break every word of an explanation.
+_LEAST_WIDTH = 76
 
 
 class LiveTable:
     """Redraws the table in place, and leaves its last state on the terminal."""
 
     def __init__(self, out: TextIO) -> None:
-        console = Console(file=out, highlight=False, markup=False, emoji=False)
-        self._live = Live(console=console, auto_refresh=False, transient=False)
+        self._console = Console(file=out, highlight=False, markup=False, emoji=False)
+        self._live = Live(console=self._console, auto_refresh=False, transient=False)
 
     def __enter__(self) -> LiveTable:
         self._live.__enter__()
@@ -48,25 +50,46 @@ class LiveTable:
         self._live.__exit__(kind, error, traceback)
 
     def show(self, instances: Sequence[Seen]) -> None:
-        self._live.update(table(instances, datetime.now(timezone.utc)), refresh=True)
+        self._live.update(table(instances, datetime.now(timezone.utc), self._console.width), refresh=True)
 
 
-def table(instances: Sequence[Seen], now: datetime) -> RenderableType:
-    """The instances as a table; a line if there are none."""
+def table(instances: Sequence[Seen], now: datetime, width: int) -> RenderableType:
+    """The instances as a table; as paragraphs on a narrow terminal; a line if there are none."""
     if not instances:
         return Text("No instances match now. Ctrl+C ends.", style="dim")
+    common = _common_reason(instances)
+    shown = _columns(instances, now, common) if width >= _LEAST_WIDTH else _paragraphs(instances, now, common)
+    return Group(Text(printable(common), style="yellow"), shown) if common else shown
+
+
+def _columns(instances: Sequence[Seen], now: datetime, common: str | None) -> RenderableType:
     rows = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for heading in ("Status", "Instance", "Progress", "Age", "Why"):
         rows.add_column(heading, header_style="bold", no_wrap=heading in ("Status", "Age"))
-    common = _common_reason(instances)
     for seen in instances:
         record = seen.record
-        status = Text(record.runtime_status.value, style=_STYLES.get(record.runtime_status, ""))
         name = Text(printable(record.name), overflow="fold")
         name.append(f"\n{printable(record.instance_id)}", style="dim")
         why = Text(printable(_why(seen, common)), overflow="fold")
-        rows.add_row(status, name, _bar(record.custom_status), _age(seen, now), why)
-    return Group(Text(printable(common), style="yellow"), rows) if common else rows
+        rows.add_row(_status(seen), name, _bar(record.custom_status), _age(seen, now), why)
+    return rows
+
+
+def _paragraphs(instances: Sequence[Seen], now: datetime, common: str | None) -> RenderableType:
+    parts: list[RenderableType] = []
+    for seen in instances:
+        record = seen.record
+        head = Text.assemble(_status(seen), f"  {_age(seen, now)}  {printable(record.name)}")
+        parts += [head, Text(printable(record.instance_id), style="dim", overflow="fold")]
+        if progress_of(record.custom_status):
+            parts.append(_bar(record.custom_status))
+        parts += [Text(printable(_why(seen, common)), overflow="fold"), Text()]
+    return Group(*parts[:-1])
+
+
+def _status(seen: Seen) -> Text:
+    status = seen.record.runtime_status
+    return Text(status.value, style=_STYLES.get(status, ""))
 
 
 def _common_reason(instances: Sequence[Seen]) -> str | None:

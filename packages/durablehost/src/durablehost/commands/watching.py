@@ -82,7 +82,7 @@ class Watcher:
         self.rest_seconds = _rest_after(self._now() - began)
         self._known = {record.instance_id: record for record in records}
         await self._explain(records)
-        return [Seen(record=record, explanation=self._explanation(record)) for record in records]
+        return [self._seen(record) for record in records]
 
     async def _one(self, instance_id: str) -> list[InstanceRecord]:
         record = await self._client.peek(instance_id)
@@ -111,7 +111,8 @@ class Watcher:
         for record in records:
             if self._is_stale(record) and (is_allowed or record.runtime_status.is_finished):
                 explanation = await self._client.explain(record.instance_id)
-                explained = _Explained(version=_version(record), at=self._now(), explanation=explanation)
+                version = _version(explanation.record if explanation else record)
+                explained = _Explained(version=version, at=self._now(), explanation=explanation)
                 self._explained[record.instance_id] = explained
         self._explained = {key: value for key, value in self._explained.items() if key in self._known}
         if is_allowed:
@@ -123,9 +124,13 @@ class Watcher:
             return True
         return not record.runtime_status.is_finished and self._now() - known.at >= _EXPLAIN_AGAIN_SECONDS
 
-    def _explanation(self, record: InstanceRecord) -> Explanation | None:
+    def _seen(self, record: InstanceRecord) -> Seen:
+        """Shows the newer record: an instance that has ended since must not look as if it ran."""
         known = self._explained.get(record.instance_id)
-        return known.explanation if known else None
+        explanation = known.explanation if known else None
+        if explanation is not None and explanation.record.last_updated_at > record.last_updated_at:
+            record = explanation.record
+        return Seen(record=record, explanation=explanation)
 
 
 def _rest_after(seconds_taken: float) -> float:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from datetime import timedelta
 
 from durablehost.core.history import ExecutionStarted, HistoryEvent
 from durablehost.core.history_json import event_to_json
@@ -16,7 +17,7 @@ from durablehost.types import JsonValue
 
 # The SDK splits longer timers into pieces of the second length: a message cannot be delayed for more than 7 days.
 _MAXIMUM_SHORT_TIMER = "6.00:00:00"
-_LONG_TIMER_INTERVAL = "3.00:00:00"
+LONG_TIMER_INTERVAL = timedelta(days=3)
 
 _KINDS = {list: "a list", bool: "a boolean", int: "a number", float: "a number"}
 _LONGEST_EXAMPLE = 60
@@ -40,7 +41,7 @@ def orchestrator_payload(started: ExecutionStarted, history: Sequence[HistoryEve
             "parentInstanceId": parent.orchestration_instance.instance_id if parent else None,
             "upperSchemaVersion": 1,
             "upperSchemaVersionNew": 3,
-            "longRunningTimerIntervalDuration": _LONG_TIMER_INTERVAL,
+            "longRunningTimerIntervalDuration": f"{LONG_TIMER_INTERVAL.days}.00:00:00",
             "maximumShortTimerDuration": _MAXIMUM_SHORT_TIMER,
             "defaultHttpAsyncRequestSleepTimeMillseconds": 30000,
         }

@@ -60,10 +60,14 @@ class Reason:
 
 @dataclass(frozen=True)
 class Explanation:
-    """Why an instance does not go on, or how it has ended. `text` is all reasons together, for people."""
+    """Why an instance does not go on, or how it has ended. `text` is all reasons together, for people.
+
+    `record` is the instance as it is explained, without its large payloads.
+    """
 
     text: str
     reasons: tuple[Reason, ...]
+    record: InstanceRecord
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 
 from durablehost.core.history import EventRaised, ExecutionStarted, HistoryEvent
+from durablehost.core.ids import is_entity_id
 from durablehost.engine.explanation import Facts, Kind, Reason, reason
 from durablehost.engine.partitions import PASS_SECONDS, Lease, is_held_at
 from durablehost.engine.ports import QueueView
@@ -95,6 +96,10 @@ def _why_invisible(facts: Facts) -> str:
     if lease is None or lease.current_owner is None:
         return f": a host has received it, {delayed}. Storage does not show until when"
     host = _host(lease, facts)
+    if _is_alive(lease, facts) and lease.current_owner == facts.surroundings.own_id:
+        # It would be among the messages that this host holds.
+        failed = "its delivery to this host has failed, which the log of this host would show"
+        return f": another host has received it earlier, or {failed}"
     if _is_alive(lease, facts):
         return f": a host has received it, perhaps {host}, which leases its partition {_until(lease, facts)}, {delayed}"
     has_ended = lease.current_owner in facts.surroundings.ended_owners
@@ -116,18 +121,24 @@ def message_reasons(facts: Facts) -> Iterator[Reason]:
     """What has been sent to the instance and is in no episode yet; its start is not mentioned."""
     queue = facts.surroundings.control
     held = [each for each in queue.held if not isinstance(each.event, ExecutionStarted)]
+    is_entity = is_entity_id(facts.record.instance_id)
     if any(each.is_out for each in held):
-        yield reason(Kind.EPISODE, "An episode runs now in this host.")
-    elif arrived := [_label(each.event.type_name, each.event) for each in held if not each.is_kept]:
-        yield reason(Kind.MESSAGES, f"This host has received {_described(arrived)}; its next episode begins soon.")
-    if waiting := [_label(each.event_type, each.event) for each in queue.visible if each.event_type != _START]:
+        text = "Its operations run now in this host." if is_entity else "An episode runs now in this host."
+        yield reason(Kind.EPISODE, text)
+    elif arrived := [_label(each.event.type_name, each.event, is_entity) for each in held if not each.is_kept]:
+        what = "its next operations begin" if is_entity else "its next episode begins"
+        yield reason(Kind.MESSAGES, f"This host has received {_described(arrived)}; {what} soon.")
+    waiting = [_label(each.event_type, each.event, is_entity) for each in queue.visible if each.event_type != _START]
+    if waiting:
         host = listener(facts)
         rest = f", to which {host} listens" if host else ""
         yield reason(Kind.MESSAGES, f"It has {_described(waiting)} in {_queue(queue)}{rest}.")
 
 
-def _label(event_type: str, event: HistoryEvent | None) -> tuple[str, str]:
-    """A name of the message, singular and plural."""
+def _label(event_type: str, event: HistoryEvent | None, is_entity: bool) -> tuple[str, str]:
+    """A name of the message, singular and plural. Requests to entities are stored as events."""
+    if is_entity and event_type == _EVENT:
+        return "request", "requests"
     if isinstance(event, EventRaised):
         return f"event {quoted(event.name)}", f"events {quoted(event.name)}"
     name = "event" if event_type == _EVENT else _NAMES.get(event_type, "message")

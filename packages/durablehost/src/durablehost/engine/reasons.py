@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime
 
 from durablehost.core.history import ExecutionSuspended
@@ -32,13 +33,13 @@ _ENDS = {
 def explain(facts: Facts) -> Explanation:
     """Why the instance, which has not ended, does not go on."""
     found = tuple(_reasons(facts))
-    return Explanation(text=" ".join(each.text for each in found), reasons=found)
+    return Explanation(text=" ".join(each.text for each in found), reasons=found, record=facts.record)
 
 
 def explain_end(record: InstanceRecord, now: datetime) -> Explanation:
     """How an instance has ended; the record has its output."""
     end = _end(record, now)
-    return Explanation(text=end.text, reasons=(end,))
+    return Explanation(text=end.text, reasons=(end,), record=replace(record, input=None, output=None))
 
 
 def has_begun(facts: Facts) -> bool:

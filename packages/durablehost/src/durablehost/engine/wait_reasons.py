@@ -20,10 +20,12 @@ from durablehost.core.history import (
     OrchestratorStarted,
     SubOrchestrationInstanceCreated,
     TaskScheduled,
+    TimerCreated,
 )
 from durablehost.core.ids import EntityId
 from durablehost.core.messages import completed_task_id
 from durablehost.core.open_work import Attempt, OpenWork, Pause
+from durablehost.core.payload import LONG_TIMER_INTERVAL
 from durablehost.engine.explanation import Facts, Kind, Reason, reason
 from durablehost.engine.ports import InstanceRecord
 from durablehost.engine.task_names import task_list, task_name
@@ -41,6 +43,7 @@ from durablehost.engine.wording import (
     times,
 )
 
+_PART = " This may be a part of a longer one: the SDK divides timers of more than 6 days into parts of 3 days."
 # Whose error it is has been said.
 _LABEL = re.compile(r"^(?:Activity|Orchestrator) function '[^']*' failed: +")
 
@@ -202,7 +205,8 @@ def _next_attempt(pause: Pause, now: datetime) -> str:
         subject = "Its next attempt, if there is one,"
     else:
         subject = f"Attempt {pause.failures + 1} of {pause.most:g}"
-    return f"{subject} is due at {moment_and_distance(pause.timer.fire_at, now)}."
+    due = "was due" if pause.timer.fire_at <= now else "is due"
+    return f"{subject} {due} at {moment_and_distance(pause.timer.fire_at, now)}."
 
 
 def _attempt(number: int, most: float | None) -> str:
@@ -236,18 +240,28 @@ def _timers(facts: Facts, work: OpenWork) -> Iterator[Reason]:
         return
     first = min(work.timers, key=lambda timer: timer.fire_at)
     at = moment_and_distance(first.fire_at, facts.now)
+    is_past = first.fire_at <= facts.now
     more = len(work.timers) - 1
     others = f" ({counted(more, 'more is set', 'more are set')})" if more else ""
+    part = _PART if _may_be_part(first, facts) else ""
     if not work.has_timers_at_most or facts.awaited:
-        yield reason(Kind.TIMER, f"A timer is set for {at}, if it is not cancelled{others}.")
+        due = f"was due at {at}" if is_past else f"is set for {at}"
+        yield reason(Kind.TIMER, f"A timer {due}, if it is not cancelled{others}.{part}")
         return
-    text = f"It waits for a timer until {at}{others}"
+    due = f"that was due at {at}" if is_past else f"until {at}"
+    text = f"It waits for a timer {due}{others}"
     if facts.names_in_code:
         names = listed([quoted(name) for name in facts.names_in_code])
         text += f", or for an external event: its code asks for {names}"
     elif facts.awaited is None and facts.app is None:
         text += ", or for an external event, which storage does not show"
-    yield reason(Kind.TIMER, f"{text}.")
+    yield reason(Kind.TIMER, f"{text}.{part}")
+
+
+def _may_be_part(timer: TimerCreated, facts: Facts) -> bool:
+    """Whether a timer may be a part of a long one: it is as long as such a part, from the time of an episode on."""
+    begins = (event.timestamp for event in facts.history if isinstance(event, OrchestratorStarted))
+    return any(begin + LONG_TIMER_INTERVAL == timer.fire_at for begin in begins)
 
 
 def _entities(facts: Facts, work: OpenWork) -> Iterator[Reason]:

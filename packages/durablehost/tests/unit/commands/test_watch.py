@@ -134,6 +134,30 @@ async def test_an_instance_is_explained_again_when_it_has_changed_or_after_a_whi
     assert len(asked) == 3
 
 
+@pytest.mark.parametrize("instance_id", ["a", None], ids=["one", "all"])
+async def test_an_instance_that_ends_while_it_is_explained_is_seen_with_its_end(
+    world: World, monkeypatch: pytest.MonkeyPatch, instance_id: str | None
+) -> None:
+    await world.start("a")
+    explain = world.client.explain
+    asked: list[str] = []
+
+    async def explained_late(instance_id: str) -> Explanation | None:
+        asked.append(instance_id)
+        world.pass_by(0.1)
+        world.end(instance_id)
+        return await explain(instance_id)
+
+    monkeypatch.setattr(world.client, "explain", explained_late)
+    watcher = world.watcher(instance_id)
+    for _ in range(2):
+        [seen] = await watcher.look()
+        assert seen.record.runtime_status is RuntimeStatus.COMPLETED
+        assert seen.explanation is not None
+        assert seen.explanation.text.startswith("Completed at")
+    assert asked == ["a"]
+
+
 async def test_explanations_that_take_long_are_repeated_less_often(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -143,7 +167,7 @@ async def test_explanations_that_take_long_are_repeated_less_often(
     async def slow(instance_id: str) -> Explanation | None:
         asked.append(instance_id)
         world.pass_by(10)
-        return Explanation("slow", (Reason("timer", "slow"),))
+        return Explanation("slow", (Reason("timer", "slow"),), world.hub.storage.records[instance_id])
 
     monkeypatch.setattr(world.client, "explain", slow)
     watcher = world.watcher("a")
@@ -188,7 +212,8 @@ def seen(instance_id: str = "a", text: str = "It waits.", **members: Any) -> See
         "created_at": at,
         "last_updated_at": at,
     }
-    return Seen(record=InstanceRecord(**(known | members)), explanation=Explanation(text, (Reason("timer", text),)))
+    record = InstanceRecord(**(known | members))
+    return Seen(record=record, explanation=Explanation(text, (Reason("timer", text),), record))
 
 
 def test_one_line_is_written_for_each_change() -> None:
@@ -227,7 +252,7 @@ def test_a_change_is_one_line_of_json() -> None:
 def test_a_terminal_gets_a_table_that_shows_all_texts_as_they_are() -> None:
     out = RichConsole(file=Terminal(), width=100, record=True)
     instances = [seen("[red]a\x1b[2J", custom_status='{"done": 1, "total": 4}'), seen("b", name="")]
-    out.print(table(instances, ManualClock().now() + timedelta(seconds=3723)))
+    out.print(table(instances, ManualClock().now() + timedelta(seconds=3723), 100))
     text = out.export_text()
     assert "[red]a\\u001b[2J" in text
     assert "1 of 4" in text
@@ -235,10 +260,21 @@ def test_a_terminal_gets_a_table_that_shows_all_texts_as_they_are() -> None:
     assert "It waits." in text
 
 
+def test_a_narrow_terminal_gets_paragraphs_without_broken_words() -> None:
+    out = RichConsole(file=Terminal(), width=40, record=True)
+    text = "It waits for an external event named 'approve', since 10:00:00 UTC."
+    instances = [seen("[red]a", text, custom_status='{"done": 1, "total": 4}'), seen("b" * 50, text)]
+    out.print(table(instances, ManualClock().now() + timedelta(seconds=63), 40))
+    lines = [line.rstrip() for line in out.export_text().splitlines()]
+    assert lines[:2] == ["Running  0:01:03  Chain", "[red]a"]
+    assert lines[3:7] == ["1 of 4", "It waits for an external event named", "'approve', since 10:00:00 UTC.", ""]
+    assert lines[8:10] == ["b" * 40, "b" * 10]
+
+
 async def test_the_absence_of_hosts_is_shown_once_for_all_instances(world: World) -> None:
     await world.start("a", "b")
     out = RichConsole(file=Terminal(), width=100, record=True)
-    out.print(table(await world.watcher().look(), world.clock.now()))
+    out.print(table(await world.watcher().look(), world.clock.now(), 100))
     text = out.export_text()
     assert text.startswith("No host runs on this task hub.\n")
     assert text.count("No host runs") == 1
@@ -333,5 +369,5 @@ async def test_output_that_cannot_be_written_is_an_error_of_one_line(world: Worl
 def test_the_bar_has_colours_on_a_terminal_that_has_but_sixteen(status: str, colours: list[str]) -> None:
     terminal = Terminal()
     out = RichConsole(file=terminal, width=100, force_terminal=True, color_system="standard")
-    out.print(table([seen("a", custom_status=status)], ManualClock().now()))
+    out.print(table([seen("a", custom_status=status)], ManualClock().now(), 100))
     assert [colour for colour in colours if colour not in terminal.getvalue()] == []

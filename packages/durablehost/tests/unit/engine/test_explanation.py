@@ -235,6 +235,14 @@ def test_an_invisible_start_may_be_in_the_hands_of_a_living_host() -> None:
     )
 
 
+def test_an_invisible_start_that_this_host_does_not_have_is_not_said_to_be_with_it() -> None:
+    text = explained(of=pending(), around=surroundings(lease(owner="me"), control=control(total=1))).text
+    assert text == (
+        "Its start message is invisible: another host has received it earlier, or its delivery to this host has "
+        "failed, which the log of this host would show."
+    )
+
+
 @pytest.mark.parametrize(
     ("own", "ended", "receiver"),
     [
@@ -588,6 +596,30 @@ def test_a_timer_is_named_with_its_time(members: dict[str, Any], more: str) -> N
     assert kinds(explanation) == ["timer"]
 
 
+def test_a_timer_that_no_host_has_let_fire_was_due() -> None:
+    late = replace(TIMER, fire_at=at(-85))
+    assert (
+        explained(*first_episode(late), awaited={}).text
+        == "It waits for a timer that was due at 09:59:02 UTC (85 s ago)."
+    )
+    text = explained(*first_episode(late, activity(1))).reasons[-1].text
+    assert text == "A timer was due at 09:59:02 UTC (85 s ago), if it is not cancelled."
+
+
+def test_an_attempt_that_no_host_has_begun_was_due() -> None:
+    pause = TimerCreated(timestamp=AT, event_id=1, fire_at=at(-1))
+    text = explained(*first_episode(activity(0)), *episode(broken(0), pause)).text
+    assert "Its next attempt, if there is one, was due at 10:00:26 UTC (1 s ago)." in text
+
+
+@pytest.mark.parametrize(("days", "is_part"), [(3, True), (2, False)])
+def test_a_timer_that_may_be_a_part_of_a_longer_one_says_so(days: int, is_part: bool) -> None:
+    timer = replace(TIMER, timestamp=AT + timedelta(milliseconds=3), fire_at=AT + timedelta(days=days))
+    for history in (first_episode(timer), first_episode(timer, activity(1))):
+        text = explained(*history, awaited={}).reasons[-1].text
+        assert text.endswith(" the SDK divides timers of more than 6 days into parts of 3 days.") is is_part
+
+
 @pytest.mark.parametrize(("count", "others"), [(2, "1 more is set"), (3, "2 more are set")])
 def test_the_first_of_several_timers_is_named(count: int, others: str) -> None:
     timers = [TimerCreated(timestamp=AT, event_id=number, fire_at=at(9 - number)) for number in range(count)]
@@ -709,6 +741,27 @@ def test_an_entity_is_explained_as_one(status: str, text: str, kind: str) -> Non
     entity = record(instance_id="@counter@x", name="@counter@x", custom_status=status)
     explanation = explained(of=entity, app=APP)
     assert (explanation.text, kinds(explanation)) == (text, [kind])
+
+
+@pytest.mark.parametrize(
+    ("is_out", "text"),
+    [
+        (True, "Its operations run now in this host."),
+        (False, "This host has received 1 request; its next operations begin soon."),
+    ],
+)
+def test_the_operations_of_an_entity_are_not_called_an_episode(is_out: bool, text: str) -> None:
+    held = HeldHere(event=EventRaised(timestamp=AT, name="op", input="{}"), is_out=is_out)
+    entity = record(instance_id="@counter@x", name="@counter@x")
+    around = surroundings(control=control(held=(held,)))
+    assert explained(of=entity, app=APP, around=around).text == text
+
+
+def test_the_requests_of_an_entity_are_not_called_events() -> None:
+    entity = record(instance_id="@counter@x", name="@counter@x")
+    waiting = peeked(EventRaised(timestamp=AT, name="op", input="{}"))
+    text = explained(of=entity, app=APP, around=surroundings(control=control(waiting, waiting))).text
+    assert text == "It has 2 requests in the queue 'hub-control-02', to which host 'X' listens."
 
 
 # Suspension, messages, episodes

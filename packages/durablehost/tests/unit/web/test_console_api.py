@@ -13,12 +13,14 @@ import pytest
 
 from durablehost.app.invocation import Invocation
 from durablehost.core.history import TaskCompleted, TaskFailed, TaskScheduled
+from durablehost.core.lineage import continued_execution_id
 from durablehost.core.status import RuntimeStatus
 from durablehost.engine.ports import InstanceRecord
 from durablehost.errors import StorageUnavailable, UnreadableState
 from durablehost.keys.ring import KeyRing
 from durablehost.web.console.hubs import HubNames
 from durablehost.web.console.inputs import LOADED
+from durablehost.web.console.rows import MOST_ROWS
 from durablehost.web.console.site import _STATIC
 from durablehost.web.console.view import LONG, WHOLE
 from packages.durablehost.tests.eventually import eventually
@@ -38,7 +40,7 @@ ROUTES = (
     f"{API}/instances/a/history", f"{API}/instances/a/history/0", f"{API}/instances/a/explanation", f"{API}/nothing",
     f"{API}/entities", f"{API}/entities/@counter@a",
     f"{API}/instances/a/logs", f"{API}/instances/a/output", f"{API}/instances/a/results",
-    f"{API}/hubs", f"{API}/hub?taskHub=Other", f"{API}/orchestrators/Orch/inputs",
+    f"{API}/rows?id=a", f"{API}/hubs", f"{API}/hub?taskHub=Other", f"{API}/orchestrators/Orch/inputs",
 )  # fmt: skip
 FILES = (
     "/console",
@@ -180,6 +182,20 @@ class TestList:
     async def test_refuses_a_condition_that_cannot_be_read(self, edge: Edge, query: str, named: str) -> None:
         status, answer = await got(edge, f"{API}/instances?{query}")
         assert (status, named in answer["ExceptionMessage"]) == (400, True)
+
+
+class TestRows:
+    async def test_are_those_of_the_instances_that_exist(self, edge: Edge) -> None:
+        edge.hub.add("a/b", RuntimeStatus.SUSPENDED, input="17")
+        edge.hub.add("c,d")
+        status, answer = await got(edge, f"{API}/rows?id=a%2Fb&id=none&id=c%2Cd")
+        assert status == 200
+        assert [(row["id"], row["status"]) for row in answer["rows"]] == [("a/b", "Suspended"), ("c,d", "Running")]
+        assert "input" not in answer["rows"][0]
+
+    async def test_are_asked_for_in_limited_numbers(self, edge: Edge) -> None:
+        query = "&".join(f"id={number}" for number in range(MOST_ROWS + 1))
+        assert (await got(edge, f"{API}/rows?{query}"))[0] == 400
 
 
 class TestCounts:
@@ -327,7 +343,6 @@ class TestInstance:
         "path",
         [
             "instances/none",
-            "instances/none/history",
             "instances/none/history/0",
             "instances/none/output",
             "instances/none/results",
@@ -335,6 +350,17 @@ class TestInstance:
     )
     async def test_that_is_unknown_is_404(self, edge: Edge, path: str) -> None:
         assert (await got(edge, f"{API}/{path}"))[0] == 404
+
+    async def test_that_is_unknown_has_a_history_that_is_missing(self, edge: Edge) -> None:
+        assert await got(edge, f"{API}/instances/none/history") == (200, {"entries": [], "isMissing": True})
+
+    async def test_is_replaced_unless_its_execution_is_that_of_before_or_continues_it(self, edge: Edge) -> None:
+        edge.hub.add("a", execution_id="e1")
+        edge.hub.add("b", execution_id=continued_execution_id(continued_execution_id("e1")))
+        edge.hub.add("c", execution_id="e2")
+        found = [(await got(edge, f"{API}/instances/{each}?since=e1"))[1]["isReplaced"] for each in "abc"]
+        assert found == [False, False, True]
+        assert (await got(edge, f"{API}/instances/c"))[1]["isReplaced"] is False
 
     async def test_has_a_history_with_the_times_at_which_activities_began(self, edge: Edge) -> None:
         edge.hub.add("a")

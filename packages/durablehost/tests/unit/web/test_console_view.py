@@ -92,7 +92,7 @@ def test_every_kind_of_line_has_its_facts() -> None:
         EventRaised(timestamp=at(2), name="approve", input="true"),
         TaskFailed(timestamp=at(3), task_scheduled_id=0, reason="it broke", details="line 1"),
         SubOrchestrationInstanceFailed(timestamp=at(3), task_scheduled_id=1, reason="the child broke"),
-        TimerFired(timestamp=at(9), timer_id=2, fire_at=at(9)),
+        TimerFired(timestamp=at(1), timer_id=2, fire_at=at(9)),
         GenericEvent(timestamp=at(9)),
         ExecutionCompleted(timestamp=at(10), event_id=3, orchestration_status=RuntimeStatus.FAILED, result="it broke"),
     )
@@ -120,6 +120,7 @@ def test_a_row_has_no_payloads_and_an_instance_has_them() -> None:
     record = FakeHub().add("a", input="17", output='"done"', custom_status='{"done": 1, "total": 4}', parent_id="p")
     row = show_row(record)
     assert (row["id"], row["name"], row["status"], row["parentId"]) == ("a", "Orch", "Running", "p")
+    assert row["execution"] == "e1"
     assert row["created"] == "2026-03-01T10:00:00.123456Z"
     assert row["progress"] == {"done": 1, "total": 4, "failed": 0, "unit": "", "phase": None, "end": None}
     assert "input" not in row

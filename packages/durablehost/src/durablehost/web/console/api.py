@@ -13,6 +13,7 @@ from durablehost import __version__
 from durablehost.clock import Clock
 from durablehost.core.history_json import format_time
 from durablehost.core.ids import is_entity_id
+from durablehost.core.lineage import descends
 from durablehost.core.status import RuntimeStatus
 from durablehost.engine.activity_starts import ActivityStarts
 from durablehost.engine.client import OrchestrationClient
@@ -27,6 +28,7 @@ from durablehost.web.console.entities import list_entities, show_entity
 from durablehost.web.console.hubs import HubNames, Hubs, show_accounts
 from durablehost.web.console.inputs import last_inputs
 from durablehost.web.console.logs import show_logs
+from durablehost.web.console.rows import rows_of
 from durablehost.web.console.stream import SIGN_OF_LIFE, EventStream, event
 from durablehost.web.console.view import (
     LONG,
@@ -115,6 +117,8 @@ class ConsoleApi:
                 return json_answer({"accounts": show_accounts(await self._hubs.accounts())})
             case ["instances"]:
                 return await self._list(request)
+            case ["rows"]:
+                return json_answer(await rows_of(self._client, request.query.all("id")))
             case ["counts"]:
                 return await self._count(request)
             case ["changes"]:
@@ -127,8 +131,7 @@ class ConsoleApi:
                 entity = await show_entity(self._client, instance_id)
                 return empty(404) if entity is None else json_answer(entity)
             case ["instances", instance_id]:
-                record = await self._client.get(instance_id)
-                return empty(404) if record is None else json_answer(show_instance(record))
+                return await self._instance(request, instance_id)
             case ["instances", instance_id, "explanation"]:
                 return await self._explanation(instance_id)
             case ["instances", instance_id, "output"]:
@@ -222,10 +225,20 @@ class ConsoleApi:
         found = [record for record in records if not is_entity_id(record.instance_id) and _contains(record, text)]
         return found, following
 
+    async def _instance(self, request: EdgeRequest, instance_id: str) -> web.Response:
+        """An instance; `since` is an execution that the page has seen of it."""
+        record = await self._client.get(instance_id)
+        if record is None:
+            return empty(404)
+        seen = request.query.text("since")
+        is_replaced = seen is not None and seen != record.execution_id and not descends(record.execution_id, seen)
+        return json_answer({**show_instance(record), "isReplaced": is_replaced})
+
     async def _history(self, instance_id: str) -> web.Response:
         record = await self._client.peek(instance_id)
         if record is None:
-            return empty(404)
+            # No 404, which browsers report as an error: a sub-orchestration that has not begun is unknown, too.
+            return json_answer({"entries": [], "isMissing": True})
         try:
             entries = await self._entries(record)
         except UnreadableState as error:

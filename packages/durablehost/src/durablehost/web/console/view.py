@@ -133,7 +133,7 @@ def show_entry(entry: Entry, began: datetime | None, *, most: int) -> JsonValue:
     if isinstance(event, ExecutionCompleted):
         shown["status"] = event.orchestration_status.value
     if end is not None:
-        shown["ended"] = format_time(end.timestamp)
+        shown["ended"] = format_time(_ended_at(end))
         shown["failed"] = isinstance(end, _FAILURES)
     texts = {
         "input": getattr(event, "input", None) or getattr(event, "reason", None),
@@ -143,6 +143,11 @@ def show_entry(entry: Entry, began: datetime | None, *, most: int) -> JsonValue:
     }
     shown.update({name: text_of(text, most) for name, text in texts.items() if text})
     return shown
+
+
+def _ended_at(end: HistoryEvent) -> datetime:
+    """When a request ended. The event of a timer is written when the timer is set."""
+    return max(end.timestamp, end.fire_at) if isinstance(end, TimerFired) else end.timestamp
 
 
 def _is_between(request: TaskScheduled, began: datetime, end: HistoryEvent | None) -> bool:
@@ -155,6 +160,7 @@ def show_row(record: InstanceRecord) -> dict[str, JsonValue]:
     progress = progress_of(record.custom_status)
     return {
         "id": record.instance_id,
+        "execution": record.execution_id,
         "name": record.name,
         "status": record.runtime_status.value,
         "created": format_time(record.created_at),

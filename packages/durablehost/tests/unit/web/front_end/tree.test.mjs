@@ -148,3 +148,29 @@ test("a bounded number of ancestors is read, and the next one is named", async (
   const { found, reads } = await chain("p0", parents);
   assert.deepEqual([reads.length, found.length, found[0]], [20, 21, "p20"]);
 });
+
+test("a sub-orchestration that has not begun is pending, until there is a row of it", () => {
+  const row = { status: "Running", created: time(0), updated: time(1), progress: null };
+  assert.equal(tree.stateOf(child("a"), undefined, AT, true).status, "Pending");
+  assert.equal(tree.stateOf(child("a"), row, AT, true).status, "Running");
+  assert.equal(tree.stateOf(failed("a"), undefined, AT, true).status, "Failed");
+});
+
+test("the arrow keys walk through the rows, and fold and unfold them", () => {
+  const histories = { b: [done("b1"), done("b2", 1)] };
+  const { rows } = rowsOf([done("a"), done("b", 1)], { histories, folds: { "/1 b": true } });
+  assert.deepEqual(drawn({ rows }), ["1 run", "2 a +", "2 b -", "3 b1 +", "3 b2 +"]);
+  const pressed = (number, key) => {
+    const found = tree.keyed(rows, number, key);
+    return found?.fold ? `fold ${found.fold.id}` : found && found.row;
+  };
+  assert.deepEqual([0, 1, 2, 3, 4].map((number) => pressed(number, "ArrowDown")), [1, 2, 3, 4, null]);
+  assert.deepEqual([0, 1, 2, 3, 4].map((number) => pressed(number, "ArrowUp")), [null, 0, 1, 2, 3]);
+  assert.deepEqual([0, 1, 2, 3, 4].map((number) => pressed(number, "ArrowRight")), [1, "fold a", 3, "fold b1", "fold b2"]);
+  assert.deepEqual([0, 1, 2, 3, 4].map((number) => pressed(number, "ArrowLeft")), [null, 0, "fold b", 2, 2]);
+  const withNote = rowsOf([done("a"), done("b", 1)], { folds: { "/0 a": true, "/1 b": true } }).rows;
+  assert.deepEqual(drawn({ rows: withNote }), ["1 run", "2 a -", "3 Loading …", "2 b -", "3 Loading …"]);
+  const target = (number, key) => tree.keyed(withNote, number, key)?.row;
+  assert.deepEqual([target(1, "ArrowDown"), target(1, "ArrowRight"), target(3, "ArrowUp"), target(0, "End")], [3, undefined, 1, 3]);
+  assert.deepEqual([pressed(0, "Home"), pressed(3, "Home"), pressed(3, "End"), pressed(3, "Tab")], [null, 0, 4, null]);
+});

@@ -70,6 +70,16 @@ test("whole JSON gets indents, other texts stay as they are", () => {
   assert.equal(words.pretty(null), "");
 });
 
+test("JSON keeps the digits of long numbers, and members of the same name", () => {
+  const text = (value) => ({ text: value, length: value.length });
+  const stored = '{"id":12345678901234567890,"rate":1.0,"id":2}';
+  assert.equal(words.pretty(text(stored)), '{\n  "id": 12345678901234567890,\n  "rate": 1.0,\n  "id": 2\n}');
+  assert.equal(words.readable(text(JSON.stringify(stored)), true), stored);
+  assert.equal(words.readable(text(JSON.stringify([stored]))), words.pretty(text(stored)));
+  assert.equal(words.readable(text('[ 12345678901234567890 ]'), true), "[12345678901234567890]");
+  assert.equal(words.failureText(text('{"code": 12345678901234567890}')), '{\n  "code": 12345678901234567890\n}');
+});
+
 test("a failure is shown by its message and its traceback", () => {
   const text = (value) => ({ text: value, length: value.length });
   assert.equal(words.failureText(text("it broke\nline 2")), "it broke\nline 2");
@@ -82,9 +92,9 @@ test("a failure is shown by its message and its traceback", () => {
 
 test("JSON inside a text is shown as JSON, because the SDK encodes inputs twice", () => {
   const text = (value) => ({ text: value, length: value.length });
-  assert.equal(words.readable(text('"{\\"a\\": 1}"'), 0), '{"a":1}');
-  assert.equal(words.readable(text('["{\\"a\\": 1}"]'), 0), '{"a":1}');
-  assert.equal(words.readable(text('["one", "two"]'), 0), '["one","two"]');
+  assert.equal(words.readable(text('"{\\"a\\": 1}"'), true), '{"a":1}');
+  assert.equal(words.readable(text('["{\\"a\\": 1}"]'), true), '{"a":1}');
+  assert.equal(words.readable(text('["one", "two"]'), true), '["one","two"]');
   assert.equal(words.readable(text('"plain"')), '"plain"');
   assert.equal(words.readable(text("no JSON")), "no JSON");
   assert.equal(words.readable({ text: '"{\\"a', length: 900 }), '"{\\"a');

@@ -54,6 +54,9 @@ const ACTIONS = [
   },
 ];
 
+// A continue-as-new is still the run that was looked at; the host knows the difference.
+const REPLACED = "Another run has begun under this id. Close this, and look at it.";
+
 /** Why an action that was chosen for `before` no longer fits the instance, which is now `row`; empty if it does. */
 function obstacle(action, before, row) {
   if (isFinished(row.status) && !action.fits(row)) return "The instance has ended already.";
@@ -74,7 +77,9 @@ export function Actions({ row, store, onStart }) {
   }, [inTheWay]);
   // A change may not have reached this page yet. What a purge removes, the host compares itself.
   const check = async (action) => {
-    const found = obstacle(action, chosen.row, await get(`instances/${encodeURIComponent(row.id)}`));
+    const before = chosen.row;
+    const latest = await get(`instances/${encodeURIComponent(row.id)}?${new URLSearchParams({ since: before.execution ?? "" })}`);
+    const found = obstacle(action, before, latest) || (latest.isReplaced ? REPLACED : "");
     if (!found) return;
     setChosen((before) => before && { ...before, inTheWay: found });
     throw new Error(found);

@@ -9,6 +9,7 @@ import { Instance } from "./instance.mjs";
 import { List } from "./list.mjs";
 import { StartDialog } from "./start.mjs";
 import { Store, follow } from "./store.mjs";
+import { isEntity } from "./words.mjs";
 
 const store = new Store();
 
@@ -44,6 +45,7 @@ function App() {
         get("hub").then(setHub).catch(onProblem);
       },
       onProblem: setProblem,
+      onRecovery: () => setOpened((times) => times + 1),
       onKeyNeeded: () => setNeedsKey(401),
     });
     return stop;
@@ -90,9 +92,10 @@ function showFilter(filter) {
 function useRoute() {
   const read = () => {
     const [path, query] = location.hash.replace(/^#\/?/, "").split("?");
-    const [first, id] = path.split("/");
-    const view = first === "entities" ? (id ? "entity" : "entities") : first === "instances" && id ? "instance" : "list";
-    return { view, id: id ? decoded(id) : null, filter: readFilter(query ?? "") };
+    const [first, rest] = path.split("/");
+    const id = rest && (first === "instances" || first === "entities") ? decoded(rest) : null;
+    const view = id === null ? (first === "entities" ? "entities" : "list") : isEntity(id) ? "entity" : "instance";
+    return { view, id, filter: readFilter(query ?? "") };
   };
   const [route, setRoute] = useState(read);
   // Before the page is painted: nobody can click on a link earlier.

@@ -4,6 +4,8 @@ import { html, useEffect, useLayoutEffect, useRef, useState } from "./vendor/htm
 import { axisTexts, figure } from "./output.mjs";
 
 const HEIGHT = 260;
+// In seconds, on each side of a single point: uPlot would show years.
+const ROOM = 43_200;
 
 /** `columns`: times in seconds, means, minima, maxima. `label` says the same in words. */
 export function BandChart({ columns, label }) {
@@ -31,6 +33,7 @@ function optionsFor(element) {
     width: element.clientWidth,
     height: HEIGHT,
     tzDate: (seconds) => window.uPlot.tzDate(new Date(seconds * 1000), "Etc/UTC"),
+    scales: { x: { range: ({ data: [times] }, from, to) => (times.length === 1 ? [times[0] - ROOM, times[0] + ROOM] : [from, to]) } },
     axes: [{ ...axis, space: 90, values: (plot, times, number, room, step) => axisTexts(times, step) }, { ...axis, size: 64 }],
     series: [
       { label: "Time (UTC)", value: "{YYYY}-{MM}-{DD} {HH}:{mm}" },

@@ -38,7 +38,7 @@ export function Entities({ store, clock, opened, onProblem }) {
 }
 
 function cells(entity, now) {
-  const state = readable(entity.state, 0);
+  const state = readable(entity.state, true);
   return html`
     <td class="name" title=${entity.name}>${entity.name}</td>
     <td class="id" title=${entity.key}><a href=${link(entity.id)}>${entity.key || "(empty key)"}</a></td>

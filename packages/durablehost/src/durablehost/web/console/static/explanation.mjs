@@ -5,11 +5,13 @@ import { get } from "./api.mjs";
 
 // Queues and leases change without a change of the instance; the host reads the history for each answer.
 const LEAST_PAUSE_MS = 5000;
+const ENDS = new Set(["completed", "failed", "terminated", "canceled"]);
 
 /** `version` changes with the instance; then the explanation is read again too. */
 export function Explanation({ id, version }) {
   const reasons = useReasons(id, version);
-  if (!reasons?.length) return null;
+  // It has ended, which the page learns in a moment.
+  if (!reasons?.length || reasons.some((reason) => ENDS.has(reason.kind))) return null;
   return html`<section class="why" aria-live="polite"><h2>Why is it waiting?</h2>
     ${reasons.map((reason, index) => html`<p key=${index}>${reason.text}</p>`)}
   </section>`;

@@ -2,13 +2,11 @@
 //
 // Rule of this file: an input that somebody has typed or brought along is replaced only by one that they choose.
 
+import { indented } from "./json.mjs";
 import { moment, timeOf } from "./words.mjs";
 
 // In characters: the beginning of an input in the list to choose from.
 const BEGINNING = 80;
-// Deeper, the indents would be longer than the text.
-const MOST_LEVELS = 50;
-const TOKENS = /"(?:[^"\\]|\\.)*"|[[\]{},:]|[^\s[\]{},:"]+/g;
 
 /** The form at its beginning. `input`: one that is brought along, which may be empty; undefined: none is. */
 export function newForm({ name = "", input }) {
@@ -92,29 +90,4 @@ function isObject(text) {
   } catch {
     return false;
   }
-}
-
-/** JSON text with indents. Unlike JSON.parse and JSON.stringify, it keeps long numbers, and members of the same name. */
-function indented(text) {
-  const tokens = text.match(TOKENS);
-  let shown = "";
-  let level = 0;
-  for (const [index, token] of tokens.entries()) {
-    const isEmpty = "}]".includes(tokens[index + 1] ?? " ");
-    if ("{[".includes(token)) {
-      level += 1;
-      shown += isEmpty ? token : token + lineAt(level);
-    } else if ("}]".includes(token)) {
-      level -= 1;
-      shown += "{[".includes(tokens[index - 1]) ? token : lineAt(level) + token;
-    } else if (token === ",") shown += token + lineAt(level);
-    else if (token === ":") shown += ": ";
-    else shown += token.startsWith('"') ? JSON.stringify(JSON.parse(token)) : token;
-    if (level > MOST_LEVELS) return text;
-  }
-  return shown;
-}
-
-function lineAt(level) {
-  return `\n${"  ".repeat(level)}`;
 }

@@ -98,7 +98,14 @@ function useInstance({ id, store, opened, onProblem }) {
         setState((before) => ({ ...before, isGone: true }));
       }
     };
-    return readOnChange(id, store, read, onProblem);
+    const end = readOnChange(id, store, read, onProblem);
+    // Nobody tells of a purge, which is often done in another window.
+    const again = () => store.tell([id]);
+    window.addEventListener("focus", again);
+    return () => {
+      window.removeEventListener("focus", again);
+      end();
+    };
   }, [id, opened]);
   return state;
 }
@@ -165,7 +172,7 @@ function cells(entry, isUnfolded, toggle, now) {
   const title = entry.name ?? (entry.kind === "timer" ? `until ${moment(timeOf(entry.fireAt), now)}` : "");
   return html`
     <td class="what"><button type="button" class="fold" aria-expanded=${isUnfolded} onClick=${toggle}>
-      <span class="soft">${entry.kind}</span> ${title}${entry.task === undefined ? "" : html` <span class="soft">(task ${entry.task})</span>`}</button>${entry.instanceId ? html` <a href=${link(entry.instanceId)} title=${entry.instanceId}>${entry.instanceId}</a>` : html` <span class="soft gist">${readable(entry.error ?? entry.input ?? entry.result, 0)}</span>`}</td>
+      <span class="soft">${entry.kind}</span> ${title}${entry.task === undefined ? "" : html` <span class="soft">(task ${entry.task})</span>`}</button>${entry.instanceId ? html` <a href=${link(entry.instanceId)} title=${entry.instanceId}>${entry.instanceId}</a>` : html` <span class="soft gist">${readable(entry.error ?? entry.input ?? entry.result, true)}</span>`}</td>
     <td class="status">${outcome(entry)}</td>
     <td class="time exact">${moment(at, now, true)}</td>
     <td class="time short">${began === null ? "" : duration(began - at)}</td>

@@ -32,7 +32,7 @@ const COLUMNS = [
 export function List({ store, clock, hub, filter, opened, onFilter, onProblem }) {
   const now = useNow(clock);
   const version = useStore(store, () => true);
-  const { more, isLoading, load, whole } = useRows({ store, clock, filter, opened, onProblem });
+  const { more, isLoading, hasFailed, load, whole } = useRows({ store, clock, filter, opened, onProblem });
   // A page that has every row counts them itself.
   const ofAnyStatus = { ...filter, status: [] };
   const isWhole = whole === conditions(ofAnyStatus);
@@ -58,7 +58,7 @@ export function List({ store, clock, hub, filter, opened, onFilter, onProblem })
     ${rows.length
       ? html`<${LongTable} label="Instances" kind="instances" order=${writeFilter(filter)} columns=${sortable(filter, onFilter)} count=${rows.length} keyOf=${(number) => rows[number].id}
           row=${(number) => cells(rows[number], now)} />`
-      : html`<p class="empty">${isLoading ? "Loading …" : "No instance matches."}</p>`}
+      : html`<p class="empty">${isLoading ? "Loading …" : hasFailed ? "The instances could not be read." : "No instance matches."}</p>`}
     <p class="soft" role="status">${count(rows.length)} ${rows.length === 1 ? "instance" : "instances"}, ${orderWords(filter.sort)}</p>
     ${hub?.actions && rows.length > 0 && html`<button type="button" class="destructive" onClick=${() => setPurged(filter)}>Purge all that match …</button>`}
     ${isPurging && html`<${PurgeDialog} filter=${purged} store=${store} clock=${clock} onClose=${() => setPurged(null)} />`}
@@ -139,7 +139,7 @@ function useRows({ store, clock, filter, opened, onProblem }) {
       if (!filter.status.length) setWhole(answer.continuation || store.hasDropped ? null : query);
     } catch (error) {
       if (error.name === "AbortError") return;
-      setState({ token, isLoading: false });
+      setState({ token, isLoading: false, hasFailed: true });
       onProblem(error);
     }
   };
@@ -155,7 +155,8 @@ function useRows({ store, clock, filter, opened, onProblem }) {
       control.current?.abort();
     };
   }, [query, opened]);
-  return { more: state.token !== null && !state.isLoading, isLoading: state.isLoading, load: () => read(state.token), whole };
+  const { isLoading, hasFailed } = state;
+  return { more: state.token !== null && !isLoading, isLoading, hasFailed, load: () => read(state.token), whole };
 }
 
 /** Rows that match and are not in the whole answer have been purged, unless they have changed since `before` the request. */

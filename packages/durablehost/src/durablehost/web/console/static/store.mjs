@@ -54,8 +54,12 @@ export class Store {
   }
 }
 
-/** Follows the changes until the returned function is called; connects again after a while if the host ends. */
-export function follow(store, { onOpen, onProblem, onKeyNeeded }) {
+/**
+ * Follows the changes until the returned function is called; connects again after a while if the host ends.
+ *
+ * `onRecovery`: the host can read the storage again. What has changed meanwhile, nobody has told.
+ */
+export function follow(store, { onOpen, onProblem, onRecovery, onKeyNeeded }) {
   const control = new AbortController();
   void (async () => {
     for (let failures = 0; !control.signal.aborted; failures += 1) {
@@ -67,7 +71,10 @@ export function follow(store, { onOpen, onProblem, onKeyNeeded }) {
             onOpen(data);
           } else if (name === "changes") store.merge(data, true);
           else if (name === "entities") store.tellOfEntities(data);
-          else if (name === "problem") onProblem(data.text);
+          else if (name === "problem") {
+            onProblem(data.text);
+            if (data.text === null) onRecovery();
+          }
         }
         onProblem("The host has ended the connection. Trying again.");
       } catch (error) {

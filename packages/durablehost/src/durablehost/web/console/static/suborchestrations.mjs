@@ -1,9 +1,9 @@
 // The ancestors and the sub-orchestrations of an instance as a tree. A history is read when its row is unfolded.
 
-import { html, useEffect, useMemo, useState } from "./vendor/htm-preact.mjs";
+import { html, useEffect, useMemo, useRef, useState } from "./vendor/htm-preact.mjs";
 import { get } from "./api.mjs";
 import { readOnChange } from "./reader.mjs";
-import { ancestorsOf, branchOf, childrenIn, nextToOpen, stateOf, treeRows } from "./tree.mjs";
+import { ancestorsOf, branchOf, childrenIn, keyed, nextToOpen, stateOf, treeRows } from "./tree.mjs";
 import { Badge, LongTable, Progress, useNow, useStore } from "./ui.mjs";
 import { duration, isFinished, link, runTime, timeOf } from "./words.mjs";
 
@@ -15,6 +15,9 @@ const COLUMNS = [
 ];
 // Deeper rows are not indented further: they would leave no room for names.
 const MOST_INDENTS = 8;
+// As many as the host gives at once; fewer rows are in sight.
+const MOST_ASKED = 50;
+const MISSING = "There is no instance with this id: it has not begun yet, or it was purged.";
 
 /** `instance`: its row; `entries`: its history. Nothing for an instance without parent and sub-orchestrations. */
 export function SubOrchestrations({ instance, entries, store, clock, opened, onProblem }) {
@@ -34,18 +37,43 @@ export function SubOrchestrations({ instance, entries, store, clock, opened, onP
   useEffect(() => {
     if (next !== null) setOpenedKeys((before) => new Set([...before, next]));
   }, [next]);
+  const [sight, setSight] = useState({ first: 0, last: 0 });
+  const missing = useRowsInSight({ rows, sight, store, opened, onProblem });
+  // The row that the keys are in, by its key, and the one to give the focus.
+  const [active, setActive] = useState("current");
+  const [focus, setFocus] = useState(null);
   const now = useNow(clock, !isFinished(instance.status) || rows.some(isOpen));
   if (!parentId && !children.length) return null;
   const read = new Set(rows.filter((row) => row.isRead).map((row) => row.id));
   const keep = (branch, history) => setHistories((before) => new Map(before).set(branch, history));
-  const stateOfRow = (number) => shown(rows[number], { instance, store, now });
+  const stateOfRow = (number) => shown(rows[number], { instance, store, missing, now });
   const fold = (row) => setFolds((before) => new Map(before).set(row.key, !row.isUnfolded));
+  const press = (event, number) => {
+    if (event.ctrlKey || event.altKey || event.metaKey || event.shiftKey) return;
+    const row = rows[number];
+    // In a row, not on a link or a button of it.
+    if (event.key === "Enter" && event.target === event.currentTarget && row.id) location.hash = link(row.id);
+    const done = keyed(rows, number, event.key);
+    if (!done) return;
+    event.preventDefault();
+    if (done.fold) fold(done.fold);
+    else setFocus({ row: done.row });
+  };
+  const activeNumber = rows.findIndex((row) => row.key === active);
+  const tabStop = activeNumber >= sight.first && activeNumber < sight.last ? activeNumber : sight.first;
   return html`<section><h2>Sub-orchestrations</h2>
     ${[...read].map((each) => html`<${Branch} key=${each} id=${each} store=${store} opened=${opened} onRead=${keep} onProblem=${onProblem} />`)}
     <${LongTable} label="Sub-orchestrations" kind="instances tree" role="treegrid" columns=${COLUMNS} count=${rows.length} keyOf=${(number) => rows[number].key}
+      focus=${focus} onSight=${setSight}
       row=${(number) => cells(rows[number], stateOfRow(number), fold)}
       rowClass=${(number) => `${rows[number].kind} ${stateOfRow(number)?.status === "Failed" ? "failed" : ""}`}
-      rowAttributes=${(number) => ({ "aria-level": rows[number].level, "aria-expanded": rows[number].canUnfold ? rows[number].isUnfolded : undefined })} />
+      rowAttributes=${(number) => ({
+        "aria-level": rows[number].level,
+        "aria-expanded": rows[number].canUnfold ? rows[number].isUnfolded : undefined,
+        tabindex: number === tabStop ? 0 : -1,
+        onFocus: () => setActive(rows[number].key),
+        onKeyDown: (event) => press(event, number),
+      })} />
   </section>`;
 }
 
@@ -53,31 +81,52 @@ export function SubOrchestrations({ instance, entries, store, clock, opened, onP
 function Branch({ id, store, opened, onRead, onProblem }) {
   useEffect(() => {
     const read = async (signal) => {
-      try {
-        const { entries, problem } = await get(`instances/${encodeURIComponent(id)}/history`, signal);
-        onRead(id, branchOf(entries, problem && `The history cannot be read: ${problem}`));
-      } catch (error) {
-        if (error.status !== 404) throw error;
-        onRead(id, branchOf([], "There is no instance with this id: it has not begun yet, or it was purged."));
-      }
+      const { entries, problem, isMissing } = await get(`instances/${encodeURIComponent(id)}/history`, signal);
+      onRead(id, branchOf(entries, isMissing ? MISSING : problem && `The history cannot be read: ${problem}`));
     };
     return readOnChange(id, store, read, onProblem);
   }, [id, opened]);
   return null;
 }
 
+/**
+ * Asks for the present rows of sub-orchestrations in sight that have not ended, once each: their changes come by themselves.
+ * Returns the ids of those that do not exist.
+ */
+function useRowsInSight({ rows, sight, store, opened, onProblem }) {
+  const [missing, setMissing] = useState(new Set());
+  const asked = useRef({ opened: 0, ids: new Set() });
+  useEffect(() => {
+    if (asked.current.opened !== opened) asked.current = { opened, ids: new Set() };
+    const { ids } = asked.current;
+    const isWanted = ({ kind, id, entry }) => kind === "child" && !entry.ended && !ids.has(id);
+    const wanted = [...new Set(rows.slice(sight.first, sight.last).filter(isWanted).map((row) => row.id))].slice(0, MOST_ASKED);
+    if (!wanted.length) return;
+    wanted.forEach((id) => ids.add(id));
+    readRows(wanted)
+      .then((found) => {
+        const known = new Set(found.map((row) => row.id));
+        setMissing((before) => new Set([...before, ...wanted].filter((id) => !known.has(id))));
+        store.merge(found);
+      })
+      .catch((error) => {
+        wanted.forEach((id) => ids.delete(id));
+        onProblem(error);
+      });
+  }, [rows, sight, opened]);
+  return missing;
+}
+
+/** The rows of the instances that exist. */
+async function readRows(ids, signal) {
+  return (await get(`rows?${new URLSearchParams(ids.map((id) => ["id", id]))}`, signal)).rows;
+}
+
 function useAncestors({ id, parentId, opened, onProblem }) {
   const [ancestors, setAncestors] = useState([]);
   useEffect(() => {
     const control = new AbortController();
-    const read = async (each) => {
-      try {
-        return await get(`instances/${encodeURIComponent(each)}`, control.signal);
-      } catch (error) {
-        if (error.status !== 404) throw error;
-        return null;
-      }
-    };
+    const read = async (each) => (await readRows([each], control.signal))[0] ?? null;
     ancestorsOf(id, parentId, read)
       .then(setAncestors)
       .catch((error) => control.signal.aborted || onProblem(error));
@@ -91,9 +140,9 @@ function isOpen({ kind, row, entry }) {
 }
 
 /** What the other columns show of a row; null: nothing is known. */
-function shown({ kind, id, row, entry }, { instance, store, now }) {
+function shown({ kind, id, row, entry }, { instance, store, missing, now }) {
   if (kind === "note") return null;
-  if (kind === "child") return { name: entry.name, ...stateOf(entry, store.rows.get(id), now) };
+  if (kind === "child") return { name: entry.name, ...stateOf(entry, store.rows.get(id), now, missing.has(id)) };
   const live = store.rows.get(id);
   const known = kind === "current" ? instance : row && live && timeOf(live.updated) > timeOf(row.updated) ? live : row;
   return known ? { ...known, ran: runTime(known, now) } : null;

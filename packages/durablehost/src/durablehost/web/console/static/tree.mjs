@@ -86,12 +86,37 @@ export function nextToOpen(rows, opened, histories) {
   return (failed ?? running)?.key ?? null;
 }
 
-/** The status of a sub-orchestration, how long it has run, and its progress: from its entry, and the row of its id if that says more. */
-export function stateOf(entry, row, now) {
+/**
+ * What a key does in row `number`, as in every tree: `{ row }`, the number of the row to go to, `{ fold }`, the row to fold
+ * or unfold, or null. Notes are passed over: that of a history that is being read goes away.
+ */
+export function keyed(rows, number, key) {
+  const row = rows[number];
+  const to = (target) => (target >= 0 && target !== number ? { row: target } : null);
+  const next = rows.findIndex(({ kind }, index) => index > number && kind !== "note");
+  switch (key) {
+    case "ArrowDown": return to(next);
+    case "ArrowUp": return to(rows.findLastIndex(({ kind }, index) => index < number && kind !== "note"));
+    case "Home": return to(0);
+    case "End": return to(rows.findLastIndex(({ kind }) => kind !== "note"));
+    case "ArrowRight":
+      if (row.canUnfold && !row.isUnfolded) return { fold: row };
+      return rows[next]?.level > row.level ? to(next) : null;
+    case "ArrowLeft":
+      return row.canUnfold && row.isUnfolded ? { fold: row } : to(rows.findLastIndex(({ level }, index) => index < number && level < row.level));
+    default: return null;
+  }
+}
+
+/**
+ * The status of a sub-orchestration, how long it has run, and its progress: from its entry, and the row of its id if that says
+ * more. `isMissing`: there was no instance of this id.
+ */
+export function stateOf(entry, row, now, isMissing = false) {
   const live = isOf(entry, row) ? row : null;
   const end = timeOf(entry.ended) ?? (live && isFinished(live.status) ? timeOf(live.completed) ?? timeOf(live.updated) : now);
   return {
-    status: live?.status ?? (entry.failed ? "Failed" : entry.ended ? "Completed" : "Running"),
+    status: live?.status ?? (entry.failed ? "Failed" : entry.ended ? "Completed" : isMissing ? "Pending" : "Running"),
     ran: end - timeOf(entry.at),
     progress: live?.progress ?? null,
   };

@@ -69,10 +69,12 @@ const OPEN_REM = 16;
  * `row(number)` gives the cells of a row, `opened(number)` what is below it; `openedRows` are sorted numbers. A new
  * `reveal` ({ row }) scrolls to its row, a new `order` (any text) to the first one. `follow` keeps the last row in sight,
  * until the reader scrolls away from it. `role` is that of the table, and `rowAttributes(number)` gives more attributes of a row.
+ * A new `focus` ({ row }) gives its row the focus. `onSight` gets the numbers of the rows that are drawn, `{ first, last }`, without
+ * the last one.
  */
 export function LongTable({
   label, kind = "", role, columns, count, row, keyOf, openedRows = [], opened, rowClass = () => "", rowAttributes = () => ({}), reveal = null,
-  order = "", follow = false,
+  order = "", follow = false, focus = null, onSight = () => {},
 }) {
   const box = useRef(null);
   const isAtEnd = useRef(true);
@@ -109,6 +111,17 @@ export function LongTable({
     if (!follow) box.current.scrollTop = 0;
   }, [order]);
   const { first, last, before, after } = visibleRows({ count, rowHeight, opened: openedRows, openHeight, ...view });
+  useEffect(() => onSight({ first, last }), [first, last]);
+  const focused = useRef(null);
+  useLayoutEffect(() => {
+    if (focus === focused.current) return;
+    const element = box.current.querySelector(`tr[aria-rowindex="${focus.row + 2}"]`);
+    if (!element) box.current.scrollTop = focus.row * rowHeight; // which draws it
+    else {
+      focused.current = focus;
+      element.focus();
+    }
+  }, [focus, first, last]);
   const shown = [];
   for (let number = first; number < last; number += 1) {
     const isOpened = openedRows.includes(number);

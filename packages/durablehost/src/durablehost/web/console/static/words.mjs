@@ -1,5 +1,7 @@
 // Words for times, amounts and states. Pure: values in, text out. Times are milliseconds, or ISO 8601 texts.
 
+import { compacted, indented } from "./json.mjs";
+
 const SECOND = 1000;
 const MINUTE = 60 * SECOND;
 const HOUR = 60 * MINUTE;
@@ -13,7 +15,12 @@ export const FINISHED = new Set(["Completed", "Failed", "Terminated", "Canceled"
 
 /** The address of the view of an instance or an entity. */
 export function link(id) {
-  return `#/${id.startsWith("@") ? "entities" : "instances"}/${encodeURIComponent(id)}`;
+  return `#/${isEntity(id) ? "entities" : "instances"}/${encodeURIComponent(id)}`;
+}
+
+/** Whether this is the id of an entity: no orchestration has such a one. */
+export function isEntity(id) {
+  return id.startsWith("@");
 }
 
 export function isFinished(status) {
@@ -135,7 +142,8 @@ export function pretty(text) {
   if (!text) return "";
   if (text.text.length < text.length) return text.text;
   try {
-    return JSON.stringify(JSON.parse(text.text), null, 2);
+    JSON.parse(text.text);
+    return indented(text.text);
   } catch {
     return text.text;
   }
@@ -143,21 +151,23 @@ export function pretty(text) {
 
 /**
  * `pretty` for reading: a text that contains JSON is shown as that JSON, because the durable SDK encodes inputs twice, and
- * a list of one argument as that argument.
+ * a list of one argument as that argument. `isOnOneLine`: without indents, if it is JSON.
  */
-export function readable(text, indent = 2) {
+export function readable(text, isOnOneLine = false) {
   if (!text) return "";
   if (text.text.length < text.length) return text.text;
-  let value = text.text;
-  for (let level = 0; level < 3 && typeof value === "string"; level += 1) {
+  let shown = text.text;
+  for (let level = 0; level < 3; level += 1) {
     try {
-      const inner = JSON.parse(value);
-      value = Array.isArray(inner) && inner.length === 1 && level === 0 && typeof inner[0] === "string" ? inner[0] : inner;
+      const value = JSON.parse(shown);
+      const inner = Array.isArray(value) && value.length === 1 && level === 0 ? value[0] : value;
+      if (typeof inner !== "string") return isOnOneLine ? compacted(shown) : indented(shown);
+      shown = inner;
     } catch {
       break;
     }
   }
-  return typeof value === "string" ? pretty(text) : JSON.stringify(value, null, indent);
+  return pretty(text);
 }
 
 /** Says that a text was cut; empty if it was not. */
@@ -179,7 +189,7 @@ export function failureText(text) {
     if (typeof value === "string") return value;
     const inner = value?.InnerException;
     const parts = [message || value?.Message, inner?.StackTraceString ?? inner?.Message];
-    return parts.filter((part) => typeof part === "string" && part).join("\n") || JSON.stringify(value, null, 2);
+    return parts.filter((part) => typeof part === "string" && part).join("\n") || indented(json);
   } catch {
     return text.text;
   }
