@@ -26,7 +26,7 @@ from durablehost.commands.azurite import (
 from durablehost.commands.console import add_console_parser, serve_console
 from durablehost.console import Console
 from durablehost.errors import ConfigurationError, DurableHostError
-from durablehost.printable import print_exception, printable
+from durablehost.printable import print_exception, printable, without_secrets
 from durablehost.settings import Settings, StartOptions, find_script_root, load_settings
 from durablehost.system.background_stream import BackgroundStream, is_same_file
 from durablehost.system.interruption import interruptible
@@ -179,7 +179,7 @@ def _run_host() -> Run:
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         self.print_usage(sys.stderr)
-        self.exit(ExitCode.ARGUMENTS, printable(f"{self.prog}: {message}\n"))
+        self.exit(ExitCode.ARGUMENTS, printable(without_secrets(f"{self.prog}: {message}\n")))
 
 
 class _CommandParser(_Parser):

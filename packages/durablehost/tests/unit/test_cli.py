@@ -161,6 +161,20 @@ def test_wrong_arguments_are_shown_with_escapes(capsys: pytest.CaptureFixture[st
     assert capsys.readouterr().err.endswith("unrecognized arguments: --colour=\\u001b]0;owned\\u0007\n")
 
 
+def test_wrong_arguments_and_settings_are_shown_without_secrets(
+    app_root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main(["start", "--connection-string", "AccountName=a;AccountKey=abc;"], run=Host())
+    assert capsys.readouterr().err.endswith("--connection-string AccountName=a;AccountKey=***;\n")
+    (app_root / "local.settings.json").write_text(
+        '{"IsEncrypted": false, "Values": {"HUB": "AccountName=a;AccountKey=abc;"}}'
+    )
+    (app_root / "host.json").write_text('{"version": "2.0", "extensions": {"durableTask": {"hubName": "%HUB%"}}}')
+    assert main(["start", "--script-root", str(app_root)], run=Host()) == 2
+    assert 'hubName is "AccountName=a;AccountKey=***;"; a task hub name is' in capsys.readouterr().err
+
+
 def test_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         main(["--version"], run=Host())

@@ -259,10 +259,12 @@ class TestHostJson:
         settings = load({"version": "2.0", "extensions": {"http": {"customHeaders": headers}}})
         assert settings.http.custom_headers == headers
 
-    @pytest.mark.parametrize("value", ["Zo\u00eb", "a\r\nX: b"])
+    @pytest.mark.parametrize("value", ["Bearer c2VjcmV0 \u00eb", "c2VjcmV0\r\nX: b"])
     def test_custom_header_that_cannot_be_sent_is_refused_by_name(self, load: Load, value: str) -> None:
-        with pytest.raises(ConfigurationError, match=r"extensions\.http\.customHeaders\.X-A is .*; it must be ASCII"):
+        with pytest.raises(ConfigurationError, match=r"extensions\.http\.customHeaders\.X-A must be ASCII") as refused:
             load({"version": "2.0", "extensions": {"http": {"customHeaders": {"X-A": value}}}})
+        # It may be a credential.
+        assert "c2VjcmV0" not in str(refused.value)
 
     @pytest.mark.parametrize(
         "name", ["", "X A", "X\r\nY", "Gr\u00f6\u00dfe", "a:b", "Content-Length", "transfer-encoding"]

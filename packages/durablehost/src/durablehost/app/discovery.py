@@ -21,6 +21,7 @@ from durablehost.app.retry import check_configuration_source, check_retry
 from durablehost.app.script_file import FUNCTION_FILE, find_script, other_language
 from durablehost.app.validation import read_bindings
 from durablehost.errors import ConfigurationError
+from durablehost.printable import without_secrets
 from durablehost.types import JsonObject
 
 _FUNCTION_NAME = re.compile(r"[a-z][a-z0-9_\-]{0,127}", re.IGNORECASE | re.ASCII)
@@ -145,7 +146,8 @@ class _Reading:
             message = f"{folder.name} cannot be read: {error.strerror or type(error).__name__}."
             self.errors.append(FunctionError(name=folder.name, message=message))
         except (InvalidFunctionError, ValueError, RecursionError) as error:
-            self.errors.append(FunctionError(name=folder.name, message=str(error)))
+            # Callers may read it, and the value of a setting may be part of it.
+            self.errors.append(FunctionError(name=folder.name, message=without_secrets(str(error))))
 
     def _function(self, folder: Path) -> Function | None:
         name = folder.name

@@ -180,7 +180,10 @@ def _custom_headers(configuration: Configuration) -> dict[str, str]:
                 "set; remove it."
             )
         if FORBIDDEN_IN_VALUES.search(str(entry.value)):
-            raise entry.wrong("ASCII without control characters, or no answer can be sent")
+            # The value is not quoted, because it may be a credential.
+            raise ConfigurationError(
+                f"{entry.source}: {entry.key} must be ASCII without control characters, or no answer can be sent."
+            )
         headers[name] = str(entry.value)
     return headers
 

@@ -419,6 +419,14 @@ def test_durable_names_come_from_the_trigger_with_settings_expanded(tmp_path: Pa
     assert {name: function.name for name, function in entities.items()} == {"v1counter": "Count", "other": "Other"}
 
 
+def test_an_error_repeats_no_secret_of_a_setting(tmp_path: Path) -> None:
+    write_function(tmp_path, "Orch", {**ORCHESTRATOR, "orchestration": "@%HUB%"})
+    (error,) = read(tmp_path, {"HUB": "AccountName=a;AccountKey=abc;"}).errors
+    assert error.message == (
+        "The orchestration name '@AccountName=a;AccountKey=***;' is invalid: it must not begin with '@'."
+    )
+
+
 def test_the_task_hub_of_a_client_is_expanded(tmp_path: Path) -> None:
     client = {"type": "durableClient", "name": "starter", "taskHub": "%HUB%"}
     write_function(tmp_path, "A", HTTP, client)

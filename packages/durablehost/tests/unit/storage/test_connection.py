@@ -145,6 +145,14 @@ def test_service_uris_make_an_identity_connection() -> None:
     assert connection.endpoints.table == "https://shop.table.example"
 
 
+def test_an_identity_needs_https() -> None:
+    settings = {f"X__{kind}ServiceUri": f"http://a.{kind}.example" for kind in ("blob", "queue", "table")}
+    with pytest.raises(
+        ConfigurationError, match=r'X__blobServiceUri must begin with https://.*set "X" to a connection'
+    ):
+        connection_from_settings(settings, "X")
+
+
 def test_an_identity_connection_without_one_service_names_the_missing_key() -> None:
     settings = {f"Storage__{kind}ServiceUri": f"https://shop.{kind}.example/" for kind in ("blob", "queue")}
     with pytest.raises(ConfigurationError, match="Storage__tableServiceUri"):
