@@ -46,8 +46,18 @@ def test_the_option_wins_over_the_setting_the_active_environment_and_the_folder(
 
 
 def test_the_default_is_the_python_of_the_host(tmp_path: Path) -> None:
-    # An environment that was removed while it was active.
-    assert find(tmp_path, VIRTUAL_ENV=str(tmp_path / "gone")).is_own
+    assert find(tmp_path) == AppPython(executable=sys.executable, reason="the Python of durablehost itself")
+
+
+def test_an_environment_without_a_python_is_named(tmp_path: Path) -> None:
+    gone = tmp_path / "gone"
+    found = find(tmp_path, VIRTUAL_ENV=str(gone))
+    assert found.is_own
+    assert found.reason == f"the Python of durablehost itself, because {gone} has no {PROGRAM}"
+    # As a removed Python leaves it.
+    (tmp_path / ".venv" / PROGRAM).parent.mkdir(parents=True)
+    (tmp_path / ".venv" / PROGRAM).symlink_to(gone)
+    assert find(tmp_path).reason == f"the Python of durablehost itself, because {tmp_path / '.venv'} has no {PROGRAM}"
 
 
 def test_a_link_out_of_a_virtual_environment_is_not_followed(tmp_path: Path) -> None:
