@@ -636,7 +636,16 @@ class TestHttp:
 
     @pytest.mark.parametrize(
         "origin",
-        ["http://a:3000/", "http://a/b", "a:3000", "http://*.a", "http://a:80", "HTTPS://a:443", "http://u@a", "http://"],
+        [
+            "http://a:3000/",
+            "http://a/b",
+            "a:3000",
+            "http://*.a",
+            "http://a:80",
+            "HTTPS://a:443",
+            "http://u@a",
+            "http://",
+        ],
     )
     def test_an_origin_that_no_browser_sends_is_named(self, load: Load, origin: str) -> None:
         settings = load(local={"Host": {"CORS": f"http://localhost:3000,{origin}"}})
