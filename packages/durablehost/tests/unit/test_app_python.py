@@ -11,7 +11,7 @@ import pytest
 pytest.importorskip("anyio")
 
 from durablehost.errors import ConfigurationError
-from durablehost.host.app_environment import check_app_python
+from durablehost.host.app_environment import check_app_python, missing_packages
 from durablehost.settings.app_python import SETTING, AppPython, find_app_python
 from durablehost.settings.environment import Environment
 
@@ -159,3 +159,17 @@ def test_modules_of_the_app_do_not_hide_what_is_installed(tmp_path: Path, monkey
     # Another spelling of its path, so that it counts as another Python and is asked.
     same = other(str(python.parent / ".." / python.parent.name / python.name))
     assert check_app_python(same, tmp_path, os.environ) == ".".join(map(str, sys.version_info[:3]))
+
+
+def test_a_missing_module_is_followed_by_the_command_that_installs_the_requirements(tmp_path: Path) -> None:
+    missing = ["SyntaxError: invalid syntax", "ModuleNotFoundError: No module named 'numpy'."]
+    without = missing_packages(missing, other("py"), tmp_path)
+    assert (
+        without
+        == f"Modules are missing, and there is no requirements.txt in {tmp_path} that names the packages of the app."
+    )
+    (tmp_path / "requirements.txt").touch()
+    assert missing_packages(missing, other("py"), tmp_path) == (
+        f"Modules are missing. To install the packages of the app: py -m pip install -r {tmp_path / 'requirements.txt'}"
+    )
+    assert missing_packages(missing[:1], other("py"), tmp_path) is None
