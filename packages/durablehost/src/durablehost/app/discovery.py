@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import replace
+from difflib import get_close_matches
 from pathlib import Path
 
 from durablehost import lenient_json
@@ -25,6 +26,9 @@ from durablehost.printable import without_secrets
 from durablehost.types import JsonObject
 
 _FUNCTION_NAME = re.compile(r"[a-z][a-z0-9_\-]{0,127}", re.IGNORECASE | re.ASCII)
+# Names at the top of function.json, by lower case. The Functions host reads them in this spelling alone.
+_MEMBERS = {name.lower(): name for name in ("bindings", "disabled", "entryPoint", "retry", "scriptFile")}
+_LEAST_LIKENESS = 0.85
 _NAME_PROPERTIES = {
     TriggerKind.ORCHESTRATION: "orchestration",
     TriggerKind.ACTIVITY: "activity",
@@ -62,6 +66,7 @@ def discover(
             *_allow_list_notice(allow_list),
             *reading.skipped,
             *_disabled_notices(reading.functions),
+            *_spelling_notices(reading.functions),
             *_output_notices(reading.functions),
         ),
     )
@@ -116,6 +121,18 @@ def _disabled_notices(functions: Iterable[Function]) -> Iterator[str]:
             )
 
 
+def _spelling_notices(functions: Iterable[Function]) -> Iterator[str]:
+    for function in functions:
+        yield from (f"Function '{function.name}': {problem}" for problem in _misspelled(function.config))
+
+
+def _misspelled(config: JsonObject) -> Iterator[str]:
+    for name in config:
+        meant = get_close_matches(name.lower(), _MEMBERS, n=1, cutoff=_LEAST_LIKENESS)
+        if meant and name != _MEMBERS[meant[0]]:
+            yield f'"{name}" in {FUNCTION_FILE} has no effect; write "{_MEMBERS[meant[0]]}".'
+
+
 def _output_notices(functions: Iterable[Function]) -> Iterator[str]:
     for function in functions:
         for binding in function.bindings:
@@ -155,6 +172,8 @@ class _Reading:
             raise InvalidFunctionError(f"'{name}' is not a valid function name.")
         config = _read_config(folder / FUNCTION_FILE)
         check_configuration_source(config, name)
+        if "bindings" not in config:
+            raise InvalidFunctionError(" ".join(["At least one binding must be declared.", *_misspelled(config)]))
         bindings = read_bindings(config, find_setting=self._find_setting, has_bundle=self._has_bundle)
         check_retry(config.get("retry"))
         script = find_script(folder, config)
