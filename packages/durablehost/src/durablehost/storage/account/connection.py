@@ -171,7 +171,8 @@ def _checked_endpoint(endpoint: str, name: str) -> str:
     try:
         url = urlsplit(endpoint)
         is_http = url.scheme.lower() in ("http", "https") and len(endpoint.split()) == 1
-        is_valid = is_http and bool(url.hostname) and url.port != 0
+        # Raises UnicodeError, a ValueError, for a name that no name server can be asked for.
+        is_valid = is_http and bool((url.hostname or "").encode("idna")) and url.port != 0
     except ValueError:
         is_valid = False
     if not is_valid:
