@@ -69,6 +69,7 @@ def main(arguments: Sequence[str] | None = None, *, run: Run | None = None) -> i
 def _reported(console: Console, command: Callable[[], int]) -> int:
     """The exit code of the command, or of its error, which is printed as one line."""
     try:
+        _check_working_directory()
         return command()
     except ConfigurationError as error:
         console.error(str(error))
@@ -79,6 +80,13 @@ def _reported(console: Console, command: Callable[[], int]) -> int:
         return ExitCode.FAILED
     except KeyboardInterrupt:
         return ExitCode.INTERRUPTED
+
+
+def _check_working_directory() -> None:
+    try:
+        Path.cwd()
+    except OSError as error:
+        raise ConfigurationError("The current folder does not exist any more: change to another one.") from error
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+import durablehost
 from durablehost import __version__, cli
 from durablehost.cli import main
 from durablehost.console import Console
@@ -101,6 +102,25 @@ def test_a_relative_script_root_starts_at_the_working_directory_and_the_last_one
     monkeypatch.chdir(app_root.parent)
     assert main(["start", "--script-root", "elsewhere", "--script-root", app_root.name], run=host) == 0
     assert host.settings[0].script_root == app_root.resolve()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a working directory cannot be removed there")
+@pytest.mark.parametrize("command", [["start"], ["durable", "get-instances"], ["console"], ["azurite", "install"]])
+def test_a_working_directory_that_is_gone_is_one_line(tmp_path: Path, command: list[str]) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    code = "import os, sys; os.rmdir(os.getcwd()); os.execv(sys.executable, [sys.executable, '-m', *sys.argv[1:]])"
+    environment = {**os.environ, "PYTHONPATH": str(Path(durablehost.__file__).parents[1])}
+    ended = subprocess.run(
+        [sys.executable, "-c", code, "durablehost", *command],
+        cwd=gone,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == 2
+    assert ended.stderr == "The current folder does not exist any more: change to another one.\n"
 
 
 def test_app_is_found_from_the_working_directory_up(app_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
