@@ -27,7 +27,7 @@ _RESET = "\x1b[0m"
 _SECRET = re.compile(
     r"\b(pass(?:word|wd)|pwd)\s*=\s*[^;\"\n]+"
     r"|\b(accountkey|sharedaccesskey|sharedaccesssignature|sig|(?:client_?)?secret|api[_-]?key)\s*=\s*[^\s;&\"']+"
-    r"|(://)[^\s/?#@\"]*:[^\s/?#\"]*@"
+    r"|(://)[^\s/?#@:\"]*:[^\s/?#\"]*@"
     r"|(?<![\w+/-])[\w+/-]{42,}={1,2}(?![\w=])",
     re.IGNORECASE,
 )
