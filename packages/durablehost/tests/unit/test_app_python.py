@@ -151,6 +151,16 @@ def test_the_oldest_packages_and_those_without_a_known_version_are_accepted(tmp_
         assert check_app_python(other(program), tmp_path, os.environ) == "3.10.0"
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="its programs are shell scripts")
+def test_a_python_that_is_too_old_for_the_question_is_refused_by_its_version(tmp_path: Path) -> None:
+    program = make_python(tmp_path)
+    # As Python 2, which has no importlib.util.
+    old = "import platform, sys; sys.modules['importlib.util'] = None; platform.python_version = lambda: '2.7.18'; "
+    Path(program).write_text(f'#!/bin/sh\nexec {sys.executable} -c "{old}exec(sys.argv[1])" "$2"\n')
+    with pytest.raises(ConfigurationError, match=r"is Python 2\.7\.18; durablehost runs apps on Python 3\.10 or newer"):
+        check_app_python(other(program), tmp_path, os.environ)
+
+
 def test_modules_of_the_app_do_not_hide_what_is_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("json", "platform", "email", "azure"):
         (tmp_path / f"{name}.py").write_text("raise RuntimeError(__file__)", "utf-8")
@@ -163,10 +173,8 @@ def test_modules_of_the_app_do_not_hide_what_is_installed(tmp_path: Path, monkey
 
 def test_a_missing_module_is_followed_by_the_command_that_installs_the_requirements(tmp_path: Path) -> None:
     missing = ["SyntaxError: invalid syntax", "ModuleNotFoundError: No module named 'numpy'."]
-    without = missing_packages(missing, other("py"), tmp_path)
-    assert (
-        without
-        == f"Modules are missing, and there is no requirements.txt in {tmp_path} that names the packages of the app."
+    assert missing_packages(missing, other("py"), tmp_path) == (
+        f"Modules are missing, and there is no requirements.txt in {tmp_path} that names the packages of the app."
     )
     (tmp_path / "requirements.txt").touch()
     assert missing_packages(missing, other("py"), tmp_path) == (

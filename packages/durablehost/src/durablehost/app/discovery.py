@@ -63,7 +63,7 @@ def discover(
         functions=tuple(reading.functions),
         errors=tuple(reading.errors),
         warnings=(
-            *_allow_list_notice(allow_list),
+            *_allow_list_notices(root, allow_list),
             *reading.skipped,
             *_disabled_notices(reading.functions),
             *_spelling_notices(reading.functions),
@@ -104,12 +104,17 @@ def _is_function(folder: Path) -> bool:
         return False
 
 
-def _allow_list_notice(allow_list: Collection[str] | None) -> Iterator[str]:
-    if allow_list:
-        yield (
-            "A function allow list has been specified, excluding all but the following functions: "
-            f"[{', '.join(allow_list)}]"
-        )
+def _allow_list_notices(root: Path, allow_list: Collection[str] | None) -> Iterator[str]:
+    if not allow_list:
+        return
+    yield (
+        "A function allow list has been specified, excluding all but the following functions: "
+        f"[{', '.join(allow_list)}]"
+    )
+    names = {folder.name.lower() for folder in _function_folders(root, None)}
+    yield from (
+        f"'{name}' in this list is no function of this app." for name in allow_list if name.lower() not in names
+    )
 
 
 def _disabled_notices(functions: Iterable[Function]) -> Iterator[str]:

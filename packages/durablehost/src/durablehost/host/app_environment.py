@@ -25,13 +25,17 @@ _LIBRARY = "azure-functions"
 _SDK = "azure-functions-durable"
 _REQUIREMENTS = "requirements.txt"
 _SECONDS = 60
-# Python searches the working directory first, which may be an app with a `json.py`.
+# Python searches the working directory first, which may be an app with a `json.py`. Python 2 runs it too.
 _QUESTION = f"""\
 import sys
 sys.path[:] = filter(None, sys.path)
-import importlib.util, platform
+import platform
 print(platform.python_version())
-print(all(map(importlib.util.find_spec, ("azure", "azure.functions"))))
+try:
+    import importlib.util
+    print(all(map(importlib.util.find_spec, ("azure", "azure.functions"))))
+except ImportError:
+    print(False)
 for package in "{_LIBRARY}", "{_SDK}":
     try:
         import importlib.metadata

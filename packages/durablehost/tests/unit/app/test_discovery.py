@@ -489,9 +489,12 @@ def test_a_function_is_disabled_by_a_setting(tmp_path: Path, key: str, value: st
 def test_the_allow_list_leaves_the_others_out(tmp_path: Path) -> None:
     for name in ("A", "B"):
         write_function(tmp_path, name, HTTP)
-    app = read(tmp_path, allow_list=["a"])
+    app = read(tmp_path, allow_list=["a", "c"])
     assert only(app).name == "A"
-    assert app.warnings == ("A function allow list has been specified, excluding all but the following functions: [a]",)
+    assert app.warnings == (
+        "A function allow list has been specified, excluding all but the following functions: [a, c]",
+        "'c' in this list is no function of this app.",
+    )
 
 
 @pytest.mark.parametrize(("file", "settings"), [("function_app.py", {}), ("m.py", {"PYTHON_SCRIPT_FILE_NAME": "m.py"})])
