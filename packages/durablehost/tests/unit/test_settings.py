@@ -644,6 +644,7 @@ class TestHttp:
             "http://a:80",
             "HTTPS://a:443",
             "http://u@a",
+            "http://b\u00fccher.example",
             "http://",
         ],
     )

@@ -27,7 +27,8 @@ _MOST_PROCESSES = 10
 _DEFAULT_THREADS = 1000
 _THREADS = "PYTHON_THREADPOOL_THREAD_COUNT"
 _LARGEST_PORT = 65535
-# What a browser may send, in lower case: no path, no wildcard, and no port that is the usual one of its scheme.
+# What a browser may send, in lower case: no path, no wildcard, no port that is the usual one of its scheme, and names
+# in ASCII.
 _ORIGIN = re.compile(r"\*|null|(?!http://[^/]*:80$|https://[^/]*:443$)[a-z][a-z0-9+.-]*://[^/?#@*\s]+")
 _HOST_NAME = re.compile(r"[A-Za-z0-9._-]{1,253}|\*")
 _ROOT_MARKS = (host_json.FILE_NAME, local_settings.FILE_NAME)
@@ -185,7 +186,7 @@ def _origins(options: StartOptions, local: LocalSettings, warnings: list[str]) -
         f'{where}: no browser sends the origin "{origin}", so it allows no page. Write a scheme, a host and, unless it '
         "is the usual one, a port, such as http://localhost:3000."
         for origin in origins
-        if not _ORIGIN.fullmatch(origin.lower())
+        if not (origin.isascii() and _ORIGIN.fullmatch(origin.lower()))
     )
     return origins
 
