@@ -105,15 +105,13 @@ def _check_triggers(bindings: Collection[Binding]) -> None:
         )
     if count == 0:
         message = "No trigger binding specified. A function must have a trigger input binding."
-        raise InvalidFunctionError(" ".join([message, *map(_meant, bindings)]).rstrip())
+        unknown = (binding.type for binding in bindings if binding.type.lower() not in binding_type.KNOWN_TYPES)
+        raise InvalidFunctionError(" ".join([message, *map(_guess, unknown)]))
 
 
-def _meant(binding: Binding) -> str:
-    """A guess at the type of a binding whose type is unknown."""
-    if binding.type.lower() in binding_type.KNOWN_TYPES:
-        return ""
-    found = get_close_matches(binding.type.lower(), binding_type.KNOWN_TYPES, n=1)
-    return f"'{binding.type}' is no known type." + (f" Is '{found[0]}' meant?" if found else "")
+def _guess(unknown_type: str) -> str:
+    found = get_close_matches(unknown_type.lower(), binding_type.KNOWN_TYPES, n=1)
+    return f"'{unknown_type}' is no known type." + (f" Is '{found[0]}' meant?" if found else "")
 
 
 def _check_types(bindings: Iterable[Binding], *, has_bundle: bool) -> None:

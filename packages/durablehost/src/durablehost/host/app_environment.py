@@ -94,7 +94,7 @@ def missing_packages(load_errors: Iterable[str], python: AppPython, script_root:
         return None
     if (script_root / _REQUIREMENTS).is_file():
         return (
-            f"Modules are missing. To install the packages of the app: "
+            "Modules are missing. To install the packages of the app: "
             f"{python.executable} -m pip install -r {script_root / _REQUIREMENTS}"
         )
     return f"Modules are missing, and there is no {_REQUIREMENTS} in {script_root} that names the packages of the app."

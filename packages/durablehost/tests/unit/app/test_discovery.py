@@ -233,7 +233,7 @@ def test_a_byte_order_mark_is_accepted(tmp_path: Path) -> None:
             "No trigger binding specified. A function must have a trigger input binding.",
         ),
         (
-            [{**HTTP, "type": "httpTriger"}],
+            [RESPONSE, {**HTTP, "type": "httpTriger"}],
             "No trigger binding specified. A function must have a trigger input binding. "
             "'httpTriger' is no known type. Is 'httptrigger' meant?",
         ),
