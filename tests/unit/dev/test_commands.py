@@ -71,6 +71,15 @@ PUBLISHED = (
         ("AZURE_CLIENT_SECRET", "abc"),
         ("ApiKey", "abc"),
         ("AzureWebJobsStorage__accountKey", "abc"),
+        ("COSMOS_KEY", "abc"),
+        ("DB_PASS", "abc"),
+        ("Credentials", "abc"),
+        ("Escaped", "https://a.blob.core.windows.net/c%3Fsp%3Dr%26sig%3Dabc"),
+        ("Json", '{"client_secret": "abc"}'),
+        ("Header", "Authorization: Bearer abcdef"),
+        ("Key1", "c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0c2U="),
+        ("Jwt", "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.dozjgNryP4J3"),
+        ("Pat", "ghp_abcdefghijklmnop"),
         ("Certificate", "-----BEGIN RSA PRIVATE KEY-----\nabc"),
     ],
 )
@@ -82,7 +91,15 @@ def test_check_refuses_a_secret_in_the_settings(name: str, value: str) -> None:
     "value", ["UseDevelopmentStorage=true", PUBLISHED, "", "az://readings/*.parquet", "https://a.example/design?q=1"]
 )
 def test_check_accepts_settings_without_secrets(value: str) -> None:
-    assert dev.secrets_in(json.dumps({"Values": {"X": value, "API_KEY": ""}})) == []
+    vault = "@Microsoft.KeyVault(SecretUri=https://v.vault.azure.net/secrets/x)"
+    others = {"API_KEY": "", "PARTITION_KEY": "chunk", "DB_PASSWORD": vault}
+    assert dev.secrets_in(json.dumps({"Values": {"X": value, **others}})) == []
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_check_reads_settings_in_the_encodings_of_windows(tmp_path: Path, encoding: str) -> None:
+    (tmp_path / "local.settings.json").write_text('{"Values": {"Sql": "Password=abc"}}', encoding)
+    assert dev.secrets_in(dev.committed_settings(dev.Checkout(tmp_path))) == ["Sql"]
 
 
 @pytest.mark.parametrize(

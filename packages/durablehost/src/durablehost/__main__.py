@@ -8,9 +8,12 @@ from __future__ import annotations
 import os
 import sys
 
-# `python -m` searches the working directory first, which may be an app with a `json.py` or `logging.py`.
-if __name__ == "__main__" and sys.path and sys.path[0] == os.getcwd():  # noqa: PTH109 - nothing else is imported yet
-    del sys.path[0]
+# `python -m` searches the working directory first, which may be an app with a `json.py` or `logging.py`, or be gone.
+try:
+    if __name__ == "__main__" and sys.path and sys.path[0] == os.getcwd():  # noqa: PTH109 - nothing else is imported yet
+        del sys.path[0]
+except OSError:
+    pass
 
 from durablehost.system.interruption import end_at_once_on_ctrl_c
 from durablehost.system.standard_streams import finish_output, open_closed_streams

@@ -26,7 +26,7 @@ from durablehost.commands.azurite import (
 from durablehost.commands.console import add_console_parser, serve_console
 from durablehost.console import Console
 from durablehost.errors import ConfigurationError, DurableHostError
-from durablehost.printable import print_exception, printable
+from durablehost.printable import print_exception, printable, without_secrets
 from durablehost.settings import Settings, StartOptions, find_script_root, load_settings
 from durablehost.system.background_stream import BackgroundStream, is_same_file
 from durablehost.system.interruption import interruptible
@@ -69,6 +69,7 @@ def main(arguments: Sequence[str] | None = None, *, run: Run | None = None) -> i
 def _reported(console: Console, command: Callable[[], int]) -> int:
     """The exit code of the command, or of its error, which is printed as one line."""
     try:
+        _check_working_directory()
         return command()
     except ConfigurationError as error:
         console.error(str(error))
@@ -79,6 +80,13 @@ def _reported(console: Console, command: Callable[[], int]) -> int:
         return ExitCode.FAILED
     except KeyboardInterrupt:
         return ExitCode.INTERRUPTED
+
+
+def _check_working_directory() -> None:
+    try:
+        Path.cwd()
+    except OSError as error:
+        raise ConfigurationError("The current folder does not exist any more: change to another one.") from error
 
 
 @contextmanager
@@ -179,7 +187,7 @@ def _run_host() -> Run:
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         self.print_usage(sys.stderr)
-        self.exit(ExitCode.ARGUMENTS, printable(f"{self.prog}: {message}\n"))
+        self.exit(ExitCode.ARGUMENTS, printable(without_secrets(f"{self.prog}: {message}\n")))
 
 
 class _CommandParser(_Parser):

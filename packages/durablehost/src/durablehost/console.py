@@ -1,7 +1,8 @@
 """The output on the terminal: the banner, the list of functions, and log records as lines.
 
 Lines of durablehost itself have no time, log records do. Colours only on a terminal, and not if NO_COLOR is set. Texts
-may come from callers and from the storage, so what would control the terminal is shown as escapes (`printable`).
+may come from callers and from the storage, so what would control the terminal is shown as escapes (`printable`). What
+durablehost and libraries report has no secrets; what functions log, and results of commands, are shown as they are.
 Mirrors the console of Core Tools: the form of the lines, the categories, the levels that are shown.
 """
 
@@ -15,7 +16,7 @@ from contextlib import suppress
 from datetime import datetime, timezone
 
 from durablehost.app.model import Function, FunctionApp
-from durablehost.printable import printable, printable_output
+from durablehost.printable import printable, printable_output, without_secrets
 from durablehost.settings import LogLevel, LogSettings
 from durablehost.system.background_stream import TextSink
 
@@ -42,10 +43,10 @@ class Console:
         self._out.write(printable(text))
 
     def warning(self, text: str) -> None:
-        self._out.write(printable(text), _YELLOW)
+        self._out.write(printable(without_secrets(text)), _YELLOW)
 
     def error(self, text: str) -> None:
-        self._err.write(printable(text), _RED)
+        self._err.write(printable(without_secrets(text)), _RED)
 
     def log(self, text: str, level: int = logging.INFO, *, is_output: bool = False) -> None:
         """Writes a line with the time in front, whatever levels are shown. The colours of an app's output stay."""
@@ -124,7 +125,7 @@ class LevelRules:
             prefix, _, suffix = rule.partition("*")
             if name.startswith(prefix) and name.endswith(suffix):
                 return number
-        is_user, is_host = (f"{name}.".startswith(categories) for categories in (_USER_CATEGORIES, "host."))
+        is_user, is_host = _is_of_function(name), f"{name}.".startswith("host.")
         if not is_user and not is_host:
             return max(LogLevel.WARNING.number, self._default or 0)
         if self._default is not None:
@@ -144,9 +145,15 @@ class ConsoleHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         try:
             if record.levelno >= self.rules.threshold(record.name):
-                self._console.log(self.format(record), record.levelno, is_output=record.name == _OUTPUT)
+                text = self.format(record)
+                shown = text if _is_of_function(record.name) else without_secrets(text)
+                self._console.log(shown, record.levelno, is_output=record.name == _OUTPUT)
         except Exception:
             self.handleError(record)
+
+
+def _is_of_function(category: str) -> bool:
+    return f"{category.lower()}.".startswith(_USER_CATEGORIES)
 
 
 class _Stream:

@@ -16,6 +16,7 @@ from typing import Any
 
 _STRING = r'"(?:\\.|[^"\\])*"'
 _SINGLE_QUOTED = r"'(?:\\.|[^'\\])*'"
+_IN_SINGLE_QUOTES = re.compile(r'\\.|"', re.DOTALL)
 _COMMENT = re.compile(rf"{_STRING}|{_SINGLE_QUOTED}|//[^\r\n]*|/\*.*?\*/", re.DOTALL)
 _TRAILING_COMMA = re.compile(rf"{_STRING}|,(?=\s*[}}\]])", re.DOTALL)
 _BARE_NAME = re.compile(rf"{_STRING}|[A-Za-z_$][\w$]*(?=\s*:)", re.DOTALL)
@@ -83,8 +84,13 @@ def _blank(match: re.Match[str]) -> str:
     if found.startswith('"'):
         return found
     if found.startswith("'"):
-        return '"' + found[1:-1].replace(r"\'", "'").replace('"', r"\"") + '"'
+        return '"' + _IN_SINGLE_QUOTES.sub(_double_quoted, found[1:-1]) + '"'
     return re.sub(r"[^\r\n]", " ", found)
+
+
+def _double_quoted(match: re.Match[str]) -> str:
+    found = match.group()
+    return {r"\'": "'", '"': r"\""}.get(found, found)
 
 
 def _quote(match: re.Match[str]) -> str:

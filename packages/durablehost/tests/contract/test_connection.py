@@ -5,19 +5,24 @@ from __future__ import annotations
 import base64
 import sys
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
+from azure.core.exceptions import ClientAuthenticationError
 from azure.storage.queue import generate_account_sas
 from azure.storage.queue.aio import QueueServiceClient
 
 from durablehost.clock import SystemClock
 from durablehost.emulator.azurite import ACCOUNT_KEY, ACCOUNT_NAME, Azurite, find_command, free_ports, launch
 from durablehost.errors import ConfigurationError, StorageError, StorageUnavailable
+from durablehost.storage.account import services as services_module
 from durablehost.storage.account.check import check_connection
-from durablehost.storage.account.connection import ConnectionString
+from durablehost.storage.account.connection import ConnectionString, Endpoints, IdentityConnection
 from durablehost.storage.account.options import StorageOptions
 from durablehost.storage.account.refusal import Conflict, Missing
 from durablehost.storage.account.services import Services, open_services, translated
@@ -49,6 +54,21 @@ async def test_a_wrong_key_is_a_configuration_error(azurite: Azurite, options: S
     text = f"AccountName=devstoreaccount1;AccountKey={key};" + azurite.connection_string.split(";", 3)[3]
     with pytest.raises(ConfigurationError, match="credentials"):
         await check_connection(ConnectionString(text))
+
+
+async def test_an_identity_that_nobody_has_is_a_configuration_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    class NoCredential:
+        async def get_token(self, *_: str, **__: object) -> NoReturn:
+            raise ClientAuthenticationError("DefaultAzureCredential failed to retrieve a token")
+
+    @asynccontextmanager
+    async def no_identity(_: IdentityConnection) -> AsyncIterator[NoCredential]:
+        yield NoCredential()
+
+    monkeypatch.setattr(services_module, "_identity", no_identity)
+    at = "https://127.0.0.1:9/a"
+    with pytest.raises(ConfigurationError, match=rf"no Microsoft Entra identity for the Queue service at {at}: log in"):
+        await check_connection(IdentityConnection(endpoints=Endpoints(blob=at, queue=at, table=at)))
 
 
 async def test_the_official_clients_distinguish_missing_from_conflicting(options: StorageOptions) -> None:

@@ -128,6 +128,11 @@ class TestConsole:
             assert "\tgreet: activityTrigger" in host.output
             assert "\tgreet_all:" not in host.output
 
+    def test_shows_how_to_install_modules_that_are_missing(self, running_host: RunningHost, app_root: Path) -> None:
+        (app_root / "greet" / "__init__.py").write_text("import no_such_module")
+        with running_host(app_root) as host:
+            assert f"{sys.executable} -m pip install -r {app_root / 'requirements.txt'}" in host.output
+
 
 class TestRefusal:
     def test_of_a_host_json_names_file_and_place(self, app_root: Path) -> None:

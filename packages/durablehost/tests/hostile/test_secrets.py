@@ -141,6 +141,16 @@ MISTAKES = {
              "extensions": {"durableTask": {"storageProvider": {"connectionName": f"AccountName=a;AccountKey={KEY}"}}}}
         ),
     ),
+    "a connection string for a task hub": (
+        "host.json",
+        json.dumps({"version": "2.0", "extensions": {"durableTask": {"hubName": "%OTHER_STORAGE%"}}}),
+    ),
+    "a connection string for a number": (
+        "local.settings.json", local(FUNCTIONS_WORKER_PROCESS_COUNT=f"AccountName=a;AccountKey={KEY}")
+    ),
+    "a connection string in the name of a setting": (
+        "local.settings.json", local(**{f"AzureWebJobsStorage=AccountName=a;AccountKey={KEY}": ""})
+    ),
 }  # fmt: skip
 
 

@@ -11,7 +11,7 @@ import pytest
 pytest.importorskip("anyio")
 
 from durablehost.errors import ConfigurationError
-from durablehost.host.app_environment import check_app_python
+from durablehost.host.app_environment import check_app_python, missing_packages
 from durablehost.settings.app_python import SETTING, AppPython, find_app_python
 from durablehost.settings.environment import Environment
 
@@ -46,8 +46,18 @@ def test_the_option_wins_over_the_setting_the_active_environment_and_the_folder(
 
 
 def test_the_default_is_the_python_of_the_host(tmp_path: Path) -> None:
-    # An environment that was removed while it was active.
-    assert find(tmp_path, VIRTUAL_ENV=str(tmp_path / "gone")).is_own
+    assert find(tmp_path) == AppPython(executable=sys.executable, reason="the Python of durablehost itself")
+
+
+def test_an_environment_without_a_python_is_named(tmp_path: Path) -> None:
+    gone = tmp_path / "gone"
+    found = find(tmp_path, VIRTUAL_ENV=str(gone))
+    assert found.is_own
+    assert found.reason == f"the Python of durablehost itself, because {gone} has no {PROGRAM}"
+    # As a removed Python leaves it.
+    (tmp_path / ".venv" / PROGRAM).parent.mkdir(parents=True)
+    (tmp_path / ".venv" / PROGRAM).symlink_to(gone)
+    assert find(tmp_path).reason == f"the Python of durablehost itself, because {tmp_path / '.venv'} has no {PROGRAM}"
 
 
 def test_a_link_out_of_a_virtual_environment_is_not_followed(tmp_path: Path) -> None:
@@ -141,6 +151,16 @@ def test_the_oldest_packages_and_those_without_a_known_version_are_accepted(tmp_
         assert check_app_python(other(program), tmp_path, os.environ) == "3.10.0"
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="its programs are shell scripts")
+def test_a_python_that_is_too_old_for_the_question_is_refused_by_its_version(tmp_path: Path) -> None:
+    program = make_python(tmp_path)
+    # As Python 2, which has no importlib.util.
+    old = "import platform, sys; sys.modules['importlib.util'] = None; platform.python_version = lambda: '2.7.18'; "
+    Path(program).write_text(f'#!/bin/sh\nexec {sys.executable} -c "{old}exec(sys.argv[1])" "$2"\n')
+    with pytest.raises(ConfigurationError, match=r"is Python 2\.7\.18; durablehost runs apps on Python 3\.10 or newer"):
+        check_app_python(other(program), tmp_path, os.environ)
+
+
 def test_modules_of_the_app_do_not_hide_what_is_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("json", "platform", "email", "azure"):
         (tmp_path / f"{name}.py").write_text("raise RuntimeError(__file__)", "utf-8")
@@ -149,3 +169,15 @@ def test_modules_of_the_app_do_not_hide_what_is_installed(tmp_path: Path, monkey
     # Another spelling of its path, so that it counts as another Python and is asked.
     same = other(str(python.parent / ".." / python.parent.name / python.name))
     assert check_app_python(same, tmp_path, os.environ) == ".".join(map(str, sys.version_info[:3]))
+
+
+def test_a_missing_module_is_followed_by_the_command_that_installs_the_requirements(tmp_path: Path) -> None:
+    missing = ["SyntaxError: invalid syntax", "ModuleNotFoundError: No module named 'numpy'."]
+    assert missing_packages(missing, other("py"), tmp_path) == (
+        f"Modules are missing, and there is no requirements.txt in {tmp_path} that names the packages of the app."
+    )
+    (tmp_path / "requirements.txt").touch()
+    assert missing_packages(missing, other("py"), tmp_path) == (
+        f"Modules are missing. To install the packages of the app: py -m pip install -r {tmp_path / 'requirements.txt'}"
+    )
+    assert missing_packages(missing[:1], other("py"), tmp_path) is None

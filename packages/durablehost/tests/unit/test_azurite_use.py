@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import stat
@@ -253,6 +254,17 @@ class TestOwn:
         for act in (lambda: use_own(app, say), lambda: connection_string(app)):
             with pytest.raises(ConfigurationError, match=r"app/\.local cannot be used"):
                 act()
+
+    def test_in_a_folder_that_cannot_be_written_is_an_error_that_says_what_to_do(
+        self, app: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def refuse(*_: object, **__: object) -> None:
+            raise OSError(errno.EROFS, "Read-only file system")
+
+        app.mkdir()
+        monkeypatch.setattr(Path, "mkdir", refuse)
+        with pytest.raises(ConfigurationError, match=r"Read-only file system\. Copy the app to a folder in which"):
+            use_own(app, say)
 
     @pytest.mark.parametrize("name", ["lock", "running"])
     def test_whose_lock_file_cannot_be_opened_is_an_error_that_names_it(self, app: Path, name: str) -> None:

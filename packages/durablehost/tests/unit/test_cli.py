@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+import durablehost
 from durablehost import __version__, cli
 from durablehost.cli import main
 from durablehost.console import Console
@@ -103,6 +104,25 @@ def test_a_relative_script_root_starts_at_the_working_directory_and_the_last_one
     assert host.settings[0].script_root == app_root.resolve()
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="a working directory cannot be removed there")
+@pytest.mark.parametrize("command", [["start"], ["durable", "get-instances"], ["console"], ["azurite", "install"]])
+def test_a_working_directory_that_is_gone_is_one_line(tmp_path: Path, command: list[str]) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    code = "import os, sys; os.rmdir(os.getcwd()); os.execv(sys.executable, [sys.executable, '-m', *sys.argv[1:]])"
+    environment = {**os.environ, "PYTHONPATH": str(Path(durablehost.__file__).parents[1])}
+    ended = subprocess.run(
+        [sys.executable, "-c", code, "durablehost", *command],
+        cwd=gone,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == 2
+    assert ended.stderr == "The current folder does not exist any more: change to another one.\n"
+
+
 def test_app_is_found_from_the_working_directory_up(app_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     below = app_root / "function"
     below.mkdir()
@@ -159,6 +179,20 @@ def test_wrong_arguments_are_shown_with_escapes(capsys: pytest.CaptureFixture[st
     with pytest.raises(SystemExit):
         main(["start", "--colour=\x1b]0;owned\x07"], run=Host())
     assert capsys.readouterr().err.endswith("unrecognized arguments: --colour=\\u001b]0;owned\\u0007\n")
+
+
+def test_wrong_arguments_and_settings_are_shown_without_secrets(
+    app_root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main(["start", "--connection-string", "AccountName=a;AccountKey=abc;"], run=Host())
+    assert capsys.readouterr().err.endswith("--connection-string AccountName=a;AccountKey=***;\n")
+    (app_root / "local.settings.json").write_text(
+        '{"IsEncrypted": false, "Values": {"HUB": "AccountName=a;AccountKey=abc;"}}'
+    )
+    (app_root / "host.json").write_text('{"version": "2.0", "extensions": {"durableTask": {"hubName": "%HUB%"}}}')
+    assert main(["start", "--script-root", str(app_root)], run=Host()) == 2
+    assert 'hubName is "AccountName=a;AccountKey=***;"; a task hub name is' in capsys.readouterr().err
 
 
 def test_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) -> None:

@@ -208,6 +208,21 @@ class TestLines:
         assert out.getvalue().count("a\\u001bb\n") == 3
         assert err.getvalue() == "a\\u001bb\n"
 
+    def test_of_durablehost_itself_have_no_secrets(self) -> None:
+        out, err = io.StringIO(), io.StringIO()
+        console = Console(out, err)
+        console.warning("X is AccountKey=abc")
+        console.error("X is AccountKey=abc")
+        assert (out.getvalue(), err.getvalue()) == ("X is AccountKey=***\n", "X is AccountKey=***\n")
+
+    @pytest.mark.parametrize("name", ["Host.Startup", "azure.core", "opentelemetry"])
+    def test_of_the_host_and_of_libraries_have_no_secrets(self, name: str) -> None:
+        assert self.lines(logging.ERROR, name=name, message="sig=abc").endswith("] sig=***\n")
+
+    @pytest.mark.parametrize("name", ["Function.Hello", "Function.Hello.User", "Host.Function.Console"])
+    def test_of_functions_are_shown_as_they_are(self, name: str) -> None:
+        assert self.lines(logging.ERROR, name=name, message="sig=abc").endswith("] sig=abc\n")
+
     def test_of_durablehost_itself_carry_no_time(self) -> None:
         out, err = io.StringIO(), io.StringIO()
         console = Console(out, err)

@@ -19,6 +19,7 @@ from durablehost import lenient_json
     [
         ('{"a": 1, /* , */ "b": [1, 2,], // }\n}', {"a": 1, "b": [1, 2]}),
         ("{'a': 'it\\'s \"here\"'}", {"a": 'it\'s "here"'}),
+        (r"""{'a': 'a \"quote\", a \\ and \u0041'}""", {"a": 'a "quote", a \\ and A'}),
         ("{a: {$b_2 : 'c: d, e: f'}}", {"a": {"$b_2": "c: d, e: f"}}),
         ('{"a": "//,}", "b": "/*"}', {"a": "//,}", "b": "/*"}),
         ('{"a": "one\n\ttwo"}', {"a": "one\n\ttwo"}),

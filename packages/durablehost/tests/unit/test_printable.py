@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from durablehost.printable import print_exception, printable, printable_output
+from durablehost.printable import print_exception, printable, printable_output, without_secrets
 
+KEY = "c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0c2U="
 TITLE = "\x1b]0;owned\x07"
 NEVER_PRINTED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\u2028\u2029\ud800-\udfff]")
 
@@ -78,3 +79,48 @@ def test_an_exception_that_nobody_handles_is_printed_with_escapes(capsys: pytest
         print_exception(type(error), error, error.__traceback__)
     assert capsys.readouterr().err.endswith("ValueError: \\u001b]0;owned\\u0007\n")
     assert sys.exc_info() == (None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ('is "AccountName=a;AccountKey=abc==;EndpointSuffix=x"', 'is "AccountName=a;AccountKey=***;EndpointSuffix=x"'),
+        (
+            "Endpoint=sb://x/;SharedAccessKeyName=n;SharedAccessKey=abc=",
+            "Endpoint=sb://x/;SharedAccessKeyName=n;SharedAccessKey=***",
+        ),
+        ("SharedAccessSignature=sv=1&ss=b&sig=abc%3D", "SharedAccessSignature=***&ss=b&sig=***"),
+        ("https://a.example/?sv=1&sig=abc%3D does not answer", "https://a.example/?sv=1&sig=*** does not answer"),
+        ('"Server=x;Password=a b&c;Encrypt=true"', '"Server=x;Password=***;Encrypt=true"'),
+        ("Server=x;User Id=u;PWD = abc", "Server=x;User Id=u;PWD=***"),
+        ("host:6380,password=abc=,ssl=True", "host:6380,password=***"),
+        ("client_secret=abc api-key=abc ApiKey=abc", "client_secret=*** api-key=*** ApiKey=***"),
+        ("amqp://me:abc@host/v and redis://:abc@host", "amqp://***@host/v and redis://***@host"),
+        (f"http://{KEY}.queue.example and {KEY}", "http:***.queue.example and ***"),
+    ],
+)
+def test_what_looks_like_a_secret_is_hidden(text: str, shown: str) -> None:
+    assert without_secrets(text) == shown
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "AccountKey is not Base64: copy it as a whole, with the = at its end.",
+        'The setting X is "abc"; it must be a whole number from 1 to 10.',
+        "https://localhost:7071/api/hello?design=1",
+        "--python=/home/me/a-folder-with-a-long-name/and-another-one/.venv/bin/python",
+        "System.Private.CoreLib, PublicKeyToken=7cec85d7bea7798e",
+        "mail me@example.com at 10:30",
+        "name=0123456789abcdef0123456789abcdef0123456789abcdef=value",
+    ],
+)
+def test_texts_without_secrets_stay(text: str) -> None:
+    assert without_secrets(text) == text
+
+
+@pytest.mark.parametrize("part", ["a", "sig=", "://", "password=a;", "://a:b", "a:", "A" * 41 + "=", " \t", "pwd "])
+def test_secrets_are_found_in_proportion_to_the_length(part: str) -> None:
+    # With backtracking, this would take hours.
+    for beginning in ("", "://", "AccountKey", "Password = "):
+        assert without_secrets(beginning + part * (1_000_000 // len(part)))

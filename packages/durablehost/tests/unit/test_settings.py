@@ -259,10 +259,12 @@ class TestHostJson:
         settings = load({"version": "2.0", "extensions": {"http": {"customHeaders": headers}}})
         assert settings.http.custom_headers == headers
 
-    @pytest.mark.parametrize("value", ["Zo\u00eb", "a\r\nX: b"])
+    @pytest.mark.parametrize("value", ["Bearer c2VjcmV0 \u00eb", "c2VjcmV0\r\nX: b"])
     def test_custom_header_that_cannot_be_sent_is_refused_by_name(self, load: Load, value: str) -> None:
-        with pytest.raises(ConfigurationError, match=r"extensions\.http\.customHeaders\.X-A is .*; it must be ASCII"):
+        with pytest.raises(ConfigurationError, match=r"extensions\.http\.customHeaders\.X-A must be ASCII") as refused:
             load({"version": "2.0", "extensions": {"http": {"customHeaders": {"X-A": value}}}})
+        # It may be a credential.
+        assert "c2VjcmV0" not in str(refused.value)
 
     @pytest.mark.parametrize(
         "name", ["", "X A", "X\r\nY", "Gr\u00f6\u00dfe", "a:b", "Content-Length", "transfer-encoding"]
@@ -631,6 +633,48 @@ class TestHttp:
         options = {"port": 7091, "address": "127.0.0.1", "cors": "https://c"}
         http = load(local={"IsEncrypted": False, "Host": section}, options=options).http
         assert (http.port, http.address, http.cors_origins) == (7091, "127.0.0.1", ("https://c",))
+
+    @pytest.mark.parametrize(
+        "origin",
+        [
+            "http://a:3000/",
+            "http://a/b",
+            "a:3000",
+            "http://*.a",
+            "http://a:80",
+            "HTTPS://a:443",
+            "http://u@a",
+            "http://b\u00fccher.example",
+            "http://",
+        ],
+    )
+    def test_an_origin_that_no_browser_sends_is_named(self, load: Load, origin: str) -> None:
+        settings = load(local={"Host": {"CORS": f"http://localhost:3000,{origin}"}})
+        assert f'Host.CORS: no browser sends the origin "{origin}", so it allows no page.' in settings.warnings[-1]
+        assert load(options={"cors": origin}).warnings[-1].startswith(f'--cors: no browser sends the origin "{origin}"')
+
+    @pytest.mark.parametrize(
+        "origin", ["*", "null", "http://a", "https://a:8443", "http://[::1]:1", "vscode-webview://x", "http://a:8080"]
+    )
+    def test_an_origin_that_browsers_send_gives_no_warning(self, load: Load, origin: str) -> None:
+        assert load(local={"Host": {"CORS": origin}}).warnings == ()
+
+    def test_credentials_are_true_or_false(self, load: Load) -> None:
+        assert load(local={"Host": {"CORS": "http://a", "CORSCredentials": "True"}}).http.cors_credentials is True
+        assert load(local={"Host": {"CORS": "http://a", "CORSCredentials": False}}).http.cors_credentials is False
+        with pytest.raises(ConfigurationError, match=r'Host\.CORSCredentials is "yes"; it must be true or false'):
+            load(local={"Host": {"CORSCredentials": "yes"}})
+
+    @pytest.mark.parametrize("value", [["http://a", "http://b"], {"a": 1}], ids=["array", "object"])
+    def test_a_host_section_has_single_values(self, load: Load, value: JsonValue) -> None:
+        with pytest.raises(ConfigurationError, match=r"settings\.json: Host\.CORS must be a single value"):
+            load(local={"Host": {"CORS": value}})
+
+    @pytest.mark.parametrize(("written", "meant"), [("LocalHttpProt", "LocalHttpPort"), ("Cors_", "CORS")])
+    def test_a_misspelled_key_of_the_host_section_is_refused(self, load: Load, written: str, meant: str) -> None:
+        with pytest.raises(ConfigurationError, match=f'"{written}" has no effect in Host; write "{meant}"'):
+            load(local={"Host": {written: "x"}})
+        assert load(local={"Host": {"cors": "http://a", "Unrelated": "x"}}).http.cors_origins == ("http://a",)
 
     def test_allowed_hosts_come_from_the_host_section_unless_the_command_line_has_some(self, load: Load) -> None:
         local: JsonValue = {"Host": {"AllowedHosts": "my-laptop, functions"}}

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import replace
+from difflib import get_close_matches
 from pathlib import Path
 
 from durablehost import lenient_json
@@ -21,9 +22,13 @@ from durablehost.app.retry import check_configuration_source, check_retry
 from durablehost.app.script_file import FUNCTION_FILE, find_script, other_language
 from durablehost.app.validation import read_bindings
 from durablehost.errors import ConfigurationError
+from durablehost.printable import without_secrets
 from durablehost.types import JsonObject
 
 _FUNCTION_NAME = re.compile(r"[a-z][a-z0-9_\-]{0,127}", re.IGNORECASE | re.ASCII)
+# Names at the top of function.json, by lower case. The Functions host reads them in this spelling alone.
+_MEMBERS = {name.lower(): name for name in ("bindings", "disabled", "entryPoint", "retry", "scriptFile")}
+_LEAST_LIKENESS = 0.85
 _NAME_PROPERTIES = {
     TriggerKind.ORCHESTRATION: "orchestration",
     TriggerKind.ACTIVITY: "activity",
@@ -58,9 +63,10 @@ def discover(
         functions=tuple(reading.functions),
         errors=tuple(reading.errors),
         warnings=(
-            *_allow_list_notice(allow_list),
+            *_allow_list_notices(root, allow_list),
             *reading.skipped,
             *_disabled_notices(reading.functions),
+            *_spelling_notices(reading.functions),
             *_output_notices(reading.functions),
         ),
     )
@@ -98,12 +104,17 @@ def _is_function(folder: Path) -> bool:
         return False
 
 
-def _allow_list_notice(allow_list: Collection[str] | None) -> Iterator[str]:
-    if allow_list:
-        yield (
-            "A function allow list has been specified, excluding all but the following functions: "
-            f"[{', '.join(allow_list)}]"
-        )
+def _allow_list_notices(root: Path, allow_list: Collection[str] | None) -> Iterator[str]:
+    if not allow_list:
+        return
+    yield (
+        "A function allow list has been specified, excluding all but the following functions: "
+        f"[{', '.join(allow_list)}]"
+    )
+    names = {folder.name.lower() for folder in _function_folders(root, None)}
+    yield from (
+        f"'{name}' in this list is no function of this app." for name in allow_list if name.lower() not in names
+    )
 
 
 def _disabled_notices(functions: Iterable[Function]) -> Iterator[str]:
@@ -113,6 +124,18 @@ def _disabled_notices(functions: Iterable[Function]) -> Iterator[str]:
                 f"Function '{function.name}': \"disabled\" in {FUNCTION_FILE} has no effect in Azure Functions 4; "
                 f"the setting AzureWebJobs.{function.name}.Disabled disables a function."
             )
+
+
+def _spelling_notices(functions: Iterable[Function]) -> Iterator[str]:
+    for function in functions:
+        yield from (f"Function '{function.name}': {problem}" for problem in _misspelled(function.config))
+
+
+def _misspelled(config: JsonObject) -> Iterator[str]:
+    for name in config:
+        meant = get_close_matches(name.lower(), _MEMBERS, n=1, cutoff=_LEAST_LIKENESS)
+        if meant and name != _MEMBERS[meant[0]]:
+            yield f'"{name}" in {FUNCTION_FILE} has no effect; write "{_MEMBERS[meant[0]]}".'
 
 
 def _output_notices(functions: Iterable[Function]) -> Iterator[str]:
@@ -145,7 +168,8 @@ class _Reading:
             message = f"{folder.name} cannot be read: {error.strerror or type(error).__name__}."
             self.errors.append(FunctionError(name=folder.name, message=message))
         except (InvalidFunctionError, ValueError, RecursionError) as error:
-            self.errors.append(FunctionError(name=folder.name, message=str(error)))
+            # Callers may read it, and the value of a setting may be part of it.
+            self.errors.append(FunctionError(name=folder.name, message=without_secrets(str(error))))
 
     def _function(self, folder: Path) -> Function | None:
         name = folder.name
@@ -153,6 +177,8 @@ class _Reading:
             raise InvalidFunctionError(f"'{name}' is not a valid function name.")
         config = _read_config(folder / FUNCTION_FILE)
         check_configuration_source(config, name)
+        if "bindings" not in config:
+            raise InvalidFunctionError(" ".join(["At least one binding must be declared.", *_misspelled(config)]))
         bindings = read_bindings(config, find_setting=self._find_setting, has_bundle=self._has_bundle)
         check_retry(config.get("retry"))
         script = find_script(folder, config)

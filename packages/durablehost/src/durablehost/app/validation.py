@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from difflib import get_close_matches
 
 from durablehost.app import binding_type
 from durablehost.app.expression import FindSetting, expand
 from durablehost.app.invalid import InvalidFunctionError
-from durablehost.app.model import Binding, Direction
+from durablehost.app.model import DURABLE_CLIENT_TYPES, Binding, Direction
 from durablehost.types import JsonObject, JsonValue
 
 RETURN_NAME = "$return"
@@ -96,14 +97,21 @@ def _check_names(bindings: Iterable[Binding]) -> None:
         raise InvalidFunctionError(f"Multiple bindings with name '{twice}' discovered. Binding names must be unique.")
 
 
-def _check_triggers(bindings: Iterable[Binding]) -> None:
+def _check_triggers(bindings: Collection[Binding]) -> None:
     count = sum(binding.is_trigger for binding in bindings)
     if count > 1:
         raise InvalidFunctionError(
             "Multiple trigger bindings defined. A function can only have a single trigger binding."
         )
     if count == 0:
-        raise InvalidFunctionError("No trigger binding specified. A function must have a trigger input binding.")
+        message = "No trigger binding specified. A function must have a trigger input binding."
+        unknown = (binding.type for binding in bindings if binding.type.lower() not in binding_type.KNOWN_TYPES)
+        raise InvalidFunctionError(" ".join([message, *map(_guess, unknown)]))
+
+
+def _guess(unknown_type: str) -> str:
+    found = get_close_matches(unknown_type.lower(), binding_type.KNOWN_TYPES, n=1)
+    return f"'{unknown_type}' is no known type." + (f" Is '{found[0]}' meant?" if found else "")
 
 
 def _check_types(bindings: Iterable[Binding], *, has_bundle: bool) -> None:
@@ -123,6 +131,8 @@ def _check_types(bindings: Iterable[Binding], *, has_bundle: bool) -> None:
 
 def _check_served(binding: Binding) -> None:
     kind = binding.type.lower()
+    if kind in DURABLE_CLIENT_TYPES and binding.direction is not Direction.IN:
+        raise InvalidFunctionError(f"The binding '{binding.name}' of type '{binding.type}' needs the direction 'in'.")
     if binding.is_trigger:
         # One that durablehost does not serve never fires, but the function can be run through the admin routes.
         return

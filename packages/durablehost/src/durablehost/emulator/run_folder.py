@@ -7,6 +7,7 @@ Standard library only.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import time
@@ -25,6 +26,7 @@ from durablehost.system.file_lock import try_lock
 _LOCK_SECONDS = 90
 _POLL_SECONDS = 0.02
 _USER = "user-"
+_NOT_WRITABLE = (errno.EROFS, errno.EACCES, errno.EPERM)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -176,7 +178,12 @@ def usable(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise ConfigurationError(f"{path} cannot be used: {error.strerror or error}.") from error
+        advice = (
+            " Copy the app to a folder in which you can write, or set its storage to an account in Azure."
+            if error.errno in _NOT_WRITABLE
+            else ""
+        )
+        raise ConfigurationError(f"{path} cannot be used: {error.strerror or error}.{advice}") from error
 
 
 def _parsed(content: bytes) -> Running:

@@ -1,4 +1,4 @@
-"""Checks, before anything starts, that the Python of the app can run functions."""
+"""Checks, before anything starts, that the Python of the app can run functions; says how to install what it lacks."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import importlib.util
 import platform
 import re
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,14 +23,19 @@ FIRST_SDK_WITHOUT_V1 = (2,)
 
 _LIBRARY = "azure-functions"
 _SDK = "azure-functions-durable"
+_REQUIREMENTS = "requirements.txt"
 _SECONDS = 60
-# Python searches the working directory first, which may be an app with a `json.py`.
+# Python searches the working directory first, which may be an app with a `json.py`. Python 2 runs it too.
 _QUESTION = f"""\
 import sys
 sys.path[:] = filter(None, sys.path)
-import importlib.util, platform
+import platform
 print(platform.python_version())
-print(all(map(importlib.util.find_spec, ("azure", "azure.functions"))))
+try:
+    import importlib.util
+    print(all(map(importlib.util.find_spec, ("azure", "azure.functions"))))
+except ImportError:
+    print(False)
 for package in "{_LIBRARY}", "{_SDK}":
     try:
         import importlib.metadata
@@ -81,6 +86,18 @@ def check_app_python(python: AppPython, script_root: Path, environment: Mapping[
             "requirements.txt."
         )
     return found.version
+
+
+def missing_packages(load_errors: Iterable[str], python: AppPython, script_root: Path) -> str | None:
+    """How to install the requirements of the app, if a function could not be loaded for lack of a module."""
+    if not any(error.startswith(ModuleNotFoundError.__name__) for error in load_errors):
+        return None
+    if (script_root / _REQUIREMENTS).is_file():
+        return (
+            "Modules are missing. To install the packages of the app: "
+            f"{python.executable} -m pip install -r {script_root / _REQUIREMENTS}"
+        )
+    return f"Modules are missing, and there is no {_REQUIREMENTS} in {script_root} that names the packages of the app."
 
 
 def _own_contents() -> _Contents:
@@ -149,5 +166,5 @@ def _named(python: AppPython) -> str:
 
 
 def _missing(script_root: Path) -> str:
-    requirements = script_root / "requirements.txt"
+    requirements = script_root / _REQUIREMENTS
     return f"-r {requirements}" if requirements.is_file() else _LIBRARY

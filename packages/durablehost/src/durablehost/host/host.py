@@ -30,7 +30,7 @@ from durablehost.engine.dispatcher import Engine
 from durablehost.engine.explanation import AppFunctions
 from durablehost.engine.instance_logs import InstanceLogHandler, InstanceLogs
 from durablehost.errors import ConfigurationError, DurableHostError
-from durablehost.host.app_environment import check_app_python
+from durablehost.host.app_environment import check_app_python, missing_packages
 from durablehost.host.engine_options import engine_options
 from durablehost.host.exposure import exposure_warnings
 from durablehost.host.hub_options import hub_options
@@ -291,6 +291,8 @@ class Host:
             await pool.start()
         finally:
             report.cancel()
+        if advice := missing_packages(pool.load_errors.values(), worker.python, app.root):
+            self._console.warning(advice)
         self._console.log("Worker process started and initialized.")
         return pool
 

@@ -51,7 +51,11 @@ def find_app_python(option: str | None, script_root: Path, environment: Environm
     for folder, reason in folders:
         if (python := folder / _IN_ENVIRONMENT).is_file():
             return AppPython(executable=str(python), reason=reason)
-    return AppPython(executable=sys.executable, reason="the Python of durablehost itself")
+    reason = "the Python of durablehost itself"
+    if broken := [str(folder) for folder, _ in folders if folder.is_dir() or str(folder) == active]:
+        # Moved, made by another system, or left by a Python that was removed.
+        reason += f", because {' and '.join(broken)} has no {_IN_ENVIRONMENT}"
+    return AppPython(executable=sys.executable, reason=reason)
 
 
 def _program(text: str, source: str, base: Path, environment: Environment) -> str:

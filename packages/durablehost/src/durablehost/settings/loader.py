@@ -27,6 +27,9 @@ _MOST_PROCESSES = 10
 _DEFAULT_THREADS = 1000
 _THREADS = "PYTHON_THREADPOOL_THREAD_COUNT"
 _LARGEST_PORT = 65535
+# What a browser may send, in lower case: no path, no wildcard, no port that is the usual one of its scheme, and names
+# in ASCII.
+_ORIGIN = re.compile(r"\*|null|(?!http://[^/]*:80$|https://[^/]*:443$)[a-z][a-z0-9+.-]*://[^/?#@*\s]+")
 _HOST_NAME = re.compile(r"[A-Za-z0-9._-]{1,253}|\*")
 _ROOT_MARKS = (host_json.FILE_NAME, local_settings.FILE_NAME)
 _RUNTIME = "python"
@@ -91,7 +94,7 @@ def load_settings(options: StartOptions, environment: Mapping[str, str]) -> Sett
     levels = host_json.log_levels(configuration)
     return Settings(
         script_root=root,
-        http=_http(options, local, configuration, seen, port),
+        http=_http(options, local, configuration, seen, port, warnings),
         durable=read_durable(configuration, seen, hub_name=options.hub_name),
         storage=read_storage(configuration, seen, connection_name=options.connection_name),
         worker=_worker(options, root, configuration, seen, warnings),
@@ -145,12 +148,16 @@ def _check_runtime(environment: Environment, local: LocalSettings) -> None:
 
 
 def _http(
-    options: StartOptions, local: LocalSettings, configuration: Configuration, environment: Environment, port: int
+    options: StartOptions,
+    local: LocalSettings,
+    configuration: Configuration,
+    environment: Environment,
+    port: int,
+    warnings: list[str],
 ) -> HttpSettings:
     prefix = configuration.text("extensions.http.routePrefix")
-    text = options.cors if options.cors is not None else local.host.get("cors", "")
-    origins = tuple(filter(None, (origin.strip() for origin in text.split(","))))
-    credentials = options.cors_credentials or local.host.get("corscredentials", "").lower() == "true"
+    origins = _origins(options, local, warnings)
+    credentials = options.cors_credentials or _has_credentials(local)
     if credentials and "*" in origins:
         where = "--cors-credentials" if options.cors_credentials else f"{local.path}: Host.CORSCredentials"
         raise ConfigurationError(
@@ -170,6 +177,27 @@ def _http(
     )
 
 
+def _origins(options: StartOptions, local: LocalSettings, warnings: list[str]) -> tuple[str, ...]:
+    where, text = "--cors", options.cors
+    if text is None:
+        where, text = f"{local.path}: Host.CORS", local.host.get("cors", "")
+    origins = tuple(filter(None, (origin.strip() for origin in text.split(","))))
+    warnings += (
+        f'{where}: no browser sends the origin "{origin}", so it allows no page. Write a scheme, a host and, unless it '
+        "is the usual one, a port, such as http://localhost:3000."
+        for origin in origins
+        if not (origin.isascii() and _ORIGIN.fullmatch(origin.lower()))
+    )
+    return origins
+
+
+def _has_credentials(local: LocalSettings) -> bool:
+    text = local.host.get("corscredentials", "false")
+    if text.lower() not in ("true", "false"):
+        raise ConfigurationError(f'{local.path}: Host.CORSCredentials is "{text}"; it must be true or false.')
+    return text.lower() == "true"
+
+
 def _custom_headers(configuration: Configuration) -> dict[str, str]:
     headers = {}
     for entry in configuration.below("extensions.http.customHeaders").values():
@@ -180,7 +208,10 @@ def _custom_headers(configuration: Configuration) -> dict[str, str]:
                 "set; remove it."
             )
         if FORBIDDEN_IN_VALUES.search(str(entry.value)):
-            raise entry.wrong("ASCII without control characters, or no answer can be sent")
+            # The value is not quoted, because it may be a credential.
+            raise ConfigurationError(
+                f"{entry.source}: {entry.key} must be ASCII without control characters, or no answer can be sent."
+            )
         headers[name] = str(entry.value)
     return headers
 

@@ -19,6 +19,7 @@ from durablehost.types import JsonObject, JsonValue
 FILE_NAME = "local.settings.json"
 
 _SECTIONS = ("IsEncrypted", "Values", "Host", "ConnectionStrings")
+_HOST_KEYS = ("LocalHttpPort", "LocalHttpAddress", "CORS", "CORSCredentials", "AllowedHosts")
 _NOT_IN_ENVIRONMENT = re.compile("[\0\ud800-\udfff]")
 # Bytes of `NAME=value`, with the byte that ends it, in which Linux starts a process; characters in Windows.
 _LONGEST_VARIABLE = {"linux": 128 * 1024, "win32": 32_767}.get(sys.platform, sys.maxsize)
@@ -47,8 +48,7 @@ def read_local_settings(root: Path, warnings: list[str]) -> LocalSettings:
     _check_sections(content, path, warnings)
     values = dict(_values(content, path))
     _refuse_encrypted(content, path, has_values=bool(values))
-    host = {name.lower(): _text(value) for name, value in _section(content, "Host", path) if value is not None}
-    return LocalSettings(path=path, values=values, host=host)
+    return LocalSettings(path=path, values=values, host=dict(_host(content, path)))
 
 
 def merge(local: LocalSettings, environment: Mapping[str, str], warnings: list[str]) -> dict[str, str]:
@@ -105,6 +105,19 @@ def _values(content: JsonObject, path: Path) -> Iterator[tuple[str, str | None]]
             raise ConfigurationError(f"{path}: ConnectionStrings.{name} must be a string.")
         _check_variable("ConnectionStrings", name, text, path)
         yield f"ConnectionStrings:{name}", text
+
+
+def _host(content: JsonObject, path: Path) -> Iterator[tuple[str, str]]:
+    known = {key.lower(): key for key in _HOST_KEYS}
+    for name, value in _section(content, "Host", path):
+        meant = get_close_matches(name.lower(), known, n=1)
+        if meant and name.lower() not in known:
+            raise ConfigurationError(f'{path}: "{name}" has no effect in Host; write "{known[meant[0]]}".')
+        if isinstance(value, (dict, list)):
+            hint = ", with commas between several" if isinstance(value, list) else ""
+            raise ConfigurationError(f"{path}: Host.{name} must be a single value{hint}.")
+        if value is not None:
+            yield name.lower(), _text(value)
 
 
 def _check_variable(section: str, name: str, value: str | None, path: Path) -> None:

@@ -17,6 +17,9 @@ DEFAULT_ENDPOINT = "http://localhost:4318"
 _ENDPOINT, _TRACES_ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"
 _SERVED_EXPORTER = "otlp"
 _SERVED_PROTOCOL = "http/protobuf"
+_HEADERS = ("OTEL_EXPORTER_OTLP_TRACES_HEADERS", "OTEL_EXPORTER_OTLP_HEADERS")
+# As the Python SDK reads them.
+_HEADER = re.compile(r"[ \t]*[!#-'*+.0-9A-Z^-z|~-]+[ \t]*=[ !#-+\--:<-\[\]-~]*")
 _URL = re.compile(r"https?://[^/?#]", re.IGNORECASE)
 
 
@@ -38,7 +41,8 @@ def trace_options(environment: Mapping[str, str]) -> TraceOptions | None:
     """None if traces are off.
 
     Raises:
-        ConfigurationError: the variables ask for another exporter or protocol, or the endpoint is no URL.
+        ConfigurationError: the variables ask for another exporter or protocol, the endpoint is no URL, or headers are
+            malformed.
     """
     variables = {name: value.strip() for name, value in environment.items() if name.startswith(PREFIX)}
     exporter = variables.get("OTEL_TRACES_EXPORTER", "").lower()
@@ -64,6 +68,10 @@ def trace_options(environment: Mapping[str, str]) -> TraceOptions | None:
         # The value is not quoted, because it may contain a password.
         name = _TRACES_ENDPOINT if variables.get(_TRACES_ENDPOINT) else _ENDPOINT
         raise ConfigurationError(f"{name} must begin with http:// or https:// and name a host")
+    for name in _HEADERS:
+        if not all(_HEADER.fullmatch(header) for header in variables.get(name, "").split(",") if header.strip()):
+            # The SDK would log the header, which is most likely a key, and send no traces with it.
+            raise ConfigurationError(f"{name} must be headers such as api-key=value, separated by commas")
     return TraceOptions(endpoint=endpoint, variables=variables)
 
 

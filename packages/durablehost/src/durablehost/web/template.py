@@ -204,6 +204,8 @@ def _check(text: str, segments: list[_Segment], parameters: list[Parameter]) -> 
     if any(not segment for segment in segments) and len(segments) > 1:
         raise TemplateError(f"the route template '{text}' has an empty segment")
     for segment in segments:
+        if any(isinstance(part, str) and "?" in part for part in segment):
+            raise TemplateError(f"the route template '{text}' has a '?' outside of a parameter; a route has no query")
         if any(isinstance(a, Parameter) and isinstance(b, Parameter) for a, b in itertools.pairwise(segment)):
             raise TemplateError(f"the route template '{text}' has two parameters without a literal between them")
         if any(isinstance(part, Parameter) and part.is_catch_all for part in segment) and (

@@ -157,6 +157,22 @@ def test_disabled_in_function_json_has_no_effect_and_says_so(tmp_path: Path, val
     )
 
 
+@pytest.mark.parametrize(("written", "meant"), [("EntryPoint", "entryPoint"), ("script_file", "scriptFile")])
+def test_a_misspelled_member_has_no_effect_and_says_so(tmp_path: Path, written: str, meant: str) -> None:
+    write_function(tmp_path, "A", HTTP, **{written: "x", "language": "python", "generatedBy": "x"})
+    app = read(tmp_path)
+    assert only(app).entry_point == "main"
+    assert app.warnings == (f'Function \'A\': "{written}" in function.json has no effect; write "{meant}".',)
+
+
+def test_misspelled_bindings_are_named(tmp_path: Path) -> None:
+    (tmp_path / "A").mkdir()
+    (tmp_path / "A" / "function.json").write_text(json.dumps({"Bindings": [HTTP]}))
+    assert the_error(read(tmp_path)) == (
+        'At least one binding must be declared. "Bindings" in function.json has no effect; write "bindings".'
+    )
+
+
 def test_functions_are_ordered_by_name_without_regard_to_case(tmp_path: Path) -> None:
     for name in ("b", "A_1", "AB", "C"):
         write_function(tmp_path, name, HTTP)
@@ -215,6 +231,15 @@ def test_a_byte_order_mark_is_accepted(tmp_path: Path) -> None:
         (
             [{**HTTP, "direction": "out"}],
             "No trigger binding specified. A function must have a trigger input binding.",
+        ),
+        (
+            [RESPONSE, {**HTTP, "type": "httpTriger"}],
+            "No trigger binding specified. A function must have a trigger input binding. "
+            "'httpTriger' is no known type. Is 'httptrigger' meant?",
+        ),
+        (
+            [HTTP, {"type": "durableClient", "name": "client", "direction": "out"}],
+            "The binding 'client' of type 'durableClient' needs the direction 'in'.",
         ),
         ([{**HTTP, "direction": "foo"}], "'foo' is not a valid binding direction."),
         ([HTTP, {"type": "http", "name": "res"}], "Http binding can only be used for output."),
@@ -419,6 +444,14 @@ def test_durable_names_come_from_the_trigger_with_settings_expanded(tmp_path: Pa
     assert {name: function.name for name, function in entities.items()} == {"v1counter": "Count", "other": "Other"}
 
 
+def test_an_error_repeats_no_secret_of_a_setting(tmp_path: Path) -> None:
+    write_function(tmp_path, "Orch", {**ORCHESTRATOR, "orchestration": "@%HUB%"})
+    (error,) = read(tmp_path, {"HUB": "AccountName=a;AccountKey=abc;"}).errors
+    assert error.message == (
+        "The orchestration name '@AccountName=a;AccountKey=***;' is invalid: it must not begin with '@'."
+    )
+
+
 def test_the_task_hub_of_a_client_is_expanded(tmp_path: Path) -> None:
     client = {"type": "durableClient", "name": "starter", "taskHub": "%HUB%"}
     write_function(tmp_path, "A", HTTP, client)
@@ -456,9 +489,12 @@ def test_a_function_is_disabled_by_a_setting(tmp_path: Path, key: str, value: st
 def test_the_allow_list_leaves_the_others_out(tmp_path: Path) -> None:
     for name in ("A", "B"):
         write_function(tmp_path, name, HTTP)
-    app = read(tmp_path, allow_list=["a"])
+    app = read(tmp_path, allow_list=["a", "c"])
     assert only(app).name == "A"
-    assert app.warnings == ("A function allow list has been specified, excluding all but the following functions: [a]",)
+    assert app.warnings == (
+        "A function allow list has been specified, excluding all but the following functions: [a, c]",
+        "'c' in this list is no function of this app.",
+    )
 
 
 @pytest.mark.parametrize(("file", "settings"), [("function_app.py", {}), ("m.py", {"PYTHON_SCRIPT_FILE_NAME": "m.py"})])

@@ -104,15 +104,18 @@ def test_an_endpoint_with_a_password_is_an_error_that_does_not_repeat_it(endpoin
 
 @pytest.mark.parametrize(
     "endpoint",
-    ["127.0.0.1:10000", "ftp://shop", "http://", "http://a:b", "http://a:70000", "http://[::1", "http://a b/c"],
-)
+    [
+        "127.0.0.1:10000", "ftp://shop", "http://", "http://a:b", "http://a:70000", "http://[::1", "http://a b/c",
+        "http://a..b", f"http://{'a' * 64}",
+    ],
+)  # fmt: skip
 def test_an_endpoint_that_is_no_address_is_a_configuration_error(endpoint: str) -> None:
     text = EXPLICIT.replace("http://127.0.0.1:20001/devstoreaccount1", endpoint)
     with pytest.raises(ConfigurationError, match=r'"Storage" is wrong\. QueueEndpoint is not an address such as'):
         connection_from_settings({"Storage": text}, "Storage")
 
 
-@pytest.mark.parametrize(("old", "new"), [("https", "gopher"), ("=shop", "=my shop")])
+@pytest.mark.parametrize(("old", "new"), [("https", "gopher"), ("=shop", "=my shop"), ("=shop", "=" + "a" * 70)])
 def test_an_account_that_makes_no_address_is_a_configuration_error(old: str, new: str) -> None:
     with pytest.raises(ConfigurationError, match="AccountName and EndpointSuffix make is not an address"):
         connection_from_settings({"Storage": IN_AZURE.replace(old, new)}, "Storage")
@@ -143,6 +146,14 @@ def test_service_uris_make_an_identity_connection() -> None:
     connection = connection_from_settings(settings, "Storage")
     assert isinstance(connection, IdentityConnection)
     assert connection.endpoints.table == "https://shop.table.example"
+
+
+def test_an_identity_needs_https() -> None:
+    settings = {f"X__{kind}ServiceUri": f"http://a.{kind}.example" for kind in ("blob", "queue", "table")}
+    with pytest.raises(
+        ConfigurationError, match=r'X__blobServiceUri must begin with https://.*set "X" to a connection'
+    ):
+        connection_from_settings(settings, "X")
 
 
 def test_an_identity_connection_without_one_service_names_the_missing_key() -> None:

@@ -73,6 +73,19 @@ def test_an_endpoint_that_is_no_url_is_refused_and_not_repeated(name: str, endpo
     assert "secret" not in str(caught.value)
 
 
+@pytest.mark.parametrize("headers", ["Authorization: Bearer secret", "secret", "a=b,secret", 'a="secret"', "=secret"])
+@pytest.mark.parametrize("name", ["OTEL_EXPORTER_OTLP_HEADERS", "OTEL_EXPORTER_OTLP_TRACES_HEADERS"])
+def test_headers_that_are_malformed_are_refused_and_not_repeated(name: str, headers: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"{name} must be headers such as") as caught:
+        trace_options({**BASE, name: headers})
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("headers", ["", "api-key=secret", " a=b , c=Bearer d==,", "a=b%20c"])
+def test_headers_that_the_sdk_reads_are_accepted(headers: str) -> None:
+    assert trace_options({**BASE, "OTEL_EXPORTER_OTLP_HEADERS": headers}) is not None
+
+
 def test_an_address_is_shown_without_secrets() -> None:
     options = trace_options({"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "https://me:secret@collector:4318/v1/traces?key=a"})
     assert options is not None

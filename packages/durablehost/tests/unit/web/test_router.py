@@ -107,7 +107,7 @@ CONSTRAINTS: list[tuple[str, list[str], list[str]]] = [
 
 REFUSED = [
     "{", "a}", "{}", "{id", "{a}{b}", "{a}/{a}", "{a}/{A}", "{*rest}/more", "x{*rest}", "a//b", "{id:nope}",
-    "{id:int(3)}", "{id:range(1)}", "{id:min(x)}", "{id:regex([)}", "{id=5?}", "{a?b}",
+    "{id:int(3)}", "{id:range(1)}", "{id:min(x)}", "{id:regex([)}", "{id=5?}", "{a?b}", "x?y=1", "{a}?",
 ]  # fmt: skip
 
 

@@ -16,7 +16,7 @@ async def check_connection(connection: Connection) -> None:
 
     Raises:
         StorageUnavailable: a service does not answer, or does not work; the message is one line that names it.
-        ConfigurationError: a service refuses the credentials.
+        ConfigurationError: a service refuses the credentials, or there is no identity to get a token for.
     """
     async with open_services(connection) as services:
         endpoints = services.endpoints
@@ -38,5 +38,10 @@ async def _check(service: str, request: Awaitable[object]) -> None:
         raise StorageUnavailable(f"The {service} does not answer: {error}") from error
     except StorageError as error:
         if isinstance(error.__cause__, ClientAuthenticationError):
+            if error.__cause__.response is None:
+                raise ConfigurationError(
+                    f"There is no Microsoft Entra identity for the {service}: log in to Azure, for example with "
+                    "`az login`, or set the storage connection to a connection string."
+                ) from error
             raise ConfigurationError(f"The {service} refuses the credentials of the storage connection.") from error
         raise StorageUnavailable(f"The {service} does not work: {error}") from error

@@ -115,7 +115,14 @@ def _section(settings: Mapping[str, str], name: str) -> dict[str, str]:
 
 def _service_uri(section: Mapping[str, str], name: str, kind: str, account: str | None) -> str | None:
     if uri := section.get(f"{kind}serviceuri"):
-        return _checked_endpoint(uri.rstrip("/"), f"{name}__{kind}ServiceUri")
+        setting = f"{name}__{kind}ServiceUri"
+        endpoint = _checked_endpoint(uri.rstrip("/"), setting)
+        if urlsplit(endpoint).scheme.lower() != "https":
+            raise ConfigurationError(
+                f"{setting} must begin with https://, because tokens of an identity are sent over HTTPS alone. For a "
+                f'storage emulator, set "{name}" to a connection string.'
+            )
+        return endpoint
     return f"https://{account}.{kind}.{_DEFAULT_SUFFIX}" if account else None
 
 
@@ -164,7 +171,8 @@ def _checked_endpoint(endpoint: str, name: str) -> str:
     try:
         url = urlsplit(endpoint)
         is_http = url.scheme.lower() in ("http", "https") and len(endpoint.split()) == 1
-        is_valid = is_http and bool(url.hostname) and url.port != 0
+        # Raises UnicodeError, a ValueError, for a name that no name server can be asked for.
+        is_valid = is_http and bool((url.hostname or "").encode("idna")) and url.port != 0
     except ValueError:
         is_valid = False
     if not is_valid:
