@@ -239,7 +239,7 @@ def _as_numbers(schema: Schema, columns: Columns) -> Schema:
     separator = re.search(_OTHER_SEPARATORS, next(iter(schema)))
     if len(schema) == 1 and separator:
         raise ValueError(f"its columns are separated by {separator[0]!r}, not by commas")
-    for column in (columns.timestamp, columns.series, columns.value):
+    for column in schema if columns.is_wide else (columns.timestamp, columns.series, columns.value):
         if f"{column}{_SECOND}" in schema:
             raise ValueError(f"it has two columns '{column}'")
     types: dict[str, pl.DataType] = {}
