@@ -135,8 +135,10 @@ def parse_folder(text: str, setting: str) -> Location:
         LocationError: as `parse_location`, or a pattern.
     """
     location = parse_location(text, setting)
-    is_nothing = location.container is not None and not location.pattern.strip("/")
-    if is_nothing or location.has_dates or _WILDCARD.search(location.pattern):
+    parts = location.pattern.strip("/").split("/")
+    # In a URL, . and .. are no names of folders.
+    is_none = parts == [""] or not {".", ".."}.isdisjoint(parts)
+    if (location.container is not None and is_none) or location.has_dates or _WILDCARD.search(location.pattern):
         raise _refused(setting, text, "must name one folder, without wildcards and dates")
     return location
 
@@ -154,7 +156,7 @@ def _without_secret(text: str) -> str:
 
 def _dated(setting: str, location: Location) -> Location:
     unknown = [each for each in _LIKE_A_DATE_PART.findall(location.pattern) if not _DATE_PART.fullmatch(each)]
-    if unknown:
+    if unknown and setting == READINGS:
         raise LocationError(
             f"the app setting {setting} can have {{yyyy}}, {{MM}}, {{dd}} and {{HH}}, but not {unknown[0]}"
             f" (in a name, write [{{]{unknown[0][1:]}): {location.text}"

@@ -179,6 +179,7 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
         ({"RESULTS": "az://results/"}, "RESULTS must be az://container/path or a path"),
         ({"RESULTS": "az://results//"}, "RESULTS must name one folder"),
         ({"RESULTS": "az://results/{yyyy}"}, "RESULTS must name one folder"),
+        ({"RESULTS": "az://results/a/../b"}, "RESULTS must name one folder"),
         ({"RESULTS": "results/*"}, "RESULTS must name one folder"),
         (
             {"RESULTS": "az://results/x"},
