@@ -57,7 +57,7 @@ def list_files(location: Location, connection: BlobConnection | None, window: Wi
     Raises:
         FileNotFoundError: the location has no file at all, or its container does not exist.
         StorageError, OSError: it cannot be listed.
-        ValueError: it has a link to nothing, or is a folder without readings.
+        ValueError: it has a link to nothing or a name that is not UTF-8, or is a folder without readings.
     """
     listed = list(_blobs(location, connection, window) if connection else _local(location, window))
     # A location with dates may well have no file for one window.
@@ -122,16 +122,38 @@ def _is_folder_of_others(location: Location, connection: BlobConnection | None) 
 def _local(location: Location, window: Window) -> Iterator[ReadingsFile]:
     pattern = location.pattern
     narrowed = location.narrowed(window)
-    found = [pattern] if Path(pattern).exists() else glob(narrowed, recursive=True)  # noqa: PTH207 - perhaps absolute
+    found = [pattern] if Path(pattern).exists() else _once(glob(narrowed, recursive=True))  # noqa: PTH207 - or absolute
     folders = {path for path in found if Path(path).is_dir()}
     paths = [path.rstrip("/") for path in found if path not in folders]
     if pattern in folders or location.has_dated_folders:
         paths += [path for folder in folders for path in _readings_below(folder)]
     for path in paths:
+        if not _is_utf_8(path):
+            raise ValueError(f"the name {path!a} is not UTF-8")  # Polars cannot open it
         if file := _look_up(path):
             yield file
         elif Path(path).is_symlink():  # otherwise it was removed meanwhile
             raise ValueError(f"{path} is a link to nothing")
+
+
+def _once(paths: list[str]) -> list[str]:
+    """Each file and folder once: `**` follows links, and a folder that has a link to itself is found forty times."""
+    folders: dict[Path, Path] = {}
+    found: dict[Path, str] = {}
+    for text in sorted(paths, key=lambda text: (text.count("/"), text)):
+        path = Path(text)
+        if path.parent not in folders:
+            folders[path.parent] = path.parent.resolve()
+        found.setdefault(folders[path.parent] / path.name, text)
+    return list(found.values())
+
+
+def _is_utf_8(path: str) -> bool:
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _readings_below(folder: str) -> Iterator[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from datetime import timedelta
 from pathlib import Path
 
@@ -60,6 +62,23 @@ def test_a_date_in_another_form_is_refused(tmp_path: Path, part: str) -> None:
 def test_braces_in_a_name_can_be_written(tmp_path: Path, name: str) -> None:
     write(tmp_path, name)
     assert process(f"{tmp_path}/[{{]{name[1:]}").records == 1
+
+
+@pytest.mark.parametrize("pattern", ["**/*.csv", "**", "*/*.csv", "*/*/*.csv", ""])
+def test_a_file_counts_once_however_links_lead_to_it(tmp_path: Path, pattern: str) -> None:
+    write(tmp_path, "a/b/x.csv")
+    write(tmp_path, "a/x.csv")
+    (tmp_path / "a/b/again").symlink_to(tmp_path / "a", target_is_directory=True)
+    (tmp_path / "c").symlink_to(tmp_path / "a", target_is_directory=True)
+    expected = 1 if pattern.startswith("*/") else 2
+    assert process(f"{tmp_path}/{pattern}").records == expected
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse such names")
+@pytest.mark.parametrize("pattern", ["", "/*"])
+def test_a_name_that_is_not_utf_8_is_refused_in_printable_text(tmp_path: Path, pattern: str) -> None:
+    write(tmp_path, os.fsdecode(b"\xff.csv"))
+    assert refusal(f"{tmp_path}{pattern}").endswith(rf"the name '{tmp_path}/\udcff.csv' is not UTF-8")
 
 
 def test_a_folder_without_readings_is_not_called_missing(tmp_path: Path) -> None:
