@@ -236,8 +236,7 @@ def _as_numbers(schema: Schema, columns: Columns) -> Schema:
         raise ValueError("its lines end with CR alone")
     if any("\0" in column for column in schema):
         raise ValueError("it is not UTF-8, but perhaps UTF-16")
-    separator = re.search(_OTHER_SEPARATORS, next(iter(schema)))
-    if len(schema) == 1 and separator:
+    if len(schema) == 1 and (separator := re.search(_OTHER_SEPARATORS, next(iter(schema)))):
         raise ValueError(f"its columns are separated by {separator[0]!r}, not by commas")
     for column in schema if columns.is_wide else (columns.timestamp, columns.series, columns.value):
         if f"{column}{_SECOND}" in schema:

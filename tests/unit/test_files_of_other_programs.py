@@ -420,6 +420,11 @@ class TestText:
         assert str(path) in message
         assert encoding != "utf-16" or message.endswith("it is not UTF-8, but perhaps UTF-16")
 
+    def test_lines_of_ndjson_without_any_key_are_refused(self, tmp_path: Path) -> None:
+        path = tmp_path / "x.ndjson"
+        path.write_text("{}\n{}\n")
+        assert str(path) in refusal(path)
+
     def test_a_byte_order_mark_in_ndjson_is_named(self, tmp_path: Path) -> None:
         path = tmp_path / "x.ndjson"
         path.write_text('{"timestamp": "2025-06-17T10:00:00Z", "series": "a", "value": 1}\n', "utf-8-sig")
