@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
-from azure.core.exceptions import ResourceNotFoundError
+from azure.core.exceptions import AzureError, ResourceNotFoundError
 from azure.storage.blob import ContainerClient
 
 MANIFEST = "manifest.json"
@@ -67,8 +67,12 @@ def main() -> None:
     try:
         with opened(given.location, os.environ.get(given.connection, "")) as read:
             manifest, chunks = read_results(read)
-    except (FileNotFoundError, ResourceNotFoundError):
+    except (FileNotFoundError, NotADirectoryError, ResourceNotFoundError):
         sys.exit(f"There is no {MANIFEST} in {given.location}: the run has failed or is not finished, or is elsewhere.")
+    except AzureError as error:
+        sys.exit(f"Cannot read {given.location}: {str(error).splitlines()[0]}")
+    except json.JSONDecodeError:
+        sys.exit(f"{MANIFEST} in {given.location} is no JSON.")
     except ValueError:
         sys.exit(f"The environment variable {given.connection} has no connection string of a storage account.")
     print(f"{manifest['status']}: {manifest['start']} to {manifest['end']}, {manifest['records']:,} records")

@@ -1,8 +1,9 @@
 """Folds chunk results into the output of a run.
 
 The rule of this file: chunks are merged in `chunk_id` order, never in order of completion, so that the output does not
-depend on the interleaving. Counts, minima and maxima are exact; mean and m2 are merged pairwise by Chan, Golub and
-LeVeque's update, which does not cancel as sums of squares do, with the mean in two doubles.
+depend on the interleaving. Counts, minima and maxima are exact; mean and deviation are merged pairwise by Chan, Golub
+and LeVeque's update, which does not cancel as sums of squares do, with the mean in two doubles. Deviations are never
+squared, because squares may be too small or too large for a double.
 """
 
 from __future__ import annotations
@@ -22,11 +23,15 @@ _MAX_WARNINGS: Final = 20
 
 
 class RunFailed(Exception):
-    """More chunks failed than the run may lose."""
+    """The run has no output, for example because more chunks failed than it may lose."""
 
 
 def fold_chunks(outcomes: Iterable[ChunkResult | ChunkFailure]) -> FoldedChunks:
-    """Collects the outcomes, given in `chunk_id` order, and merges their statistics."""
+    """Collects the outcomes, given in `chunk_id` order, and merges their statistics.
+
+    Raises:
+        RunFailed: the values of a series lie too far apart for statistics in double precision.
+    """
     return fold_groups(_fold_chunk(outcome) for outcome in outcomes)
 
 
@@ -45,7 +50,11 @@ def _fold_chunk(outcome: ChunkResult | ChunkFailure) -> FoldedChunks:
 
 
 def fold_groups(groups: Iterable[FoldedChunks]) -> FoldedChunks:
-    """Merges the groups, given in the order of their first chunks, to one."""
+    """Merges the groups, given in the order of their first chunks, to one.
+
+    Raises:
+        RunFailed: as `fold_chunks`.
+    """
     results: list[ChunkReport | ChunkFailure] = []
     statistics: dict[str, SeriesStatistics] = {}
     readings: ReadingsSeen | None = None
@@ -81,22 +90,25 @@ def _differ(a: ReadingsSeen | None, b: ReadingsSeen | None) -> bool:
 
 def _merge_into(total: dict[str, SeriesStatistics], more: dict[str, SeriesStatistics]) -> None:
     for series, statistics in more.items():
-        total[series] = merge(total[series], statistics) if series in total else statistics
+        try:
+            total[series] = merge(total[series], statistics) if series in total else statistics
+        except OverflowError as error:
+            raise RunFailed(f"series '{series}': {error}") from None
 
 
 def merge(a: SeriesStatistics, b: SeriesStatistics) -> SeriesStatistics:
     """The statistics of both sets of values together.
 
     Raises:
-        OverflowError: the values lie further apart than the square root of the largest double.
+        OverflowError: the values lie further apart than the largest double.
     """
     count = a.count + b.count
-    mean, mean_low, m2 = _merge_moments(a, b)
+    mean, mean_low, std = _merge_moments(a, b)
     return SeriesStatistics(
         count=count,
         mean=mean,
         mean_low=mean_low,
-        m2=m2,
+        std=std,
         min=_either(min, a.min, b.min),
         max=_either(max, a.max, b.max),
         nulls=a.nulls + b.nulls,
@@ -104,20 +116,25 @@ def merge(a: SeriesStatistics, b: SeriesStatistics) -> SeriesStatistics:
     )
 
 
-def _merge_moments(a: SeriesStatistics, b: SeriesStatistics) -> tuple[float | None, float, float]:
-    """Mean, rest of the mean, and m2."""
+def _merge_moments(a: SeriesStatistics, b: SeriesStatistics) -> tuple[float | None, float, float | None]:
+    """Mean, rest of the mean, and deviation."""
     if a.mean is None or b.mean is None:
         one = b if a.mean is None else a
-        return one.mean, one.mean_low, one.m2
+        return one.mean, one.mean_low, one.std
     share = b.count / (a.count + b.count)
     delta, rest = _add(b.mean, -a.mean)
     delta += rest + (b.mean_low - a.mean_low)
     mean, low = _add(a.mean, delta * share)
     mean, low = _add(mean, low + a.mean_low)
-    m2 = a.m2 + b.m2 + delta * delta * a.count * share
-    if not (math.isfinite(mean) and math.isfinite(m2)):
+    degrees = a.count + b.count - 1
+    std = math.hypot(
+        (a.std or 0.0) * math.sqrt((a.count - 1) / degrees),
+        (b.std or 0.0) * math.sqrt((b.count - 1) / degrees),
+        delta * math.sqrt(a.count * share / degrees),
+    )
+    if not (math.isfinite(mean) and math.isfinite(std)):
         raise OverflowError("the values lie too far apart for a standard deviation in double precision")
-    return mean, low, m2
+    return mean, low, std
 
 
 def _add(a: float, b: float) -> tuple[float, float]:

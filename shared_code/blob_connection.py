@@ -136,14 +136,20 @@ def _from_connection_string(setting: str, text: str) -> BlobConnection:
             f"the app setting {setting} needs AccountName or BlobEndpoint, and AccountKey or SharedAccessSignature"
             " (BlobEndpoint alone is for public containers)"
         )
-    if "@" in endpoint.partition("://")[2].partition("/")[0]:
-        raise ConnectionSettingError(
-            f"BlobEndpoint in the app setting {setting} has a user name or password: remove it"
-        )
+    _refuse_credentials(endpoint, f"BlobEndpoint in the app setting {setting}")
     account = account or _account_in(endpoint)
     if key:
         return _with_key(account, key, endpoint)
     return _with_signature(account, signature, endpoint) if signature else _without_credential(account, endpoint)
+
+
+def _refuse_credentials(endpoint: str, place: str) -> None:
+    if "@" in endpoint.partition("://")[2].partition("/")[0]:
+        raise ConnectionSettingError(f"{place} has a user name or password: remove it")
+    if "?" in endpoint:
+        raise ConnectionSettingError(
+            f"{place} has a query: remove it; a signature is for SharedAccessSignature in a connection string"
+        )
 
 
 def _parse(setting: str, text: str) -> dict[str, str]:
@@ -207,6 +213,7 @@ def _without_credential(account: str, endpoint: str) -> BlobConnection:
 
 
 def _from_identity(setting: str, account: str, endpoint: str, environment: Mapping[str, str]) -> BlobConnection:
+    _refuse_credentials(endpoint, f"the app setting {setting}__blobServiceUri")
     endpoint = endpoint or f"https://{account}.blob.core.windows.net"
     client_id = environment.get(f"{setting}__clientId") or None
     is_managed = environment.get(f"{setting}__credential", "").lower() == "managedidentity"

@@ -118,7 +118,7 @@ def _problems(error: ValidationError) -> list[Problem]:
     errors = error.errors(include_url=False, include_input=False, include_context=False)
     problems = [
         Problem(
-            target=".".join(map(str, each["loc"]))[:MAX_TARGET_LENGTH] or "body",
+            target=".".join(map(str, each["loc"]))[:MAX_TARGET_LENGTH] or "''",
             message=each["msg"].removeprefix("Value error, "),
         )
         for each in errors[:MAX_PROBLEMS]
@@ -150,7 +150,7 @@ class _RunOptions(Contract):
     """What a request may choose of a run, beside its window."""
 
     instance_id: Annotated[InstanceId | None, _NotNull] = None
-    max_failed_chunks: Annotated[int | None, _NotNull, Field(ge=0)] = None
+    max_failed_chunks: Annotated[int | None, _NotNull, Field(ge=0, le=MAX_CHUNKS)] = None
     max_failed_percent: Annotated[float | None, _NotNull, Field(ge=0, le=100)] = None
     max_parallel: Annotated[int | None, _NotNull, Field(ge=1, le=MAX_CHUNKS)] = None
     chunk_timeout: Annotated[float | None, _NotNull, Field(gt=0, le=MAX_CHUNK_TIMEOUT)] = None

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -30,6 +31,10 @@ COMPRESSED: Final = (".gz", ".zst")
 _MOST_LOOKED_UP: Final = 100
 # Answers that the same request would get again: not valid, or not allowed.
 _REFUSALS: Final = frozenset({400, 401, 403})
+# So are some conflicts (409): the blob is in the archive, or encrypted with another key; no public access at all.
+LASTING_CODES: Final = frozenset(
+    {"BlobArchived", "BlobBeingRehydrated", "BlobUsesCustomerSpecifiedEncryption", "PublicAccessNotPermitted"}
+)
 _SDK_LOGGER: Final = logging.getLogger("azure.core.pipeline.policies.http_logging_policy")
 
 
@@ -52,11 +57,13 @@ def list_files(location: Location, connection: BlobConnection | None, window: Wi
     Raises:
         FileNotFoundError: the location has no file at all, or its container does not exist.
         StorageError, OSError: it cannot be listed.
-        ValueError: it has a link to nothing.
+        ValueError: it has a link to nothing or a name that is not UTF-8, or is a folder without readings.
     """
     listed = list(_blobs(location, connection, window) if connection else _local(location, window))
     # A location with dates may well have no file for one window.
     if not listed and not location.has_dates:
+        if _is_folder_of_others(location, connection):
+            raise ValueError(f"no name in this folder ends with {', '.join(_ENDINGS)} (hidden files do not count)")
         raise FileNotFoundError
     return sorted(files_of(window, location, listed), key=lambda file: file.path)
 
@@ -96,24 +103,64 @@ def _is_readings(name: str, folder: str) -> bool:
         return True
     if any(part.startswith(_HIDDEN) for part in inside.split("/")):
         return False
-    return inside.lower().endswith((*_ENDINGS, *(end + more for end in _ENDINGS for more in COMPRESSED)))
+    return not has_other_ending(inside)
+
+
+def has_other_ending(name: str) -> bool:
+    """Whether the name ends with none of the endings of readings."""
+    return not name.lower().endswith((*_ENDINGS, *(end + more for end in _ENDINGS for more in COMPRESSED)))
+
+
+def _is_folder_of_others(location: Location, connection: BlobConnection | None) -> bool:
+    """Whether a location without readings is a folder all the same."""
+    if not connection:
+        return Path(location.pattern).is_dir()
+    with storage_errors(), connection.container(str(location.container)) as container:
+        return any(True for _ in container.list_blobs(f"{location.pattern.rstrip('/')}/", results_per_page=1))
 
 
 def _local(location: Location, window: Window) -> Iterator[ReadingsFile]:
     pattern = location.pattern
-    if Path(pattern).is_dir():
-        below = (f"{pattern.rstrip('/')}/{path.relative_to(pattern).as_posix()}" for path in _walk(pattern))
-        paths = [path for path in below if _is_readings(path, pattern)]
-    elif Path(pattern).exists():
-        paths = [pattern.rstrip("/")]
-    else:
-        found = glob(location.narrowed(window), recursive=True)  # noqa: PTH207 - the pattern may be absolute
-        paths = [path for path in found if not Path(path).is_dir()]
+    narrowed = location.narrowed(window)
+    found = [pattern] if Path(pattern).exists() else _once(glob(narrowed, recursive=True))  # noqa: PTH207 - or absolute
+    folders = {path for path in found if Path(path).is_dir()}
+    paths = [path.rstrip("/") for path in found if path not in folders]
+    if pattern in folders or location.has_dated_folders:
+        paths += [path for folder in folders for path in _readings_below(folder)]
     for path in paths:
+        if not _is_utf_8(path):
+            raise ValueError(f"the name {path!a} is not UTF-8")  # Polars cannot open it
         if file := _look_up(path):
             yield file
         elif Path(path).is_symlink():  # otherwise it was removed meanwhile
             raise ValueError(f"{path} is a link to nothing")
+
+
+def _once(paths: list[str]) -> list[str]:
+    """Each file and folder once: `**` follows links, and a folder that has a link to itself is found forty times."""
+    folders: dict[Path, Path] = {}
+    found: dict[Path, str] = {}
+    for text in sorted(paths, key=lambda text: (text.count("/"), text)):
+        path = Path(text)
+        if path.parent not in folders:
+            folders[path.parent] = path.parent.resolve()
+        found.setdefault(folders[path.parent] / path.name, text)
+    return list(found.values())
+
+
+def _is_utf_8(path: str) -> bool:
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _readings_below(folder: str) -> Iterator[str]:
+    for path in _walk(folder):
+        name = f"{folder.rstrip('/')}/{path.relative_to(folder).as_posix()}"
+        if _is_readings(name, folder):
+            yield name
 
 
 def _walk(top: str) -> Iterator[Path]:
@@ -150,15 +197,21 @@ def _local_file(path: str, status: os.stat_result) -> ReadingsFile:
 def _blobs(location: Location, connection: BlobConnection, window: Window) -> Iterator[ReadingsFile]:
     fixed = location.fixed_part(window)
     prefix = fixed if location.is_glob else fixed.rstrip("/")
-    matcher, folder = location.matcher(), f"{location.pattern.rstrip('/')}/"
+    matcher = location.matcher()
     with storage_errors(), connection.container(str(location.container)) as container:
         for blob in container.list_blobs(prefix or None, include=["metadata"], results_per_page=5_000):
-            # First as it is written: a name may contain what is a wildcard elsewhere.
-            is_meant = blob.name == location.pattern or (
-                _is_readings(blob.name, folder) if blob.name.startswith(folder) else matcher.fullmatch(blob.name)
-            )
-            if is_meant and not _is_folder(blob):
+            if _is_meant(blob.name, location.pattern, matcher) and not _is_folder(blob):
                 yield _blob_file(f"az://{location.container}/{blob.name}", blob.etag, blob.size)
+
+
+def _is_meant(name: str, pattern: str, matcher: re.Pattern[str]) -> bool:
+    """Whether a blob is one of the location."""
+    # First as it is written: a name may contain what is a wildcard elsewhere.
+    folder = f"{pattern.rstrip('/')}/"
+    if name == pattern or name.startswith(folder):
+        return name == pattern or _is_readings(name, folder)
+    match = matcher.fullmatch(name)
+    return match is not None and _is_readings(match.groupdict().get("inside") or "", "")
 
 
 def _is_folder(blob: Any) -> bool:
@@ -194,7 +247,8 @@ def raise_refusal(status: int, code: str | None) -> NoReturn:
         raise FileNotFoundError from None
     if status == 412:
         raise StorageError("it was replaced after it was listed", is_permanent=False) from None
-    raise StorageError(f"the storage service answered {code or status}", is_permanent=status in _REFUSALS) from None
+    is_permanent = status in _REFUSALS or code in LASTING_CODES
+    raise StorageError(f"the storage service answered {code or status}", is_permanent=is_permanent) from None
 
 
 @contextmanager

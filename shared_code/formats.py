@@ -7,6 +7,7 @@ were seen, so that a type never changes without an error.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -36,6 +37,7 @@ _CSV: Final = "CSV"
 _NDJSON: Final = "NDJSON"
 _TEXT: Final = {".csv": _CSV, ".ndjson": _NDJSON, ".jsonl": _NDJSON}
 
+_OTHER_SEPARATORS: Final = "[;|\t]"
 # What Polars adds to the name of a second column of that name in CSV.
 _SECOND: Final = "_duplicated_0"
 _ROWS_TO_INFER_TYPES: Final = 1_000
@@ -228,11 +230,15 @@ def _as_numbers(schema: Schema, columns: Columns) -> Schema:
     """The types for text: 1 in the first rows may be 1.5 later, and 007 is a name if it is that of a series.
 
     Raises:
-        ValueError: two columns have the same name, or the header does not end.
+        ValueError: two columns have the same name, or the header is none of CSV in UTF-8 with commas.
     """
     if any("\r" in column for column in schema):
         raise ValueError("its lines end with CR alone")
-    for column in (columns.timestamp, columns.series, columns.value):
+    if any("\0" in column for column in schema):
+        raise ValueError("it is not UTF-8, but perhaps UTF-16")
+    if len(schema) == 1 and (separator := re.search(_OTHER_SEPARATORS, next(iter(schema)))):
+        raise ValueError(f"its columns are separated by {separator[0]!r}, not by commas")
+    for column in schema if columns.is_wide else (columns.timestamp, columns.series, columns.value):
         if f"{column}{_SECOND}" in schema:
             raise ValueError(f"it has two columns '{column}'")
     types: dict[str, pl.DataType] = {}

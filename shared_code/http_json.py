@@ -6,6 +6,7 @@ The rule of this file: any bytes quickly become a contract or an `InvalidInput`.
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Callable
 from typing import Final, NoReturn
@@ -16,6 +17,8 @@ from shared_code.contracts import MAX_PROBLEMS, MAX_TARGET_LENGTH, ContractT, In
 
 # Bodies here are a few hundred bytes. The size is checked before parsing, which is expensive for a hostile body.
 MAX_BODY_BYTES: Final = 64 * 1024
+# Half a character, which JSON can write as an escape; the parser joins the halves of a whole one.
+_SURROGATE: Final = re.compile("[\\ud800-\\udfff]")
 
 
 def read_body(body: bytes, read: Callable[[object], ContractT]) -> ContractT:
@@ -31,7 +34,7 @@ def read_body(body: bytes, read: Callable[[object], ContractT]) -> ContractT:
 
 def _parse(body: bytes) -> object:
     try:
-        text = body.decode("utf-8")
+        text = body.decode("utf-8-sig")  # editors on Windows begin text with a byte order mark
     except UnicodeDecodeError as error:
         raise _refuse(f"must be UTF-8 text; byte {error.start} is not") from None
     try:
@@ -54,14 +57,17 @@ def _refuse_constant(name: str) -> NoReturn:
 
 
 def _object_of(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    value = dict(pairs)
-    if len(value) < len(pairs):
-        counts = Counter(name for name, _ in pairs)
-        repeated = [name for name, count in counts.items() if count > 1][:MAX_PROBLEMS]
+    counts = Counter(name for name, _ in pairs)
+    wrong = {name: "must be given once" for name, count in counts.items() if count > 1}
+    wrong |= {name: "is no valid Unicode text" for name in counts if _SURROGATE.search(name)}
+    if wrong:
         raise InvalidInput(
-            *(Problem(target=name[:MAX_TARGET_LENGTH], message="must be given once") for name in repeated)
+            *(
+                Problem(target=name[:MAX_TARGET_LENGTH], message=message)
+                for name, message in list(wrong.items())[:MAX_PROBLEMS]
+            )
         )
-    return value
+    return dict(pairs)
 
 
 def json_response(document: JsonObject, status_code: int = 200) -> func.HttpResponse:

@@ -20,13 +20,17 @@ RESULTS_CONNECTION: Final = "RESULTS_CONNECTION"
 SYNTHETIC: Final = "synthetic"
 
 _AZURE: Final = "az"
-_DATA_LAKE: Final = frozenset({"abfs", "abfss"})
+# Other ways to name a blob: scheme://container@account/path, and the URL of an account.
+_OF_HADOOP: Final = frozenset({"abfs", "abfss", "wasb", "wasbs"})
+_ACCOUNT: Final = re.compile(r"[^/]+\.(?:blob|dfs)\.[^/]+")
 # A query or a fragment, where a shared access signature would be. A ? that no `name=` follows is a wildcard.
 _QUERY: Final = re.compile(r"[?#][\w.%-]*=|[?&#]sig=", re.IGNORECASE)
 _CONTAINER: Final = re.compile(r"[a-z0-9](?:-?[a-z0-9]){2,62}|\$root|\$web|\$logs")
 # The parts of a date in a location, from coarse to fine, with their number of digits.
 _DATE_PARTS: Final = {"yyyy": 4, "MM": 2, "dd": 2, "HH": 2}
 _DATE_PART: Final = re.compile(r"\{(yyyy|MM|dd|HH)\}")
+# What people write for them, in other formats of dates; elsewhere it is part of a name.
+_LIKE_A_DATE_PART: Final = re.compile(r"\{(?:y+|m+|d+|h+)\}", re.IGNORECASE)
 _GLOB: Final = re.compile(r"[*?\[]")
 _WILDCARD: Final = re.compile(r"[*?]")
 
@@ -40,7 +44,8 @@ class Location:
     """A pattern of names: of blobs in `container`, or of local files if that is None.
 
     `*` and `?` match within a folder, `**` matches folders, `[...]` one of several characters. `{yyyy}`, `{MM}`, `{dd}`
-    and `{HH}` are the year, month, day and hour (UTC) of all readings in a file.
+    and `{HH}` are the year, month, day and hour (UTC) of all readings in a file. A pattern with dates but no wildcards
+    names files or folders.
     """
 
     text: str
@@ -54,6 +59,10 @@ class Location:
     @property
     def has_dates(self) -> bool:
         return bool(_DATE_PART.search(self.pattern))
+
+    @property
+    def has_dated_folders(self) -> bool:
+        return self.has_dates and not _GLOB.search(self.pattern)
 
     def narrowed(self, window: Window) -> str:
         """The pattern as a glob without dates: each part that all instants of the window share is filled in."""
@@ -69,7 +78,9 @@ class Location:
         return _GLOB.split(self.narrowed(window), maxsplit=1)[0]
 
     def matcher(self) -> re.Pattern[str]:
-        """Matches the whole name of a file."""
+        """Matches the whole name of a file; the group `inside`, if there is one, is its name in a folder of a date."""
+        if self.has_dated_folders:
+            return re.compile(_to_regex(self.pattern.rstrip("/")) + "(?:/(?P<inside>.*))?")
         return re.compile(_to_regex(self.pattern))
 
     def may_contain(self, match: re.Match[str], window: Window) -> bool:
@@ -100,8 +111,10 @@ def parse_location(text: str, setting: str = READINGS) -> Location:
     if not separator:
         return _dated(setting, Location(text=text, pattern=text))
     container, _, path = rest.partition("/")
-    if scheme in _DATA_LAKE:
+    if scheme in _OF_HADOOP or (scheme == "https" and _ACCOUNT.fullmatch(container)):
         named = container.partition("@")[0]
+        if scheme == "https":
+            named, _, path = path.partition("/")
         instead = f": write az://{named}/{path}" if _CONTAINER.fullmatch(named) else ""
         reason = f"must begin with az://, and {setting}_CONNECTION names the account{instead}"
         raise _refused(setting, text, reason, show=False)
@@ -122,8 +135,10 @@ def parse_folder(text: str, setting: str) -> Location:
         LocationError: as `parse_location`, or a pattern.
     """
     location = parse_location(text, setting)
-    is_nothing = location.container is not None and not location.pattern.strip("/")
-    if is_nothing or location.has_dates or _WILDCARD.search(location.pattern):
+    parts = location.pattern.strip("/").split("/")
+    # In a URL, . and .. are no names of folders.
+    is_none = parts == [""] or not {".", ".."}.isdisjoint(parts)
+    if (location.container is not None and is_none) or location.has_dates or _WILDCARD.search(location.pattern):
         raise _refused(setting, text, "must name one folder, without wildcards and dates")
     return location
 
@@ -140,6 +155,12 @@ def _without_secret(text: str) -> str:
 
 
 def _dated(setting: str, location: Location) -> Location:
+    unknown = [each for each in _LIKE_A_DATE_PART.findall(location.pattern) if not _DATE_PART.fullmatch(each)]
+    if unknown and setting == READINGS:
+        raise LocationError(
+            f"the app setting {setting} can have {{yyyy}}, {{MM}}, {{dd}} and {{HH}}, but not {unknown[0]}"
+            f" (in a name, write [{{]{unknown[0][1:]}): {location.text}"
+        )
     parts = [match[1] for match in _DATE_PART.finditer(location.pattern)]
     if sorted(set(parts)) != sorted(list(_DATE_PARTS)[: len(set(parts))]):
         raise LocationError(

@@ -72,6 +72,15 @@ class Moments:
         """The sum of the squared distances from the mean."""
         return self.squares - self.total * self.total / self.count
 
+    @property
+    def std(self) -> float | None:
+        """The sample standard deviation (over n - 1), rounded; None for fewer than two values.
+
+        Raises:
+            OverflowError: it is too large for a double.
+        """
+        return _root(self.m2 / (self.count - 1)) if self.count > 1 else None
+
 
 def measure(part: Part) -> dict[str, Moments]:
     """The sums of each series of `part`, in the order of the names.
@@ -104,7 +113,8 @@ def _largest_at_first(part: Part) -> float | None:
 
 
 def _finite() -> pl.Expr:
-    return pl.when(pl.col("value").is_finite()).then(pl.col("value"))
+    # The sum makes 0.0 of -0.0: they are equal, so which of them is an extreme would depend on the order of the values.
+    return pl.when(pl.col("value").is_finite()).then(pl.col("value") + 0.0)
 
 
 def _probe(readings: pl.LazyFrame) -> pl.LazyFrame:
@@ -164,6 +174,12 @@ def _moments(row: dict[str, Any], exponent: int) -> Moments:
         total=row["total"] * unit,
         squares=(row["squares"] + (lost << 128)) * unit * unit,
     )
+
+
+def _root(square: Fraction) -> float:
+    """The square root, also of a number that is too small or too large for a double."""
+    doublings = (square.numerator.bit_length() - square.denominator.bit_length()) // 2
+    return math.ldexp(math.sqrt(square / Fraction(4) ** doublings), doublings)
 
 
 def _magnitude(one: Moments) -> int:

@@ -105,11 +105,11 @@ def _statistics(series: str, one: Moments) -> SeriesStatistics:
     if not one.count:
         return SeriesStatistics(**counts)
     try:
-        mean, m2 = float(one.mean), float(one.m2)
+        mean, std = float(one.mean), one.std
     except OverflowError:
         raise ReadingsError(
             f"the values of series '{series}' are too large for statistics in double precision"
         ) from None
     return SeriesStatistics(
-        **counts, mean=mean, mean_low=float(one.mean - Fraction(mean)), m2=m2, min=one.min, max=one.max
+        **counts, mean=mean, mean_low=float(one.mean - Fraction(mean)), std=std, min=one.min, max=one.max
     )

@@ -1,7 +1,7 @@
 """The errors about readings: one exception that names the file, whatever Polars and the storage raise.
 
-The rule of this file: a message never contains a credential, and an error is permanent only if its class says so; the
-wording of other libraries is only shown.
+The rule of this file: a message never contains a credential, and an error is permanent only if its class or the code of
+the storage service says so; the wording of other libraries is only shown.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import polars as pl
 
 from shared_code.blob_connection import ConnectionSettingError, NoToken
 from shared_code.failures import LASTING_OS_ERRORS, ActivityError
-from shared_code.files import StorageError
+from shared_code.files import LASTING_CODES, StorageError
 
 _MAX_CAUSE_LENGTH: Final = 300
 # Where Polars begins to explain its plan and to give advice to programmers.
@@ -23,8 +23,12 @@ _ADVICE: Final = re.compile(
     r"; note: if you are using Python|Resolved plan until|This error occurred|You might want to|Consider setting"
 )
 
-# How Polars calls text that is no JSON, such as NaN.
-_NO_JSON: Final = "InternalError(TapeError)"
+# How Polars calls text that is no JSON, such as NaN, and a byte order mark.
+_PLAIN_WORDS: Final = {
+    "InternalError(TapeError)": "no valid JSON",
+    "at character 0 ('ï')": "at its beginning, which is a byte order mark",
+}
+_CODE: Final = re.compile(r"<Code>(\w+)</Code>")
 
 
 class ReadingsError(ActivityError):
@@ -57,9 +61,11 @@ def _is_permanent(error: BaseException, is_remote: bool) -> bool:
     if isinstance(error, StorageError):
         return error.is_permanent
     if isinstance(error, _POLARS_ERRORS):
-        return not is_remote
+        return not is_remote or _code(error) in LASTING_CODES
     if isinstance(error, OSError):
-        return isinstance(error, LASTING_OS_ERRORS) or (_is_about_content(error) and not is_remote)
+        if isinstance(error, LASTING_OS_ERRORS) or _code(error) in LASTING_CODES:
+            return True
+        return _is_about_content(error) and not is_remote
     return not isinstance(error, NoToken)
 
 
@@ -68,11 +74,16 @@ def _is_about_content(error: OSError) -> bool:
     return type(error) is OSError and error.errno is None and "os error" not in str(error)
 
 
+def _code(error: BaseException) -> str | None:
+    """The error code of the storage service, which Polars passes on."""
+    code = _CODE.search(str(error))
+    return code[1] if code else None
+
+
 def _cause(error: BaseException, secrets: tuple[str, ...]) -> str:
     text = str(error)
-    code = re.search(r"<Code>(\w+)</Code>", text)
-    if code:
-        return f"the storage service answered {code[1]}"
+    if code := _code(error):
+        return f"the storage service answered {code}"
     if isinstance(error, pl.exceptions.PanicException):
         return "Polars fails on it; the log of the worker process has the details"
     if isinstance(error, FileNotFoundError) or "expanded paths were empty" in text:
@@ -83,5 +94,6 @@ def _cause(error: BaseException, secrets: tuple[str, ...]) -> str:
         return "the storage service cannot be reached"
     for secret in secrets:
         text = text.replace(secret, "***")
-    text = text.replace(_NO_JSON, "no valid JSON")
+    for wording, plain in _PLAIN_WORDS.items():
+        text = text.replace(wording, plain)
     return " ".join(_ADVICE.split(text, maxsplit=1)[0].split())[:_MAX_CAUSE_LENGTH]

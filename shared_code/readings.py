@@ -24,6 +24,7 @@ from shared_code.files import (
     ReadingsFile,
     current_versions,
     files_of,
+    has_other_ending,
     list_files,
 )
 from shared_code.formats import SMALL, Contents, Download, format_of, read_contents, scan_files
@@ -127,7 +128,9 @@ class Source:
             return Reading(parts=[_in_memory(frame, window) for frame in scan_signal(window)])
         location, whole = _parsed(self.location), listing or self.listing(window)
         files = files_of(window, location, whole.files)
-        warnings = [f"{file.path} is empty (0 bytes)" for file in files if not file.size]
+        # A location with dates may have no file for some windows, but none for a whole run is odd.
+        warnings = [] if whole.files else [f"{location.text} has no files for the dates of the window"]
+        warnings += [f"{file.path} is empty (0 bytes)" for file in files if not file.size]
         if files and len(warnings) == len(files):
             raise ReadingsError(f"cannot read {files[0].path}: it is empty (0 bytes)")
         unknown = self._look_into([file for file in files if file.size and file not in whole.contents])
@@ -188,9 +191,11 @@ class Source:
         key = (file, self.columns)
         contents = _contents_kept.get(key)
         if contents is None:
+            # A name such as x.json or x.csv.bz2 is that of Parquet here, which its owner may not expect.
+            place = f"{file.path} as Parquet" if has_other_ending(file.path) else file.path
             try:
                 # Of a small file, Polars gets the bytes.
-                with naming(file.path, self._secrets, is_remote=download is not None and file.size > SMALL):
+                with naming(place, self._secrets, is_remote=download is not None and file.size > SMALL):
                     contents = read_contents(file, self.columns, self.connection, download)
             except ReadingsError as error:
                 return error

@@ -5,7 +5,6 @@ The rule of this file: every number is finite, so that every value is plain JSON
 
 from __future__ import annotations
 
-import math
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import ConfigDict, Field
@@ -24,23 +23,19 @@ class SeriesStatistics(_Result):
     """The statistics of one series, in a form that can be merged.
 
     All but `nulls` and `non_finite` are over the finite values; these two count the values that are left out (NaN and
-    infinities are not finite). `m2` is the sum of the squared distances from the mean. `mean_low` is what rounding took
-    from the mean: where the mean is 10^9 times the spread, `mean` alone has but seven digits of the spread.
+    infinities are not finite). `std` is the sample standard deviation (over n - 1), null for fewer than two values: the
+    sum of squares behind it may be too small or too large for a double. `mean_low` is what rounding took from the mean:
+    where the mean is 10^9 times the spread, `mean` alone has but seven digits of the spread.
     """
 
     count: int
     mean: float | None = None
     mean_low: float = 0.0
-    m2: float = 0.0
+    std: float | None = None
     min: float | None = None
     max: float | None = None
     nulls: int = 0
     non_finite: int = 0
-
-    @property
-    def std(self) -> float | None:
-        """Sample standard deviation (over n - 1); `None` for fewer than two values."""
-        return math.sqrt(self.m2 / (self.count - 1)) if self.count > 1 else None
 
     def summary(self) -> JsonObject:
         """The form of the run's output."""
@@ -50,7 +45,6 @@ class SeriesStatistics(_Result):
         return {
             **self.summary(),
             "mean_low": self.mean_low,
-            "m2": self.m2,
             "nulls": self.nulls,
             "non_finite": self.non_finite,
         }

@@ -10,7 +10,7 @@ import json
 from datetime import datetime, timezone
 from typing import Any, Final
 
-from shared_code.aggregation import fold_chunks, fold_groups
+from shared_code.aggregation import RunFailed, fold_chunks, fold_groups
 from shared_code.contracts import (
     Contract,
     InvalidInput,
@@ -79,7 +79,7 @@ async def resume(client: Client, asked: ResumeRequest, *, location: str, stores_
     try:
         kept = fold_groups([before.kept, await _recorded(client, status)]).in_order()
         stored = _stored(status, before)
-    except InvalidInput as error:
+    except (InvalidInput, RunFailed) as error:
         raise _refuse(f"names a run whose history cannot be read: {error}") from None
     ids = [result.chunk_id for result in kept.results]
     if len(set(ids)) < len(ids) or (ids and ids[-1] >= earlier.total_chunks):

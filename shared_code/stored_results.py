@@ -39,7 +39,7 @@ _TIME: Final = pl.Datetime("us", "UTC")
 _SCHEMA: Final = pl.Schema(
     {
         **{"chunk_id": pl.Int32(), "start": _TIME, "end": _TIME, "series": pl.String(), "count": pl.Int64()},
-        **dict.fromkeys(("mean", "std", "min", "max", "mean_low", "m2"), pl.Float64()),
+        **dict.fromkeys(("mean", "std", "min", "max", "mean_low"), pl.Float64()),
         **{"nulls": pl.Int64(), "non_finite": pl.Int64()},
     }
 )

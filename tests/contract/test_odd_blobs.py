@@ -24,12 +24,21 @@ from shared_code.results import ChunkResult
 storage_blob = pytest.importorskip("azure.storage.blob")
 
 START = datetime(2025, 6, 17, 10, tzinfo=timezone.utc)
+CSV = "timestamp,series,value\n2025-06-17T10:00:00Z,a,1.5\n2025-06-17T10:00:01Z,a,2.5\n"
+LINE = '{"timestamp": "2025-06-17T10:00:00Z", "series": "a", "value": 1.5}\n'
 NAMES = ("a%20b", "a b", "x#y", "é", "what?", "p+q", "100%", "a=b&c")
 
 
 def parquet(value: float = 1.0) -> bytes:
     content = BytesIO()
     pl.DataFrame({"timestamp": [START], "series": ["a"], "value": [value]}).write_parquet(content)
+    return content.getvalue()
+
+
+def random_parquet(rows: int) -> bytes:
+    content, numbers = BytesIO(), random.Random(1)
+    values = [numbers.random() for _ in range(rows)]
+    pl.DataFrame({"timestamp": [START] * rows, "series": ["a"] * rows, "value": values}).write_parquet(content)
     return content.getvalue()
 
 
@@ -66,6 +75,44 @@ def test_blobs_that_stand_for_folders_are_no_readings(azurite: Any, container: A
         assert result.warnings == []
 
 
+@pytest.mark.parametrize("end", ["", "/"])
+def test_a_date_may_be_that_of_a_folder(azurite: Any, container: Any, end: str) -> None:
+    for name in ("2025/06/17/a/b.parquet", "2025/06/17/_c.parquet", "2025/06/170/d.parquet", "2025/06/18/e.parquet"):
+        container.upload_blob(name, parquet())
+    for hours, records in ((1, 1), (24, 2)):
+        result = process(container, f"{{yyyy}}/{{MM}}/{{dd}}{end}", azurite.connection_string, hours=hours)
+        assert (result.records, result.warnings) == (records, [])
+
+
+def test_a_folder_without_readings_is_not_called_missing(azurite: Any, container: Any) -> None:
+    container.upload_blob("other/x.json", b"{}")
+    for path, reason in (("other", "no name in this folder ends with"), ("oth", "there is no such file")):
+        with pytest.raises(ReadingsError, match=reason):
+            process(container, path, azurite.connection_string)
+
+
+def test_a_name_like_a_date_can_be_written(azurite: Any, container: Any) -> None:
+    container.upload_blob("{yyyy}.parquet", parquet())
+    assert process(container, "[{]yyyy}.parquet", azurite.connection_string).records == 1
+
+
+@pytest.mark.parametrize("ending", ["csv", "ndjson", "parquet"])
+@pytest.mark.parametrize("size", ["small", "large"])
+def test_an_archived_blob_is_named_and_not_tried_again(azurite: Any, container: Any, ending: str, size: str) -> None:
+    content = {"csv": CSV.encode(), "ndjson": LINE.encode(), "parquet": parquet()}[ending]
+    if size == "large":
+        content = {"parquet": random_parquet(150_000), "csv": CSV.encode() + 50_000 * CSV[23:].encode()}.get(
+            ending, 20_000 * LINE.encode()
+        )
+    assert (len(content) > SMALL) is (size == "large")
+    container.upload_blob(f"x.{ending}", content)
+    container.upload_blob("good.parquet", parquet())
+    container.get_blob_client(f"x.{ending}").set_standard_blob_tier("Archive")
+    with pytest.raises(ReadingsError, match=rf"x\.{ending}: the storage service answered BlobArchived$") as caught:
+        process(container, "*", azurite.connection_string)
+    assert caught.value.is_permanent
+
+
 def test_only_blobs_of_the_days_of_the_window_are_opened(azurite: Any, container: Any) -> None:
     container.upload_blob("2025/06/17/10.parquet", parquet())
     container.upload_blob("2025/06/18/10.parquet", b"not Parquet")
@@ -93,10 +140,6 @@ def test_an_account_that_refuses_the_key_is_named_without_it(azurite: Any, conta
     assert caught.value.is_permanent
 
 
-CSV = "timestamp,series,value\n2025-06-17T10:00:00Z,a,1.5\n2025-06-17T10:00:01Z,a,2.5\n"
-LINE = '{"timestamp": "2025-06-17T10:00:00Z", "series": "a", "value": 1.5}\n'
-
-
 @pytest.mark.parametrize("size", ["small", "large"])
 @pytest.mark.parametrize("ending", ["csv", "csv.gz", "ndjson", "jsonl.gz"])
 def test_text_is_read_in_blobs_of_any_size(azurite: Any, container: Any, ending: str, size: str) -> None:
@@ -118,11 +161,8 @@ def test_text_is_read_in_blobs_of_any_size(azurite: Any, container: Any, ending:
 
 @pytest.mark.parametrize("rows", [100, 150_000])
 def test_a_truncated_blob_is_named_and_stays_truncated(azurite: Any, container: Any, rows: int) -> None:
-    content, numbers = BytesIO(), random.Random(1)
-    values = [numbers.random() for _ in range(rows)]
-    pl.DataFrame({"timestamp": [START] * rows, "series": ["a"] * rows, "value": values}).write_parquet(content)
     container.upload_blob("good.parquet", parquet())
-    container.upload_blob("odd.parquet", content.getvalue()[:-9])
+    container.upload_blob("odd.parquet", random_parquet(rows)[:-9])
     with pytest.raises(ReadingsError, match=r"^cannot read az://[^ ]*/odd\.parquet: ") as caught:
         process(container, "*.parquet", azurite.connection_string)
     assert caught.value.is_permanent

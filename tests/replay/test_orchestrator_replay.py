@@ -51,7 +51,7 @@ def run_of(total_chunks: int, **more: object) -> Orchestration:
 def tiny(chunk: dict[str, Any]) -> dict[str, Any]:
     """A cheap activity: two values per chunk, derived from its id."""
     value = float(chunk["chunk_id"])
-    statistics = {"a": {"count": 2, "mean": value, "m2": 0.5, "min": value - 0.5, "max": value + 0.5}}
+    statistics = {"a": {"count": 2, "mean": value, "std": 0.5, "min": value - 0.5, "max": value + 0.5}}
     report = {"status": "success", "processing_time": 0.1, "records": 2, "statistics": statistics}
     return {"chunk_id": chunk["chunk_id"], "start": chunk["start"], "end": chunk["end"], **report}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 
 import pytest
 
@@ -12,8 +13,8 @@ from shared_code.results import ChunkError, ChunkFailure, ChunkResult, FoldedChu
 
 REQUEST = {"start": "2025-06-17T10:00:00Z", "end": "2025-06-17T11:00:00Z", "time": "2025-06-17T12:00:00Z"}
 NOTHING = SeriesStatistics(count=0, nulls=2, non_finite=1)
-ONE = SeriesStatistics(count=1, mean=4.0, m2=0.0, min=4.0, max=4.0)
-THREE = SeriesStatistics(count=3, mean=2.0, m2=2.0, min=1.0, max=3.0)
+ONE = SeriesStatistics(count=1, mean=4.0, min=4.0, max=4.0)
+THREE = SeriesStatistics(count=3, mean=2.0, std=1.0, min=1.0, max=3.0)
 
 
 def request(total_chunks: int, **more: object) -> RunRequest:
@@ -41,7 +42,9 @@ def failure(chunk_id: int, message: str = "boom") -> ChunkFailure:
 
 
 def test_merging_gives_the_statistics_of_all_values() -> None:
-    assert merge(THREE, ONE) == SeriesStatistics(count=4, mean=2.5, m2=5.0, min=1.0, max=4.0)
+    merged = merge(THREE, ONE)
+    assert (merged.count, merged.mean, merged.min, merged.max) == (4, 2.5, 1.0, 4.0)
+    assert merged.std == pytest.approx(math.sqrt(5 / 3), rel=1e-15)
 
 
 @pytest.mark.parametrize(("a", "b"), [(NOTHING, THREE), (THREE, NOTHING)])
@@ -53,13 +56,18 @@ def test_merging_no_values_with_no_values_gives_no_values() -> None:
     assert merge(NOTHING, NOTHING) == SeriesStatistics(count=0, nulls=4, non_finite=2)
 
 
-def test_the_standard_deviation_is_the_sample_one_and_null_for_a_single_value() -> None:
-    assert (THREE.std, ONE.std, NOTHING.std) == (1.0, None, None)
-
-
 def test_values_too_far_apart_for_double_precision_are_an_error_not_infinity() -> None:
     with pytest.raises(OverflowError, match="double precision"):
-        merge(SeriesStatistics(count=1, mean=-1e300), SeriesStatistics(count=1, mean=1e300))
+        merge(SeriesStatistics(count=1, mean=-1.7e308), SeriesStatistics(count=1, mean=1.7e308))
+
+
+def test_a_run_whose_values_lie_too_far_apart_names_the_series() -> None:
+    chunks = [
+        success(number).model_copy(update={"statistics": {"far": SeriesStatistics(count=1, mean=mean)}})
+        for number, mean in enumerate((-1.7e308, 1.7e308))
+    ]
+    with pytest.raises(RunFailed, match="series 'far': the values lie too far apart"):
+        fold_chunks(chunks)
 
 
 def test_the_output_is_as_documented() -> None:

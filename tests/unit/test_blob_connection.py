@@ -71,12 +71,23 @@ def test_an_error_about_a_setting_does_not_show_its_value() -> None:
     assert "topsecret" not in str(caught.value)
 
 
-@pytest.mark.parametrize("name", ["user:topsecret@127.0.0.1:10000", "topsecret@shop.example"])
-def test_an_endpoint_with_a_password_is_an_error_that_does_not_show_it(name: str) -> None:
-    with pytest.raises(ConnectionSettingError, match="BlobEndpoint in the app setting Storage has") as caught:
-        options(f"BlobEndpoint=http://{name}/a;AccountName=a;AccountKey=k")
-
-    assert "topsecret" not in str(caught.value)
+@pytest.mark.parametrize(
+    "endpoint",
+    [
+        "http://user:topsecret@127.0.0.1:10000/a",
+        "http://topsecret@shop.example/a",
+        "https://a.test/?sv=1&sig=topsecret",
+    ],
+)
+def test_an_endpoint_with_a_credential_is_an_error_that_does_not_show_it(endpoint: str) -> None:
+    for text, setting in (
+        (f"BlobEndpoint={endpoint};AccountName=a;AccountKey=k", "BlobEndpoint in the app setting S has"),
+        (f"BlobEndpoint={endpoint}", "BlobEndpoint in the app setting S has"),
+        ("", "the app setting S__blobServiceUri has"),
+    ):
+        with pytest.raises(ConnectionSettingError, match=setting) as caught:
+            connect("S", {"S": text, "S__blobServiceUri": endpoint})
+        assert "topsecret" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

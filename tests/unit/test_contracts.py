@@ -57,6 +57,7 @@ def test_a_request_keeps_every_field_through_json() -> None:
         ({"time": None}, "time"),
         ({"max_failed_chunks": -1}, "max_failed_chunks"),
         ({"max_failed_chunks": False}, "max_failed_chunks"),
+        ({"max_failed_chunks": 10**400}, "max_failed_chunks"),
         ({"max_failed_percent": 100.5}, "max_failed_percent"),
         ({"max_failed_percent": "5"}, "max_failed_percent"),
         ({"max_parallel": 0}, "max_parallel"),

@@ -416,13 +416,25 @@ class TestText:
     def test_text_in_another_encoding_is_refused(self, tmp_path: Path, encoding: str) -> None:
         path = tmp_path / "x.csv"
         path.write_text("timestamp,series,value\n2025-06-17T10:00:00Z,café,1\n", encoding)
+        message = refusal(path)
+        assert str(path) in message
+        assert encoding != "utf-16" or message.endswith("it is not UTF-8, but perhaps UTF-16")
+
+    def test_lines_of_ndjson_without_any_key_are_refused(self, tmp_path: Path) -> None:
+        path = tmp_path / "x.ndjson"
+        path.write_text("{}\n{}\n")
         assert str(path) in refusal(path)
 
-    def test_another_separator_is_refused_with_the_header(self, tmp_path: Path) -> None:
+    def test_a_byte_order_mark_in_ndjson_is_named(self, tmp_path: Path) -> None:
+        path = tmp_path / "x.ndjson"
+        path.write_text('{"timestamp": "2025-06-17T10:00:00Z", "series": "a", "value": 1}\n', "utf-8-sig")
+        assert refusal(path).endswith("no valid JSON at its beginning, which is a byte order mark")
+
+    @pytest.mark.parametrize("separator", [";", "\t", "|"], ids=["semicolon", "tab", "bar"])
+    def test_another_separator_is_named(self, tmp_path: Path, separator: str) -> None:
         path = tmp_path / "x.csv"
-        path.write_text("timestamp;series;value\n2025-06-17T10:00:00Z;a;1,5\n")
-        message = refusal(path)
-        assert message.startswith(f"{path} has no column 'timestamp'; it has timestamp;series;value")
+        path.write_text("timestamp,series,value\n2025-06-17T10:00:00Z,a,1\n".replace(",", separator))
+        assert refusal(path) == f"cannot read {path}: its columns are separated by {separator!r}, not by commas"
 
     @pytest.mark.parametrize(
         "line", ["2025-06-17T10:00:00Z,a,1.5,x,more", '2025-06-17T10:00:00Z,a,1.5,"x', "17.06.2025 10:00,a,1.5,x"]

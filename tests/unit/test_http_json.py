@@ -8,7 +8,7 @@ import time
 import pytest
 
 from shared_code.contracts import InvalidInput, RunRequest
-from shared_code.http_json import MAX_BODY_BYTES, read_body
+from shared_code.http_json import MAX_BODY_BYTES, bad_request, read_body
 
 BODY = b'{"start": "2013-01-01T00:00:00Z", "end": "2013-04-01T00:00:00Z", "total_chunks": 12}'
 
@@ -32,7 +32,6 @@ def test_a_valid_body_becomes_its_contract() -> None:
         (b"null", "must be a JSON object"),
         (b'"text"', "must be a JSON object"),
         (b"\xff\xfe", "must be UTF-8 text; byte 0 is not"),
-        (b"\xef\xbb\xbf{}", "BOM"),
         (b'{"total_chunks": NaN}', "NaN is not a JSON number"),
         (b'{"total_chunks": -Infinity}', "-Infinity is not a JSON number"),
         (b"[" * 60_000, "reasonable"),
@@ -44,6 +43,17 @@ def test_a_body_that_is_not_a_json_object_is_one_problem(body: bytes, reason: st
 
     assert [problem.target for problem in error.problems] == ["body"]
     assert reason in str(error)
+
+
+def test_a_byte_order_mark_is_ignored() -> None:
+    assert read_body(b"\xef\xbb\xbf" + BODY, RunRequest.from_json).total_chunks == 12
+
+
+@pytest.mark.parametrize(("name", "target"), [("a\\ud800", "a\ud800"), ("", "''")], ids=["half a character", "none"])
+def test_an_odd_name_of_a_field_is_named(name: str, target: str) -> None:
+    error = refusal(BODY[:-1] + f', "{name}": 1}}'.encode())
+    assert [problem.target for problem in error.problems] == [target]
+    assert json.loads(bad_request(error).get_body())["error"]["details"][0]["target"] == target
 
 
 def test_a_field_given_twice_is_named() -> None:

@@ -42,6 +42,9 @@ def test_a_credential_is_refused_and_never_repeated(text: str) -> None:
     ("text", "written"),
     [
         ("abfss://raw@account.dfs.core.windows.net/2025/*.parquet", "az://raw/2025/*.parquet"),
+        ("wasbs://raw@account.blob.core.windows.net/2025/", "az://raw/2025/"),
+        ("https://account.blob.core.windows.net/raw/2025/*.parquet", "az://raw/2025/*.parquet"),
+        ("https://account.dfs.core.windows.net/raw/x.parquet", "az://raw/x.parquet"),
         ("az://Readings/x.parquet", "az://readings/x.parquet"),
     ],
 )

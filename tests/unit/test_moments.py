@@ -9,6 +9,7 @@ import random
 import subprocess
 import sys
 from datetime import timedelta
+from decimal import Context, Decimal, localcontext
 from fractions import Fraction
 from pathlib import Path
 
@@ -101,7 +102,8 @@ def test_values_are_summed_wherever_in_the_window_they_begin(tmp_path: Path, fir
     times = [START + first + timedelta(seconds=number) for number in range(100)]
     pl.DataFrame({"timestamp": times, "series": "a", "value": values}).write_parquet(tmp_path / "x.parquet")
     one = process(str(tmp_path / "x.parquet")).statistics["a"]
-    assert (one.count, one.mean, one.m2) == (100, 1e12 + 49.5, 83_325.0)
+    assert (one.count, one.mean) == (100, 1e12 + 49.5)
+    assert one.std == pytest.approx(math.sqrt(83_325 / 99), rel=1e-15)
 
 
 def test_sums_of_squares_beyond_128_bits_are_exact() -> None:
@@ -116,22 +118,36 @@ def test_values_that_do_not_count_are_counted_apart() -> None:
     assert (one.records, one.count, one.nulls, one.non_finite, one.max) == (5, 2, 0, 3, 1e300)
 
 
-def test_the_deviation_survives_merging_where_the_mean_is_10_9_times_the_spread() -> None:
-    values = noise(offset=1e9)
-    parts = [moments(a=values[first : first + 100])["a"] for first in range(0, ROWS, 100)]
+def statistics_of(one: Moments) -> SeriesStatistics:
+    mean = float(one.mean)
+    low = float(one.mean - Fraction(mean))
+    return SeriesStatistics(count=one.count, mean=mean, mean_low=low, std=one.std, min=one.min, max=one.max)
 
-    def statistics(one: Moments) -> SeriesStatistics:
-        mean = float(one.mean)
-        low = float(one.mean - Fraction(mean))
-        return SeriesStatistics(count=one.count, mean=mean, mean_low=low, m2=float(one.m2), min=one.min, max=one.max)
 
-    merged = statistics(parts[0])
-    for part in parts[1:]:
-        merged = merge(merged, statistics(part))
+def exact_std(values: list[float]) -> float:
+    exact = [Fraction(value) for value in values]
+    mean = sum(exact, Fraction(0)) / len(exact)
+    square = sum(((value - mean) ** 2 for value in exact), Fraction(0)) / (len(exact) - 1)
+    with localcontext(Context(prec=40)):
+        return float((Decimal(square.numerator) / Decimal(square.denominator)).sqrt())
 
-    whole = statistics(moments(a=values)["a"])
-    assert merged.mean == whole.mean
-    assert merged.std == pytest.approx(whole.std, rel=1e-12)
+
+@pytest.mark.parametrize("size", [1, 30, 300])
+@pytest.mark.parametrize(
+    ("scale", "offset"),
+    [(1.0, 1e9), (1e-9, 1.0), (1e-200, 0.0), (1e-200, 1e-195), (1e-308, 1e-307), (1e200, 1e203)],
+)
+def test_mean_and_deviation_survive_merging_at_any_magnitude(scale: float, offset: float, size: int) -> None:
+    """Also where the mean is 10^9 times the spread, and where squares are too small or too large for a double."""
+    values = noise(scale, offset)[:300]
+    first, *others = (statistics_of(moments(a=values[at : at + size])["a"]) for at in range(0, len(values), size))
+
+    merged = first
+    for other in others:
+        merged = merge(merged, other)
+
+    assert merged.mean == pytest.approx(statistics_of(moments(a=values)["a"]).mean, rel=1e-12, abs=0)
+    assert merged.std == pytest.approx(exact_std(values), rel=1e-12, abs=0)
 
 
 def test_sums_of_parts_are_the_sum_of_all() -> None:

@@ -396,6 +396,11 @@ class TestColumns:
         path = write(tmp_path / "x.parquet", arrow().drop_columns(["value"]))
         assert refusal(path, READINGS_WIDE="true") == f"{path} has no numeric column; it has timestamp, series"
 
+    def test_two_columns_of_a_wide_table_are_not_one_series(self, tmp_path: Path) -> None:
+        path = tmp_path / "x.csv"
+        path.write_text("timestamp,t,t\n2025-06-17T10:00:00Z,1,2\n")
+        assert refusal(path, READINGS_WIDE="true") == f"cannot read {path}: it has two columns 't'"
+
     def test_a_null_series_has_no_name(self, tmp_path: Path) -> None:
         path = write(tmp_path / "x.parquet", arrow(series=pa.array(["a", None, None])))
         assert {name: one.count for name, one in process(path).statistics.items()} == {"a": 1, "": 2}

@@ -105,9 +105,19 @@ def test_equal_values_have_no_spread(write_readings: WriteReadings) -> None:
     assert process(write_readings([0.1] * 50)).statistics["a"].std == pytest.approx(0.0, abs=1e-15)
 
 
+def test_the_standard_deviation_is_null_for_a_single_value(write_readings: WriteReadings) -> None:
+    assert process(write_readings([4.0])).statistics["a"].std is None
+
+
+@pytest.mark.parametrize("values", [[0.0, -0.0], [-0.0, 0.0], [-0.0]], ids=str)
+def test_zeros_have_one_sign_in_any_order(write_readings: WriteReadings, values: list[float]) -> None:
+    one = process(write_readings(values)).statistics["a"]
+    assert [str(number) for number in (one.min, one.max, one.mean)] == ["0.0"] * 3
+
+
 def test_values_beyond_double_precision_fail_the_chunk_and_name_the_series(write_readings: WriteReadings) -> None:
     with pytest.raises(ReadingsError, match="series 'a'"):
-        process(write_readings([1e308, -1e308]))
+        process(write_readings([1.7e308, -1.7e308]))
 
 
 def test_the_synthetic_signal_has_three_series_with_one_reading_a_second() -> None:

@@ -46,7 +46,7 @@ class Instances:
 
 
 def result(chunk_id: int, value: float = 1.0) -> dict[str, Any]:
-    statistics = {"a": {"count": 2, "mean": value, "m2": 0.5, "min": value, "max": value}}
+    statistics = {"a": {"count": 2, "mean": value, "std": 0.5, "min": value, "max": value}}
     window = {"start": RUN["start"], "end": RUN["end"]}
     return {"chunk_id": chunk_id, "status": "success", "processing_time": 0.1, "records": 2, **window} | {
         "statistics": statistics

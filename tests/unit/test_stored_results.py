@@ -68,8 +68,8 @@ def test_a_chunk_is_stored_with_a_row_per_series(
     a, b = rows
     assert (a["series"], a["count"], a["mean"], a["nulls"]) == ("a", 0, None, 1)
     assert (b["series"], b["count"], b["mean"], b["min"], b["max"]) == ("b", 2, 2.0, 1.0, 3.0)
-    assert {name: b[name] for name in ("std", "m2", "mean_low", "nulls", "non_finite")} == {
-        name: result.statistics["b"].to_json()[name] for name in ("std", "m2", "mean_low", "nulls", "non_finite")
+    assert {name: b[name] for name in ("std", "mean_low", "nulls", "non_finite")} == {
+        name: result.statistics["b"].to_json()[name] for name in ("std", "mean_low", "nulls", "non_finite")
     }
     assert {(row["chunk_id"], row["start"], row["end"]) for row in rows} == {(0, START, START + timedelta(hours=1))}
 
@@ -179,6 +179,7 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
         ({"RESULTS": "az://results/"}, "RESULTS must be az://container/path or a path"),
         ({"RESULTS": "az://results//"}, "RESULTS must name one folder"),
         ({"RESULTS": "az://results/{yyyy}"}, "RESULTS must name one folder"),
+        ({"RESULTS": "az://results/a/../b"}, "RESULTS must name one folder"),
         ({"RESULTS": "results/*"}, "RESULTS must name one folder"),
         (
             {"RESULTS": "az://results/x"},

@@ -39,6 +39,9 @@ HELD = re.compile(r"^\|.*\| held by \|\n\|[-|]+\|\n(?P<rows>(?:\|.*\n)+)", re.MU
 # UTF-8 that was read as Windows-1252 and written again, or could not be read.
 MOJIBAKE = re.compile("[\u00c2\u00c3\u00e2][\u0080-\u00bf\u20ac\u2122\u0153\u201a-\u201e]|\ufffd")
 
+# As in: `settle` in [fan_out.py](shared_code/fan_out.py)
+NAME_IN_MODULE = re.compile(r"`(?P<name>[A-Za-z_]\w*)` in\s+\[[^]]+\]\((?P<path>[^)#]+\.py)\)")
+
 every_document = pytest.mark.parametrize("document", DOCUMENTS, ids=str)
 
 
@@ -75,6 +78,17 @@ def names_in(file: Path) -> set[str]:
         if isinstance(node, ast.ClassDef):
             names |= {f"{node.name}::{each.name}" for each in node.body if isinstance(each, named)}
     return names
+
+
+def defined_in(file: Path) -> set[str]:
+    """The functions, classes and constants of a module, also those inside of classes."""
+    defined = set()
+    for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            defined.add(node.name)
+        elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+            defined.add(node.target.id)
+    return defined
 
 
 def find_test(document: Path, name: str) -> Path | None:
@@ -141,6 +155,14 @@ def test_every_command_of_dev_py_exists(document: Path) -> None:
 def test_every_command_names_tests_by_their_path_from_the_root(document: Path) -> None:
     named = [match["path"] for match in TESTS_COMMAND.finditer(read(document))]
     assert [path for path in named if not (ROOT / path).exists()] == []
+
+
+@every_document
+def test_every_name_that_is_said_to_be_in_a_module_is_defined_there(document: Path) -> None:
+    named = [
+        (match["name"], ROOT / document.parent / match["path"]) for match in NAME_IN_MODULE.finditer(read(document))
+    ]
+    assert [name for name, module in named if name not in defined_in(module)] == []
 
 
 @every_document
