@@ -30,6 +30,8 @@ def _read_loose(text: str) -> datetime | None:
     if not (match := _LOOSE_DATE.fullmatch(text)):
         return None
     year, month, day, rest = match.groups()
+    if rest and not day:
+        return None
     return parse_moment(f"{year}-{month:0>2}-{day or '1':0>2}{rest}")
 
 
