@@ -76,7 +76,7 @@ def _child_ended(host: Host, run: Run) -> None:
 
 
 @functools.cache
-def _server() -> str:
+def gate_server() -> str:
     """The address of a server whose paths are folders: it answers when their file `gate` exists."""
 
     class Gates(BaseHTTPRequestHandler):
@@ -225,7 +225,7 @@ RARE_KINDS = {
         expected=[*NOTHING, "gated", *NOTHING, ""],
     ),
     "http": Kind(
-        steps=lambda run: [["http", f"{_server()}{quote(str(run.folder))}"]],
+        steps=lambda run: [["http", f"{gate_server()}{quote(str(run.folder))}"]],
         check=_was_fetched,
     ),
     "rewound-deep": Kind(

@@ -25,6 +25,7 @@ from packages.durablehost.tests.faults.patterns import COUNTER_ID, counter
 from packages.durablehost.tests.hubs import build
 from packages.durablehost.tests.interop.conftest import ENVIRONMENT, StartEngine
 from packages.durablehost.tests.interop.engine import SCRIPTED_APP
+from packages.durablehost.tests.interop.further_kinds import FURTHER_KINDS
 from packages.durablehost.tests.interop.kinds import KINDS, Host, Kind, Runs
 from packages.durablehost.tests.interop.message_kinds import MESSAGE_KINDS, MESSAGE_KINDS_OF_THE_REAL_ENGINE
 from packages.durablehost.tests.interop.rare_kinds import RARE_KINDS
@@ -35,6 +36,7 @@ FUNCTIONS = {"counter": function("counter", "entityTrigger")}
 # All at once have more activities waiting than a host runs, and take too long for `dev.py test`.
 USUAL = pytest.param(KINDS, {}, id="usual")
 RARE = pytest.param(RARE_KINDS, {}, id="rare", marks=pytest.mark.soak)
+FURTHER = pytest.param(FURTHER_KINDS, {}, id="further", marks=pytest.mark.soak)
 MESSAGES = pytest.param(MESSAGE_KINDS, {}, id="messages", marks=pytest.mark.soak)
 MESSAGES_THERE = pytest.param(MESSAGE_KINDS_OF_THE_REAL_ENGINE, {}, id="messages", marks=pytest.mark.soak)
 # With traces, the context is in every start, request and event; nothing listens there.
@@ -42,7 +44,7 @@ TRACED = pytest.param(KINDS, {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9
 
 
 @pytest.mark.azurite
-@pytest.mark.parametrize(("kinds", "variables"), [USUAL, RARE, MESSAGES_THERE])
+@pytest.mark.parametrize(("kinds", "variables"), [USUAL, RARE, FURTHER, MESSAGES_THERE])
 def test_durablehost_ends_what_the_real_engine_has_begun(
     running_host: RunningHost,
     real_engine: StartEngine,
@@ -60,7 +62,7 @@ def test_durablehost_ends_what_the_real_engine_has_begun(
 
 
 @pytest.mark.azurite
-@pytest.mark.parametrize(("kinds", "variables"), [USUAL, TRACED, RARE, MESSAGES])
+@pytest.mark.parametrize(("kinds", "variables"), [USUAL, TRACED, RARE, FURTHER, MESSAGES])
 def test_the_real_engine_ends_what_durablehost_has_begun(
     running_host: RunningHost,
     real_engine: StartEngine,

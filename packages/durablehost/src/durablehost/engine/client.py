@@ -246,7 +246,7 @@ class OrchestrationClient:
             )
 
     async def restart(self, instance_id: str, *, with_new_id: bool, trace: TraceContext | None = None) -> str:
-        """Starts the same orchestrator with the same input again and returns the id.
+        """Starts the same orchestrator with the same input again, in the default version, and returns the id.
 
         Raises:
             RequestError: 400 if the instance or its orchestrator is unknown.
@@ -266,7 +266,6 @@ class OrchestrationClient:
             record.name,
             instance_id=None if with_new_id else instance_id,
             input_text=record.input,
-            version=record.version,
             trace=trace,
         )
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
-from datetime import datetime
+
+from durablehost.web.times import read_time
 
 Constraint = Callable[[str], bool]
 
@@ -21,21 +22,6 @@ _FLOAT = re.compile(rf"[+-]?{_NUMBER}(?:e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
 _NOT_FINITE = frozenset({"nan", "infinity", "-infinity", "∞", "-∞"})
 _DASHED = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 _GUID = re.compile(rf"[0-9a-f]{{32}}|{_DASHED}|\{{{_DASHED}\}}|\({_DASHED}\)", re.IGNORECASE)
-_ISO_TIME = re.compile(
-    r"(\d{4})[-/](\d{1,2})[-/](\d{1,2})(?:[T ](\d{1,2}):(\d\d)(?::(\d\d)(?:\.\d{1,7})?)?)?"
-    r"(?:\s*(?:Z|[+-]\d\d:?\d\d))?",
-    re.ASCII | re.IGNORECASE,
-)
-_OTHER_TIMES = (
-    "%m/%d/%Y",
-    "%m/%d/%Y %H:%M",
-    "%m/%d/%Y %H:%M:%S",
-    "%m/%d/%Y %I:%M %p",
-    "%m/%d/%Y %I:%M:%S %p",
-    "%a, %d %b %Y %H:%M:%S GMT",
-    "%d %B %Y",
-    "%B %d, %Y",
-)
 _INT32 = 2**31
 _INT64 = 2**63
 _LONGEST_INTEGER = 40  # a longer text is no 64-bit integer, and Python refuses to convert very long ones
@@ -90,23 +76,7 @@ def _is_guid(text: str) -> bool:
 
 
 def _is_datetime(text: str) -> bool:
-    match = _ISO_TIME.fullmatch(text.strip())
-    try:
-        if match:
-            year, month, day, hour, minute, second = (int(part or 0) for part in match.groups())
-            datetime(year, month, day, hour, minute, second)  # noqa: DTZ001 - only its validity counts
-            return True
-    except ValueError:
-        return False
-    return any(_fits(text.strip(), form) for form in _OTHER_TIMES)
-
-
-def _fits(text: str, form: str) -> bool:
-    try:
-        datetime.strptime(text, form)  # noqa: DTZ007 - only its validity counts
-    except ValueError:
-        return False
-    return True
+    return read_time(text.strip()) is not None
 
 
 def _regex(pattern: str) -> Constraint:

@@ -80,7 +80,7 @@ async def _input(request: EdgeRequest) -> str | None:
     Raises:
         RequestError: 400, the content type says JSON and the body is not; 413, the body is too large.
     """
-    body = await request.read()
+    body = await request.read_utf8()
     content_type = request.header("Content-Type").partition(";")[0].strip().lower()
     if content_type == "application/json" or not body:
         return await call_on_text(body_to_json, body)

@@ -166,7 +166,7 @@ async def _event_text(request: EdgeRequest) -> str:
     Raises:
         RequestError: 400, it is no JSON; 413, it is too large.
     """
-    text = await call_on_text(body_to_json, await request.read())
+    text = await call_on_text(body_to_json, await request.read_utf8())
     if text is None:
         raise RequestError(400, "Invalid JSON content", "The body is empty")
     return text

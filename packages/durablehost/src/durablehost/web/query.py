@@ -12,9 +12,9 @@ from collections.abc import Mapping
 from datetime import datetime
 from urllib.parse import parse_qsl
 
-from durablehost.core.history_json import parse_moment
 from durablehost.core.status import RuntimeStatus
 from durablehost.errors import RequestError
+from durablehost.web.times import read_time
 
 _INTEGER = re.compile(r"[+-]?\d{1,10}", re.ASCII)
 _NUMBER = re.compile(r"\d{1,15}(?:\.\d*)?|\.\d+", re.ASCII)
@@ -44,29 +44,29 @@ class Query:
         return [value for key, value in self._pairs if key.lower() == wanted]
 
     def as_sent(self, name: str) -> str | None:
-        """The first value, blank or not; None if there is none."""
-        return next(iter(self.all(name)), None)
+        """The value, blank or not, several joined with a comma as .NET joins them; None if the name is not given."""
+        return self._joined(name) if self.all(name) else None
 
     def text(self, name: str) -> str | None:
-        """The first value that is not blank; None if there is none."""
-        return next((value for value in self.all(name) if value.strip()), None)
+        """The value, as `as_sent` reads it; None if it is blank."""
+        return self._joined(name) if self._joined(name).strip() else None
 
     def boolean(self, name: str, default: bool) -> bool:
-        return {"true": True, "false": False}.get(self._single(name).strip().lower(), default)
+        return {"true": True, "false": False}.get(self._joined(name).strip().lower(), default)
 
     def integer(self, name: str, default: int) -> int:
-        text = self._single(name).strip()
+        text = self._joined(name).strip()
         number = int(text) if _INTEGER.fullmatch(text) else default
         return number if abs(number) <= _MAX_INT32 else default
 
     def seconds(self, name: str) -> float | None:
-        """A duration; decimals are allowed, negative ones are not."""
-        text = (self.text(name) or "").strip()
+        """A duration; decimals are allowed, negative ones are not. Commas mean nothing, as for .NET."""
+        text = self._joined(name).replace(",", "").strip()
         number = float(text) if _NUMBER.fullmatch(text) else math.nan
         return number if math.isfinite(number) else None
 
     def time(self, name: str) -> datetime | None:
-        return parse_moment((self.text(name) or "").strip())
+        return read_time((self.text(name) or "").strip())
 
     def statuses(self, name: str) -> frozenset[RuntimeStatus]:
         """The statuses of a list with commas, of a repeated name, or of both; unknown ones are left out."""
@@ -94,8 +94,8 @@ class Query:
             raise RequestError(400, f"The {name} '{unknown[0]}' is none of {known}.")
         return self.statuses(name)
 
-    def _single(self, name: str) -> str:
-        """The value of a name that is given once; .NET joins several, which is no value of any type."""
+    def _joined(self, name: str) -> str:
+        """The value of a name; several, joined, are no number, truth value or time."""
         return ",".join(self.all(name))
 
     def _words(self, name: str) -> list[str]:

@@ -84,6 +84,20 @@ class EdgeRequest:
             values.setdefault(clean(name).lower(), []).append(clean(value))
         return {name: ",".join(parts) for name, parts in values.items()}
 
+    async def read_utf8(self) -> bytes:
+        """The whole body: in UTF-8 if its content type names a charset, else as it is.
+
+        Raises:
+            RequestError: as `read`; 400, the charset does not exist, or the body is not in it.
+        """
+        body, charset = await self.read(), self._source.charset
+        try:
+            return body.decode(charset).encode() if charset else body
+        except LookupError:
+            raise RequestError(400, f"The charset '{clean(charset or '')}' does not exist") from None
+        except ValueError as error:
+            raise RequestError(400, "Invalid JSON content", f"The body is not in its charset: {error}") from error
+
     async def read(self) -> bytes:
         """The whole body, chunked or not.
 

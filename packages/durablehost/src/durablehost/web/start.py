@@ -38,8 +38,8 @@ class StartRoutes:
         instance_id = await self._client.start(
             parts["function"],
             instance_id=parts.get("id"),
-            input_text=await call_on_text(body_to_input, await request.read()),
-            version=request.query.text("version"),
+            input_text=await call_on_text(body_to_input, await request.read_utf8()),
+            version=request.query.as_sent("version"),
             trace=request.trace,
         )
         return await self._answer(request, instance_id)

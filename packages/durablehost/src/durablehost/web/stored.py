@@ -18,7 +18,8 @@ NULL = "null"
 
 
 def stored_json(text: str | None) -> str:
-    """Compact JSON text for a stored payload; what is not JSON, such as a failure's text, becomes a JSON string.
+    """Compact JSON text for a stored payload. What is not JSON, such as a failure's text, becomes a JSON string without
+    the blanks around it.
 
     The numbers that JSON lacks become strings, as Json.NET writes them.
     """
@@ -29,7 +30,7 @@ def stored_json(text: str | None) -> str:
     try:
         return compact(json.loads(text, parse_constant=str, parse_float=_finite_or_name))
     except (ValueError, RecursionError):
-        return compact(text)
+        return compact(text.strip())
 
 
 async def shown_json(text: str | None) -> str:

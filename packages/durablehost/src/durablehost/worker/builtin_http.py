@@ -25,9 +25,9 @@ from durablehost.core.actions import HTTP_ACTIVITY, HTTP_INPUT
 from durablehost.core.json_text import compact
 from durablehost.engine.ports import Executor
 from durablehost.worker.http_message import (
-    CONTENT_HEADERS,
     CONTENT_TYPE,
     absolute_url,
+    answered_headers,
     becomes_get,
     decoded,
     redirection,
@@ -83,7 +83,8 @@ class BuiltInHttp:
                 target = redirection(url, answer.status, answer.headers.get("Location"))
                 if target is None or attempt == MAX_REDIRECTS:
                     shown = decoded(await _read(answer), answer.charset)
-                    return compact({"statusCode": answer.status, "headers": _answer_headers(answer), "content": shown})
+                    headers_shown = answered_headers(answer.raw_headers)
+                    return compact({"statusCode": answer.status, "headers": headers_shown, "content": shown})
                 url = target
                 # A credential for one address is none for another.
                 headers = {name: value for name, value in headers.items() if name.lower() != "authorization"}
@@ -154,10 +155,3 @@ async def _read(answer: aiohttp.ClientResponse) -> bytes:
 def _message_for(error: Exception) -> str:
     is_late = isinstance(error, asyncio.TimeoutError)
     return f"no answer within {TIMEOUT_SECONDS:g} seconds" if is_late else type(error).__name__
-
-
-def _answer_headers(answer: aiohttp.ClientResponse) -> dict[str, str | list[str]]:
-    """Without the headers of the content, as upstream; repeated ones as a list."""
-    names = [name for name in dict.fromkeys(answer.headers) if name.lower() not in CONTENT_HEADERS]
-    values = {name: answer.headers.getall(name) for name in names}
-    return {name: found[0] if len(found) == 1 else found for name, found in values.items()}

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import codecs
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -35,6 +35,21 @@ CONTENT_HEADERS = frozenset(
     }
 )
 
+# As .NET spells headers, whatever case a server sends them in; it leaves all others as they are sent.
+_SPELLED = (
+    "Accept-Ranges", "Access-Control-Allow-Credentials", "Access-Control-Allow-Headers",
+    "Access-Control-Allow-Methods", "Access-Control-Allow-Origin", "Access-Control-Expose-Headers",
+    "Access-Control-Max-Age", "Age", "Alt-Svc", "Alt-Used", "Cache-Control", "Connection",
+    "Content-Security-Policy", "Date", "ETag", "Expect-CT", "grpc-status", "Keep-Alive", "Link", "Location",
+    "Origin", "P3P", "Pragma", "Proxy-Authenticate", "Proxy-Connection", "Public-Key-Pins", "Referrer-Policy",
+    "Refresh", "Retry-After", "Sec-WebSocket-Accept", "Server", "Server-Timing", "Set-Cookie", "Set-Cookie2",
+    "Strict-Transport-Security", "TE", "Trailer", "Transfer-Encoding", "TSV", "Upgrade",
+    "Upgrade-Insecure-Requests", "Vary", "Via", "Warning", "WWW-Authenticate", "X-AspNet-Version", "X-Cache",
+    "X-Content-Duration", "X-Content-Type-Options", "X-Frame-Options", "X-MSEdge-Ref", "X-Powered-By",
+    "X-Request-ID", "X-UA-Compatible", "X-XSS-Protection",
+)  # fmt: skip
+_SPELLINGS = {name.lower(): name for name in _SPELLED}
+
 _FORM = "application/x-www-form-urlencoded"
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _TYPE = re.compile(rf"{_TOKEN.pattern}/{_TOKEN.pattern}")
@@ -54,7 +69,7 @@ _REDIRECTIONS = frozenset({300, 301, 302, 303, 307, 308})
 
 
 def absolute_url(uri: Any) -> URL:
-    """The address, which has to be absolute; escapes in its query stay as they are.
+    """The address, which has to be absolute; escapes in its query stay as they are. A name and a password are not sent.
 
     Raises:
         ValueError: it is empty, relative, or of another scheme.
@@ -62,7 +77,7 @@ def absolute_url(uri: Any) -> URL:
     if not uri:
         raise ValueError("call_http: uri must not be empty")
     try:
-        parts, url = urlsplit(str(uri)), URL(str(uri)).with_fragment(None)
+        parts, url = urlsplit(str(uri)), _without_credentials(URL(str(uri)).with_fragment(None))
     except ValueError as error:
         raise ValueError(f'call_http: uri is "{uri}", which is no URL: {error}') from error
     if parts.scheme.lower() not in ("http", "https") or not parts.hostname:
@@ -145,10 +160,24 @@ def redirection(url: URL, status: int, location: str | None) -> URL | None:
     """Where a response leads to; None if it is to be returned itself."""
     if status not in _REDIRECTIONS or not location:
         return None
-    target = url.join(URL(location))
+    target = _without_credentials(url.join(URL(location)))
     if target.scheme not in ("http", "https") or (url.scheme == "https" and target.scheme == "http"):
         return None
     return target
+
+
+def _without_credentials(url: URL) -> URL:
+    return url.with_user(None) if url.raw_user is not None or url.raw_password is not None else url
+
+
+def answered_headers(raw: Iterable[tuple[bytes, bytes]]) -> dict[str, str | list[str]]:
+    """The headers of a response but for those of its content; one that is sent several times as a list."""
+    found: dict[str, list[str]] = {}
+    for name, value in raw:
+        text = name.decode("latin-1")
+        if text.lower() not in CONTENT_HEADERS:
+            found.setdefault(_SPELLINGS.get(text.lower(), text), []).append(value.decode("latin-1"))
+    return {name: values[0] if len(values) == 1 else values for name, values in found.items()}
 
 
 def becomes_get(method: str, status: int) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timezone
 
 from packages.durablehost.tests.interop.answers.entity_calls import ENTITIES
+from packages.durablehost.tests.interop.answers.further_calls import FURTHER_GROUPS
 from packages.durablehost.tests.interop.answers.odd_calls import ODD_ENTITIES, ODD_GROUPS
 from packages.durablehost.tests.interop.answers.programs import (
     DONE,
@@ -284,4 +285,5 @@ GROUPS = {
     "entities": [*ENTITIES, *ODD_ENTITIES],
     "paths": PATHS,
     **ODD_GROUPS,
+    **FURTHER_GROUPS,
 }

@@ -66,9 +66,20 @@ HTTP_API = (
         topic="`NaN`, `1e400`, `'text'`, `[1,]` and comments in a body",
         calls=tuple(f"odd events: POST instances/event-{name}/*" for name in _READ_BY_NET),
     ),
-    Known(topic="a body of blanks", calls=(f"{_SHOWN}/body-9?*",)),
+    Known(topic="a body of blanks", calls=(f"{_SHOWN}/body-9?*", "odd keys: POST *spaced?op=set *")),
     Known(
-        topic="blanks in the id of a link", calls=("starts: POST *a%20b*",), places=("headers.Location", "body.*Uri")
+        topic="a body that is not JSON",
+        calls=tuple(f"encoded: POST *encoded-*{number}*charset=*" for number in (1, 3, 5)),
+        places=_EXCEPTION,
+    ),
+    Known(
+        topic="`NaN`, `1e400`, `'text'`, `[1,]` and comments in a body",
+        calls=("encoded: * instances/encoded-6/*", "encoded: * *encoded-start-6*"),
+    ),
+    Known(topic="a charset that does not exist", calls=("encoded: POST *charset=nonsense*",), places=_ERROR),
+    Known(topic="a method in lower case, or of no known name", calls=("odd methods: *",)),
+    Known(
+        topic="escapes in the id of a link", calls=("starts: POST *a%20b*",), places=("headers.Location", "body.*Uri")
     ),
     Known(topic="`+` in a path", calls=("starts: POST *plus+plus*",), places=("headers.Location", "body.*")),
     Known(
@@ -95,6 +106,20 @@ HTTP_API = (
         topic="`top=0`",
         calls=("list: *top=0", "entities: *top=0"),
         places=("headers.x-ms-continuation-token",),
+    ),
+    Known(
+        topic="a time whose `+` is not escaped",
+        calls=("timed: *createdTimeTo=2000-01-01T00:00:00+02:00",),
+        places=("body.*",),
+    ),
+    Known(
+        topic="times such as `12:00` and `1.2.2000`",
+        calls=("timed: *createdTimeFrom=12:00", "timed: *createdTimeTo=1.2.2000"),
+        places=("body.*",),
+    ),
+    Known(
+        topic="`runtimeStatus=Unknown`, and numbers that no status has",
+        calls=tuple(f"timed: *runtimeStatus={text}" for text in ("01", "99", "-1", "Unknown")),
     ),
     Known(topic="`top` below 0", calls=("list: *top=-1", "entities: *top=-1"), places=_ERROR),
     Known(topic="`createdTimeTo` in the year 1", calls=("list: *createdTimeTo=0001-01-01",), places=("body.length",)),
@@ -123,8 +148,16 @@ HTTP_API = (
     Known(
         topic="`$` for the empty key", calls=("entities: GET entities/Counter?fetchState=true*",), places=("body.*",)
     ),
-    Known(topic="a deleted entity", calls=("entities: GET entities/Counter/two",), places=("status", "headers.*")),
-    Known(topic="a deleted entity", calls=("entities: GET entities/Counter?fetchState=true",), places=("body.length",)),
+    Known(
+        topic="an entity without a state: deleted, or its first operation has failed",
+        calls=("entities: GET entities/Counter/two", "odd keys: GET entities/Counter/failed"),
+        places=("status", "headers.*"),
+    ),
+    Known(
+        topic="an entity without a state: deleted, or its first operation has failed",
+        calls=("entities: GET entities/Counter?fetchState=true",),
+        places=("body.length",),
+    ),
     Known(topic="purge of an unknown entity", calls=("entities: DELETE instances/@counter@nobody",)),
     Known(
         topic="purge by filter with a condition that cannot be read",
@@ -158,7 +191,11 @@ IN_EXECUTION = (
     ),
     Known(
         topic="exceptions in details: `StackTraceString`, `Source`",
-        calls=("work: GET instances/failed-activity*", "children: GET instances/retrying-parent?*"),
+        calls=(
+            "work: GET instances/failed-activity*",
+            "children: GET instances/retrying-parent?*",
+            "blanks: GET instances/failure-deep?*",
+        ),
         places=("body.output", "body.historyEvents*"),
     ),
     Known(
@@ -172,9 +209,19 @@ IN_EXECUTION = (
         places=("body.output.*", "body.customStatus", "body.historyEvents.1.Result.v"),
     ),
     Known(
-        topic="members `$type` and `$ref` of a custom status",
+        topic="members `$type`, `$id`, `$ref` and `$values` of a custom status or an output, outside of other members",
         calls=("odd statuses: GET instances/status-type?*", "odd statuses: GET instances/status-reference?*"),
         places=("body.customStatus*",),
+    ),
+    Known(
+        topic="members `$type`, `$id`, `$ref` and `$values` of a custom status or an output, outside of other members",
+        calls=tuple(f"odd members: GET instances/members-{name}*" for name in ("values", "id", "type")),
+        places=("body.customStatus*", "body.output*"),
+    ),
+    Known(
+        topic="an error whose text is an ISO time",
+        calls=("blanks: GET instances/failure-date?*",),
+        places=("body.output", "body.historyEvents.*.Result"),
     ),
 )
 

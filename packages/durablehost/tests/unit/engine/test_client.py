@@ -39,7 +39,7 @@ async def test_an_id_is_generated_if_none_is_given(client: OrchestrationClient) 
     assert record.runtime_status is RuntimeStatus.PENDING
 
 
-@pytest.mark.parametrize(("asked", "version"), [(None, "2.0"), ("1.1", "1.1")])
+@pytest.mark.parametrize(("asked", "version"), [(None, "2.0"), ("1.1", "1.1"), ("", "")])
 async def test_an_instance_has_the_version_it_is_given_or_the_default(
     hub: MemoryTaskHub, asked: str | None, version: str
 ) -> None:
@@ -47,6 +47,13 @@ async def test_an_instance_has_the_version_it_is_given_or_the_default(
     client = OrchestrationClient(hub, functions, ManualClock(), default_version="2.0")
     await client.start("Chain", instance_id="one", version=asked)
     assert hub.storage.records["one"].version == version
+
+
+async def test_a_restart_is_of_the_default_version(hub: MemoryTaskHub) -> None:
+    client = OrchestrationClient(hub, APP.of_kind(TriggerKind.ORCHESTRATION), ManualClock(), default_version="2.0")
+    await client.start("Chain", instance_id="one", version="1.1")
+    again = await client.restart("one", with_new_id=True)
+    assert hub.storage.records[again].version == "2.0"
 
 
 async def test_an_instance_has_no_version_if_there_is_no_default(

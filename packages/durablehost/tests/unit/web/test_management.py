@@ -351,6 +351,14 @@ async def test_an_unknown_continuation_token_is_400(edge: Edge) -> None:
         ("createdTimeFrom=2026-03-01T12:00:00%2B01:00", ["b"]),
         ("createdTimeFrom=2026-03-01T12:00:00+01:00", ["b"]),
         ("createdTimeTo=2026-03-01", []),
+        ("createdTimeTo=2026/3/1", []),
+        ("createdTimeTo=2026-03", []),
+        ("createdTimeTo=03/01/2026", []),
+        ("createdTimeTo=Sun,%2001%20Mar%202026%2000:00:00%20GMT", []),
+        ("createdTimeTo=March%201,%202026", []),
+        ("createdTimeFrom=2026-3-1T11:00:00Z", ["b"]),
+        ("createdTimeFrom=2999-01-01&createdTimeFrom=2000-01-01", ["a1", "a2", "b"]),
+        ("instanceIdPrefix=a&instanceIdPrefix=b", []),
         ("createdTimeTo=2026-03-01T10:30", ["a1", "a2"]),
         ("createdTimeFrom=yesterday&createdTimeTo=9999-99-99&top=x&top=-1", ["a1", "a2", "b"]),
         ("top=99999999999999999999", ["a1", "a2", "b"]),
@@ -472,6 +480,23 @@ async def test_an_event_that_is_not_json_is_400_and_not_sent(
     assert edge.hub.sent == []
 
 
+@pytest.mark.parametrize("charset", ["iso-8859-1", "utf-16", "'UTF-8'"])
+async def test_a_body_is_read_in_the_charset_of_its_type(edge: Edge, charset: str) -> None:
+    sent = {"data": '"é"'.encode(charset.strip("'")), "headers": {"Content-Type": f"text/plain; charset={charset}"}}
+    assert (await answer_of(edge, "POST", "/orchestrators/Orch/x", **sent))[0] == 202
+    assert edge.hub.records["x"].input == '"é"'
+
+
+@pytest.mark.parametrize(("charset", "body"), [("nonsense", b"1"), ("utf-16", b"123"), ("utf-8", b'"\xe9"')])
+async def test_a_body_that_is_not_in_its_charset_is_refused(edge: Edge, charset: str, body: bytes) -> None:
+    headers = {"Content-Type": f"application/json; charset={charset}"}
+    for path in ("orchestrators/Orch/x", "entities/Counter/x?op=add"):
+        status, answer = await answer_of(edge, "POST", f"/{path}", data=body, headers=headers)
+        assert status == 400
+        assert "charset" in json.dumps(answer)
+    assert not edge.hub.records
+
+
 async def test_the_charset_of_an_event_does_not_matter(edge: Edge) -> None:
     edge.hub.add("x")
 
@@ -573,13 +598,13 @@ async def test_a_rewind_that_would_not_be_sound_is_412_with_the_reason(edge: Edg
 
 
 async def test_a_restart_starts_the_same_orchestrator_with_the_same_input_under_a_new_id(edge: Edge) -> None:
-    edge.hub.add("x", RuntimeStatus.COMPLETED, input='"in"', version="1.1")
+    edge.hub.add("x", RuntimeStatus.COMPLETED, input='"in"')
 
     code, answer = await answer_of(edge, "POST", "/instances/x/restart")
     assert code == 202
     assert answer["id"] != "x"
     again = edge.hub.records[answer["id"]]
-    assert (again.name, again.input, again.version) == ("Orch", '"in"', "1.1")
+    assert (again.name, again.input) == ("Orch", '"in"')
 
 
 async def test_a_restart_under_the_same_id_needs_a_finished_instance(edge: Edge) -> None:

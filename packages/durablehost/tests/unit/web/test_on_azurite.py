@@ -122,14 +122,14 @@ async def test_a_listing_goes_through_all_pages(api: Api) -> None:
     "query",
     [
         "top=2147483647",
-        "createdTimeFrom=0001-01-01&createdTimeTo=9999-12-31T23:59:59.9999999Z",
+        "createdTimeTo=9999-12-31T23:59:59.9999999Z",
         "instanceIdPrefix=" + "a" * 2000,
         "instanceIdPrefix=%F4%8F%BF%BF",
         "runtimeStatus=" + "Running," * 500,
     ],
 )
 async def test_a_filter_at_the_edge_is_no_error(api: Api, query: str) -> None:
-    assert (await api("GET", f"/instances?{query}"))[0] == 200
+    assert (await api("GET", f"/instances?createdTimeFrom=0001-01-01&{query}"))[0] == 200
     assert (await api("DELETE", f"/instances?createdTimeFrom=2026-01-01&{query}"))[0] == 404
 
 

@@ -207,6 +207,7 @@ def test_timers_and_events_lose_their_numbers() -> None:
         ('"text"', '"text"'),
         ("stopped by hand", '"stopped by hand"'),
         ("5 retries left", '"5 retries left"'),
+        ("  a text \n", '"a text"'),
         ("[NaN,Infinity,-Infinity,1e999,-1e999]", '["NaN","Infinity","-Infinity","Infinity","-Infinity"]'),
         ('"Zoë 🚀"', '"Zoë 🚀"'),
         ('"\\ud800"', '"\\ud800"'),

@@ -12,6 +12,7 @@ from yarl import URL
 
 from durablehost.worker.http_message import (
     absolute_url,
+    answered_headers,
     becomes_get,
     decoded,
     redirection,
@@ -27,10 +28,26 @@ from durablehost.worker.http_message import (
         ("http://x/e?sig=a%2Fb%2B%3D&x=a+b", "http://x/e?sig=a%2Fb%2B%3D&x=a+b"),
         ('http://x/a%2Fb/./c/../d e?z=a|b"<>', "http://x/a%2Fb/d%20e?z=a%7Cb%22%3C%3E"),
         ("HTTP://x:80/e", "http://x/e"),
+        ("http://name:word@x/e?q=1", "http://x/e?q=1"),
     ],
 )
 def test_an_address_keeps_its_escapes(uri: str, sent: str) -> None:
     assert str(absolute_url(uri)) == sent
+
+
+def test_a_redirection_sends_no_credentials_of_its_address() -> None:
+    assert str(redirection(URL("http://x/a"), 302, "http://name:word@x/b")) == "http://x/b"
+
+
+def test_headers_of_a_response_are_spelled_as_dotnet_spells_them() -> None:
+    raw = [
+        (b"etag", b'"x"'),
+        (b"Etag", b"y"),
+        (b"X-REQUEST-ID", b"1"),
+        (b"x-own", b"Zo\xeb"),
+        (b"content-type", b"a/b"),
+    ]
+    assert answered_headers(raw) == {"ETag": ['"x"', "y"], "X-Request-ID": "1", "x-own": "Zoë"}
 
 
 def test_several_values_of_a_header_are_one_line() -> None:
