@@ -21,6 +21,8 @@ _WORDS = (
     (re.compile(r"(.{1,9}?)\1{99,}"), r"\1..."),
     # The frames of .NET and of Python, whose line ends are escaped within JSON.
     (re.compile(r"(^|\r?\n| StackTrace: ) +at [A-Z][\w.]+[.(][\s\S]*"), "TRACE"),
+    # How many of them the JSON of an exception has depends on what has been optimised so far.
+    (re.compile(r'(StackTraceString\\*":\\*") +at [^"]*?(?=\\*")'), r"\1TRACE"),
     (re.compile(r" StackTrace: +File \"[\s\S]*"), "TRACE"),
     (re.compile(r"(Traceback \(most recent call last\):)((\n|\\+n) +((?!\n|\\+n).)*)+"), r"\1 FRAMES"),
 )
