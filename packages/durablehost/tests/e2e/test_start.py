@@ -86,6 +86,13 @@ class TestConsole:
             ]
             assert re.search(".*".join(f"^{each}$.*" for each in wanted), host.output, re.DOTALL | re.MULTILINE)
 
+    def test_names_the_debugger_that_the_functions_run_under(self, running_host: RunningHost) -> None:
+        # Any arguments of Python stand for one.
+        with running_host(environment={"languageWorkers__python__arguments": "-X utf8"}) as host:
+            line = r"^Debugger: +-X utf8 \(from languageWorkers__python__arguments; no time limits\)$"
+            assert re.search(line, host.output, re.MULTILINE)
+            assert greet(host, ["Ada"])
+
     def test_names_a_slow_import_and_answers_503_meanwhile(
         self, running_host: RunningHost, app_root: Path, tmp_path: Path
     ) -> None:

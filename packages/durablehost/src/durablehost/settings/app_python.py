@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import sys
 from dataclasses import dataclass
@@ -12,6 +13,8 @@ from durablehost.settings.environment import Environment
 
 # The setting by which the Functions host finds it.
 SETTING = "languageWorkers__python__defaultExecutablePath"
+# The setting by which an editor starts it under a debugger.
+ARGUMENTS_SETTING = "languageWorkers__python__arguments"
 
 _ACTIVE = "VIRTUAL_ENV"
 _FOLDERS = (".venv", "venv")
@@ -52,6 +55,20 @@ def find_app_python(option: str | None, script_root: Path, environment: Environm
         if (python := folder / _IN_ENVIRONMENT).is_file():
             return AppPython(executable=str(python), reason=reason)
     return AppPython(executable=sys.executable, reason="the Python of durablehost itself")
+
+
+def find_python_arguments(environment: Environment) -> tuple[str, ...]:
+    """What stands between that Python and its script, such as `-m debugpy --listen 9091`; mostly nothing.
+
+    Raises:
+        ConfigurationError: a quotation mark in the setting has no partner.
+    """
+    text = environment.find(ARGUMENTS_SETTING) or ""
+    try:
+        # The backslashes of a Windows path are no escapes.
+        return tuple(shlex.split(text.replace("\\", "\\\\") if sys.platform == "win32" else text))
+    except ValueError as error:
+        raise ConfigurationError(f"{ARGUMENTS_SETTING} is '{text}'; a quotation mark in it is not closed.") from error
 
 
 def _program(text: str, source: str, base: Path, environment: Environment) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -37,7 +37,8 @@ class WorkerPool:
     """Runs the functions of one app in `process_count` processes.
 
     `environment` is the whole environment of the processes, app settings included. `python` is the Python of the app:
-    its environment needs no package of the host's. `client_input` makes the value of a durable client binding.
+    its environment needs no package of the host's. `arguments` stand before the script of the processes that all calls
+    share. `client_input` makes the value of a durable client binding.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class WorkerPool:
         environment: Mapping[str, str],
         client_input: Callable[[Binding], str],
         python: str = sys.executable,
+        arguments: Sequence[str] = (),
         process_count: int = 1,
         thread_count: int = 1000,
         function_timeout_seconds: float | None = None,
@@ -60,6 +62,7 @@ class WorkerPool:
             _load_request(app, thread_count),
             environment=environment,
             python=python,
+            arguments=arguments,
             limits=self._limits,
             process_count=process_count,
         )

@@ -17,7 +17,7 @@ import pytest
 import durablehost
 from durablehost.app.invocation import InvocationResult
 from durablehost.errors import FunctionTimeout, ProtocolError, WorkerCrashed, WorkerError, WorkerUnresponsive
-from packages.durablehost.tests.eventually import eventually, eventually_blocking
+from packages.durablehost.tests.eventually import WAIT_SECONDS, eventually, eventually_blocking
 from packages.durablehost.tests.unit.worker.conftest import AppBuilder, StartPool
 
 pytest.importorskip("anyio")
@@ -34,6 +34,23 @@ def is_running(pid: int) -> bool:
         return False
     # A zombie has ended; its parent has only not collected the exit code.
     return status.rpartition(")")[2].strip()[:1] != "Z"
+
+
+async def test_arguments_of_python_stand_before_its_script(app: AppBuilder, start_pool: StartPool) -> None:
+    app.activity("Optimised", "import sys\ndef main(input): return [sys.flags.optimize, sys.path]")
+    plain, optimised = await start_pool(), await start_pool(arguments=["-O"])
+    assert await optimised.activity("Optimised") == [1, (await plain.activity("Optimised"))[1]]
+
+
+async def test_a_pool_without_time_limits_starts_runs_and_stops(app: AppBuilder, start_pool: StartPool) -> None:
+    """As under a debugger, which may wait for its client, and may pause a process at any place."""
+    from durablehost.worker.process import UNHURRIED
+
+    app.activity("Pid", PID)
+    pool = await start_pool(limits=vars(UNHURRIED))
+    pid = await pool.activity("Pid")
+    await pool.pool.stop(WAIT_SECONDS)
+    assert not is_running(pid)
 
 
 @pytest.mark.parametrize("is_async", [True, False])
