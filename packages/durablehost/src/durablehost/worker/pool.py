@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -29,6 +30,8 @@ from durablehost.worker.roster import Role
 
 # Their calls take milliseconds; activities and HTTP functions may take long.
 _QUICK_KINDS = (TriggerKind.ORCHESTRATION, TriggerKind.ENTITY)
+
+_LAST_CALLS_SECONDS = 1.0
 
 _log = logging.getLogger(journal.WORKER)
 
@@ -68,6 +71,8 @@ class WorkerPool:
         )
         self._first_calls = FirstCalls()
         self._calls: set[asyncio.Task[InvocationResult]] = set()
+        self._is_stopping = False
+        self._cut_off: Counter[str] = Counter()
 
     @property
     def load_errors(self) -> Mapping[str, str]:
@@ -102,7 +107,19 @@ class WorkerPool:
         """Waits for running calls, for `drain_seconds` at most, and ends all processes. Safe to call twice."""
         if self._calls:
             await asyncio.wait(self._calls, timeout=drain_seconds)
+        self._is_stopping = True
         await self._processes.stop()
+        if self._calls:
+            # They have an outcome now; its way to them is short.
+            await asyncio.wait(self._calls, timeout=_LAST_CALLS_SECONDS)
+        if self._cut_off:
+            names = ", ".join(f"{name} ({count})" for name, count in sorted(self._cut_off.items()))
+            self._cut_off.clear()
+            _log.warning(
+                "The end of the host has cut off running functions: %s. "
+                "Activities among them run again after the next start.",
+                names,
+            )
 
     def _call_ended(self, call: asyncio.Task[InvocationResult]) -> None:
         self._calls.discard(call)
@@ -119,7 +136,11 @@ class WorkerPool:
             async with self._first_calls.admit(invocation):
                 result = await self._run(self._with_clients(invocation, function), function, call)
         except WorkerError as error:
-            call.broken(error)
+            if self._is_stopping:
+                # Not the failure of the function.
+                self._cut_off[function.name] += 1
+            else:
+                call.broken(error)
             raise
         call.ended(result)
         return result

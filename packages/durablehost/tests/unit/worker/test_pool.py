@@ -308,6 +308,21 @@ async def test_stop_kills_calls_that_outlast_its_timeout(
         await pool.call("Pid")
 
 
+async def test_calls_that_the_end_of_the_host_cuts_off_are_one_line_of_the_log_and_no_failures(
+    app: AppBuilder, start_pool: StartPool, caplog: pytest.LogCaptureFixture
+) -> None:
+    app.activity("Wait", "import time\ndef main(input):\n  print('begun')\n  time.sleep(600)")
+    pool = await start_pool()
+    calls = [asyncio.ensure_future(pool.call("Wait")) for _ in range(3)]
+    await eventually(lambda: caplog.messages.count("begun") == 3)
+    await pool.pool.stop(0)
+    await asyncio.gather(*calls, return_exceptions=True)
+    assert [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING] == [
+        "The end of the host has cut off running functions: Wait (3). "
+        "Activities among them run again after the next start."
+    ]
+
+
 async def test_exit_handlers_of_the_app_run_when_the_pool_stops(
     app: AppBuilder, start_pool: StartPool, tmp_path: Path
 ) -> None:
