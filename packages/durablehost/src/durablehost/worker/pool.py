@@ -31,7 +31,8 @@ from durablehost.worker.roster import Role
 # Their calls take milliseconds; activities and HTTP functions may take long.
 _QUICK_KINDS = (TriggerKind.ORCHESTRATION, TriggerKind.ENTITY)
 
-_LAST_CALLS_SECONDS = 1.0
+# Only a machine that stands still exceeds it.
+_LAST_CALLS_SECONDS = 30.0
 
 _log = logging.getLogger(journal.WORKER)
 
