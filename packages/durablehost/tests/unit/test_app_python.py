@@ -133,6 +133,26 @@ def test_the_error_about_missing_azure_functions_shows_the_command_that_installs
     )
 
 
+@pytest.mark.parametrize("has_requirements", [True, False])
+def test_an_app_without_a_python_of_its_own_is_advised_to_make_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_requirements: bool
+) -> None:
+    """The packages of an app in the environment of durablehost would be those of all apps."""
+    if has_requirements:
+        (tmp_path / "requirements.txt").touch()
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    own = find(tmp_path)
+    with pytest.raises(ConfigurationError) as refusal:
+        check_app_python(own, tmp_path, {})
+    environment = tmp_path / ".venv"
+    what = f"-r {tmp_path / 'requirements.txt'}" if has_requirements else "azure-functions"
+    make, install = f"{sys.executable} -m venv {environment}", f"{environment / PROGRAM} -m pip install {what}"
+    assert str(refusal.value) == (
+        f"azure-functions is not installed for {sys.executable} (the Python of durablehost itself). Make an "
+        f"environment for the app: `{make}`, then `{install}`. Or name another Python with --python."
+    )
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="its programs are shell scripts")
 def test_the_oldest_packages_and_those_without_a_known_version_are_accepted(tmp_path: Path) -> None:
     program = make_python(tmp_path)

@@ -18,7 +18,8 @@ ARGUMENTS_SETTING = "languageWorkers__python__arguments"
 
 _ACTIVE = "VIRTUAL_ENV"
 _FOLDERS = (".venv", "venv")
-_IN_ENVIRONMENT = Path("Scripts", "python.exe") if sys.platform == "win32" else Path("bin", "python")
+_FALLBACK = "the Python of durablehost itself"
+IN_ENVIRONMENT = Path("Scripts", "python.exe") if sys.platform == "win32" else Path("bin", "python")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +33,11 @@ class AppPython:
     def is_own(self) -> bool:
         """Whether it is the Python that runs the host."""
         return self.executable == sys.executable
+
+    @property
+    def is_fallback(self) -> bool:
+        """Whether nothing names a Python for the app."""
+        return self.reason == _FALLBACK
 
 
 def find_app_python(option: str | None, script_root: Path, environment: Environment) -> AppPython:
@@ -52,9 +58,9 @@ def find_app_python(option: str | None, script_root: Path, environment: Environm
     folders = [(script_root / active, f"from {_ACTIVE}")] if active else []
     folders += [(script_root / name, f"from {name} beside host.json") for name in _FOLDERS]
     for folder, reason in folders:
-        if (python := folder / _IN_ENVIRONMENT).is_file():
+        if (python := folder / IN_ENVIRONMENT).is_file():
             return AppPython(executable=str(python), reason=reason)
-    return AppPython(executable=sys.executable, reason="the Python of durablehost itself")
+    return AppPython(executable=sys.executable, reason=_FALLBACK)
 
 
 def find_python_arguments(environment: Environment) -> tuple[str, ...]:
