@@ -188,10 +188,10 @@ class TestRefusal:
         assert code == 2
         assert "AzureWebJobsStorage" in one_line(err)
 
-    def test_of_arguments_shows_the_usage(self, app_root: Path) -> None:
+    def test_of_arguments_names_the_help(self, app_root: Path) -> None:
         code, _, err = refusal(app_root, ["--colour"])
         assert code == 3
-        assert err.startswith("usage: durablehost")
+        assert one_line(err).endswith("see `durablehost start --help`.")
 
 
 class TestEnd:
