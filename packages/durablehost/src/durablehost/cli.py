@@ -186,12 +186,13 @@ def _run_host() -> Run:
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        self.print_usage(sys.stderr)
-        self.exit(ExitCode.ARGUMENTS, printable(without_secrets(f"{self.prog}: {message}\n")))
+        # Not the usage: so many lines hide the one that says what is wrong.
+        text = f"{self.prog}: {message}; see `{self.prog} --help`.\n"
+        self.exit(ExitCode.ARGUMENTS, printable(without_secrets(text)))
 
 
 class _CommandParser(_Parser):
-    """Reports unknown arguments with the usage of its command; its caller would show that of all commands."""
+    """Reports unknown arguments with the name of its command; its caller would report them as its own."""
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         parsed, unknown = super().parse_known_args(args, namespace)

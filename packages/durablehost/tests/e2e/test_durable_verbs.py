@@ -223,7 +223,7 @@ def test_a_listing_continues_at_its_token(durable: Verbs) -> None:
     token = first.err.split("'")[1]
     rest = durable("get-instances", "--top", "2", "--continuation-token", token)
     assert [each["instanceId"] for each in rest.document] == ["zwei"]
-    assert rest.err == "Continuation token for next set of results: ''\n"
+    assert rest.err == ""
     assert durable("get-instances", "--created-before", "2020-01-01").document == []
 
 

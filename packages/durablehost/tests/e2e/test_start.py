@@ -86,6 +86,13 @@ class TestConsole:
             ]
             assert re.search(".*".join(f"^{each}$.*" for each in wanted), host.output, re.DOTALL | re.MULTILINE)
 
+    def test_names_the_debugger_that_the_functions_run_under(self, running_host: RunningHost) -> None:
+        # Any arguments of Python stand for one.
+        with running_host(environment={"languageWorkers__python__arguments": "-X utf8"}) as host:
+            line = r"^Debugger: +-X utf8 \(from languageWorkers__python__arguments; no time limits\)$"
+            assert re.search(line, host.output, re.MULTILINE)
+            assert greet(host, ["Ada"])
+
     def test_names_a_slow_import_and_answers_503_meanwhile(
         self, running_host: RunningHost, app_root: Path, tmp_path: Path
     ) -> None:
@@ -186,10 +193,10 @@ class TestRefusal:
         assert code == 2
         assert "AzureWebJobsStorage" in one_line(err)
 
-    def test_of_arguments_shows_the_usage(self, app_root: Path) -> None:
+    def test_of_arguments_names_the_help(self, app_root: Path) -> None:
         code, _, err = refusal(app_root, ["--colour"])
         assert code == 3
-        assert err.startswith("usage: durablehost")
+        assert one_line(err).endswith("see `durablehost start --help`.")
 
 
 class TestEnd:

@@ -46,7 +46,9 @@ def test_the_option_wins_over_the_setting_the_active_environment_and_the_folder(
 
 
 def test_the_default_is_the_python_of_the_host(tmp_path: Path) -> None:
-    assert find(tmp_path) == AppPython(executable=sys.executable, reason="the Python of durablehost itself")
+    assert find(tmp_path) == AppPython(
+        executable=sys.executable, reason="the Python of durablehost itself", is_fallback=True
+    )
 
 
 def test_an_environment_without_a_python_is_named(tmp_path: Path) -> None:
@@ -143,6 +145,26 @@ def test_the_error_about_missing_azure_functions_shows_the_command_that_installs
     )
 
 
+@pytest.mark.parametrize("has_requirements", [True, False])
+def test_an_app_without_a_python_of_its_own_is_advised_to_make_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_requirements: bool
+) -> None:
+    """The packages of an app in the environment of durablehost would be those of all apps."""
+    if has_requirements:
+        (tmp_path / "requirements.txt").touch()
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    own = find(tmp_path)
+    with pytest.raises(ConfigurationError) as refusal:
+        check_app_python(own, tmp_path, {})
+    environment = tmp_path / ".venv"
+    what = f"-r {tmp_path / 'requirements.txt'}" if has_requirements else "azure-functions"
+    make, install = f"{sys.executable} -m venv {environment}", f"{environment / PROGRAM} -m pip install {what}"
+    assert str(refusal.value) == (
+        f"azure-functions is not installed for {sys.executable} (the Python of durablehost itself). Make an "
+        f"environment for the app: `{make}`, then `{install}`. Or name another Python with --python."
+    )
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="its programs are shell scripts")
 def test_the_oldest_packages_and_those_without_a_known_version_are_accepted(tmp_path: Path) -> None:
     program = make_python(tmp_path)
@@ -177,7 +199,15 @@ def test_a_missing_module_is_followed_by_the_command_that_installs_the_requireme
         f"Modules are missing, and there is no requirements.txt in {tmp_path} that names the packages of the app."
     )
     (tmp_path / "requirements.txt").touch()
+    install = f"-m pip install -r {tmp_path / 'requirements.txt'}"
     assert missing_packages(missing, other("py"), tmp_path) == (
-        f"Modules are missing. To install the packages of the app: py -m pip install -r {tmp_path / 'requirements.txt'}"
+        "Modules of requirements.txt are missing in py (from --python): "
+        f"run `py {install}`, or name another Python with --python."
+    )
+    environment = tmp_path / ".venv"
+    assert missing_packages(missing, find(tmp_path), tmp_path) == (
+        f"Modules of requirements.txt are missing in {sys.executable} (the Python of durablehost itself). Make an "
+        f"environment for the app: `{sys.executable} -m venv {environment}`, then `{environment / PROGRAM} {install}`. "
+        "Or name another Python with --python."
     )
     assert missing_packages(missing[:1], other("py"), tmp_path) is None

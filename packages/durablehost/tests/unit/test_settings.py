@@ -730,6 +730,19 @@ class TestHttp:
         with pytest.raises(ConfigurationError, match='FUNCTIONS_WORKER_PROCESS_COUNT is "many"'):
             load(environment={"FUNCTIONS_WORKER_PROCESS_COUNT": "many"})
 
+    def test_a_worker_under_a_debugger_is_the_only_one_and_has_no_time_limit(self, load: Load) -> None:
+        arguments = {"languageWorkers__python__arguments": "-m debugpy --listen 9091 'two words'"}
+        worker = load(
+            {"version": "2.0", "functionTimeout": "00:00:01"},
+            environment={"FUNCTIONS_WORKER_PROCESS_COUNT": "2", **arguments},
+        ).worker
+        assert worker.arguments == ("-m", "debugpy", "--listen", "9091", "two words")
+        assert (worker.process_count, worker.function_timeout_seconds) == (1, None)
+
+    def test_an_open_quotation_mark_in_the_arguments_of_python_is_refused(self, load: Load) -> None:
+        with pytest.raises(ConfigurationError, match=r"languageWorkers__python__arguments is .*; a quotation mark"):
+            load(environment={"languageWorkers__python__arguments": "-m 'debugpy"})
+
     @pytest.mark.parametrize("text", ["many", "0", "-1", "1.5"])
     def test_a_wrong_number_of_threads_gives_the_default_and_a_warning(self, load: Load, text: str) -> None:
         settings = load(environment={"PYTHON_THREADPOOL_THREAD_COUNT": text})

@@ -65,6 +65,11 @@ def add_durable_parser(commands: Any) -> None:
     verbs = durable.add_subparsers(dest="verb", metavar="verb", required=True)
     _add_reading_verbs(verbs)
     _add_acting_verbs(verbs)
+    # Last, so that the help of a verb begins with its own options.
+    for verb in verbs.choices.values():
+        hub = verb.add_argument_group("which task hub")
+        add_hub_options(hub)
+        add_common_options(hub)
 
 
 def durable_command(parsed: argparse.Namespace) -> DurableCommand:
@@ -99,12 +104,17 @@ def _add_acting_verbs(verbs: Any) -> None:
     start.add_argument("--input", dest="payload", metavar="JSON", help="input of the instance, or @FILE")
     start.add_argument("--version", help="version of the instance")
     event = _verb(verbs, "raise-event", "send an external event to an instance", with_id=True)
-    event.add_argument("--event-name", default=f"Event_{uuid.uuid4().hex}", help="(default: a new one)")
+    event.add_argument(
+        "--event-name",
+        default=f"Event_{uuid.uuid4().hex}",
+        metavar="NAME",
+        help="name of the event (default: a random one)",
+    )
     event.add_argument("--event-data", dest="payload", metavar="JSON", help="data of the event, or @FILE")
     terminate = _verb(verbs, "terminate", "end an instance", with_id=True)
-    terminate.add_argument("--reason", default="Instance termination.", help="(default: %(default)r)")
+    terminate.add_argument("--reason", default="Instance termination.", help="why (default: %(default)r)")
     rewind = _verb(verbs, "rewind", "repeat the failed work of a failed instance", with_id=True)
-    rewind.add_argument("--reason", default="Instance rewind.", help="(default: %(default)r)")
+    rewind.add_argument("--reason", default="Instance rewind.", help="why (default: %(default)r)")
     purge = _verb(verbs, "purge-history", "remove finished instances")
     purge.add_argument("--id", help="remove this instance only")
     _add_filter(purge)
@@ -112,21 +122,21 @@ def _add_acting_verbs(verbs: Any) -> None:
 
 
 def _verb(verbs: Any, name: str, summary: str, *, with_id: bool = False) -> argparse.ArgumentParser:
-    verb: argparse.ArgumentParser = verbs.add_parser(name, help=summary, description=f"{summary.capitalize()}.")
+    verb: argparse.ArgumentParser = verbs.add_parser(
+        name, help=summary, description=f"{summary[0].upper()}{summary[1:]}."
+    )
     if with_id:
         verb.add_argument("--id", required=True, help="id of the instance")
-    add_hub_options(verb)
-    add_common_options(verb)
     return verb
 
 
-def add_hub_options(parser: argparse.ArgumentParser) -> None:
+def add_hub_options(parser: argparse._ActionsContainer) -> None:
     """Adds the options that name a task hub."""
     parser.add_argument("--connection-string-setting", metavar="NAME", help="app setting with the storage connection")
     parser.add_argument("--task-hub-name", metavar="NAME", help="name of the task hub (default: that of host.json)")
 
 
-def add_common_options(parser: argparse.ArgumentParser) -> None:
+def add_common_options(parser: argparse._ActionsContainer) -> None:
     """Adds the options of every command that reads the settings of an app."""
     folder = "folder of the app (default: this one or one above it)"
     parser.add_argument("--script-root", "--prefix", type=Path, metavar="FOLDER", help=folder)

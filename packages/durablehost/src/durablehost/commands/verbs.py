@@ -134,7 +134,8 @@ class Verbs:
             self._command.top,
             token_from_header(self._command.continuation_token),
         )
-        self._console.line(f"Continuation token for next set of results: '{token_to_header(token)}'")
+        if token:
+            self._console.line(f"Continuation token for next set of results: '{token_to_header(token)}'")
         return [await _shown(record) for record in records]
 
     async def _get_runtime_status(self) -> JsonValue:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from durablehost.errors import ConfigurationError
-from durablehost.settings.app_python import AppPython
+from durablehost.settings.app_python import IN_ENVIRONMENT, AppPython
 
 OLDEST_PYTHON = (3, 10)
 # Before it, azure-functions has no converters for activities, orchestrators or entities.
@@ -69,10 +69,7 @@ def check_app_python(python: AppPython, script_root: Path, environment: Mapping[
             "newer. Name another one with --python."
         )
     if not found.has_library:
-        raise ConfigurationError(
-            f"{_LIBRARY} is not installed for {_named(python)}: "
-            f"run `{python.executable} -m pip install {_missing(script_root)}`, or name another Python with --python."
-        )
+        raise ConfigurationError(f"{_LIBRARY} is not installed for {_named(python)}{_remedy(python, script_root)}")
     if found.library and _numbers(found.library) < OLDEST_LIBRARY:
         oldest = f"{_LIBRARY}>={_shown(OLDEST_LIBRARY)}"
         raise ConfigurationError(
@@ -93,10 +90,7 @@ def missing_packages(load_errors: Iterable[str], python: AppPython, script_root:
     if not any(error.startswith(ModuleNotFoundError.__name__) for error in load_errors):
         return None
     if (script_root / _REQUIREMENTS).is_file():
-        return (
-            "Modules are missing. To install the packages of the app: "
-            f"{python.executable} -m pip install -r {script_root / _REQUIREMENTS}"
-        )
+        return f"Modules of {_REQUIREMENTS} are missing in {_named(python)}{_remedy(python, script_root)}"
     return f"Modules are missing, and there is no {_REQUIREMENTS} in {script_root} that names the packages of the app."
 
 
@@ -163,6 +157,18 @@ def _unusable(python: AppPython, problem: str) -> ConfigurationError:
 
 def _named(python: AppPython) -> str:
     return f"{python.executable} ({python.reason})"
+
+
+def _remedy(python: AppPython, script_root: Path) -> str:
+    install = f"-m pip install {_missing(script_root)}`"
+    if not python.is_fallback:
+        return f": run `{python.executable} {install}, or name another Python with --python."
+    # Not into the environment of durablehost, which serves all apps.
+    environment = script_root / ".venv"
+    return (
+        f". Make an environment for the app: `{python.executable} -m venv {environment}`, then "
+        f"`{environment / IN_ENVIRONMENT} {install}. Or name another Python with --python."
+    )
 
 
 def _missing(script_root: Path) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import shlex
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack, suppress
@@ -42,6 +43,7 @@ from durablehost.host.worker_id import is_abandoned, own_worker_id
 from durablehost.keys.key_file import key_file
 from durablehost.keys.key_store import KeyStore
 from durablehost.settings import Settings
+from durablehost.settings.app_python import ARGUMENTS_SETTING
 from durablehost.settings.durable import DEFAULT_CONNECTION_NAME
 from durablehost.settings.environment import Environment
 from durablehost.storage.account.options import StorageOptions
@@ -61,6 +63,7 @@ from durablehost.web.router import full_template, without_bad_routes
 from durablehost.web.server import WebServer, public_listener
 from durablehost.worker.builtin_http import with_http
 from durablehost.worker.pool import WorkerPool
+from durablehost.worker.process import UNHURRIED, WorkerLimits
 
 # How long the storage may take to accept returned messages and partitions: usually a second, more if it is busy.
 HAND_BACK_SECONDS = 15.0
@@ -157,6 +160,9 @@ class Host:
             "Function app": str(settings.script_root),
             "Task hub": f"{settings.durable.hub_name} (storage: {settings.storage.connection_name})",
         }
+        if settings.worker.arguments:
+            # The start may be waiting for the client of this debugger.
+            facts["Debugger"] = f"{shlex.join(settings.worker.arguments)} (from {ARGUMENTS_SETTING}; no time limits)"
         self._console.banner(facts, version=__version__)
         for warning in (*settings.warnings, *exposure):
             self._console.warning(warning)
@@ -283,6 +289,8 @@ class Host:
             function_timeout_seconds=worker.function_timeout_seconds,
             environment=self._settings.environment,
             python=worker.python.executable,
+            arguments=worker.arguments,
+            limits=UNHURRIED if worker.arguments else WorkerLimits(),
             client_input=links.client_input,
         )
         resources.push_async_callback(pool.stop, 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import sys
 from dataclasses import dataclass
@@ -12,18 +13,24 @@ from durablehost.settings.environment import Environment
 
 # The setting by which the Functions host finds it.
 SETTING = "languageWorkers__python__defaultExecutablePath"
+# The setting by which an editor starts it under a debugger.
+ARGUMENTS_SETTING = "languageWorkers__python__arguments"
 
 _ACTIVE = "VIRTUAL_ENV"
 _FOLDERS = (".venv", "venv")
-_IN_ENVIRONMENT = Path("Scripts", "python.exe") if sys.platform == "win32" else Path("bin", "python")
+IN_ENVIRONMENT = Path("Scripts", "python.exe") if sys.platform == "win32" else Path("bin", "python")
 
 
 @dataclass(frozen=True, kw_only=True)
 class AppPython:
-    """The path of a Python, and why it was chosen, in words for the developer."""
+    """The path of a Python, and why it was chosen, in words for the developer.
+
+    `is_fallback`: nothing names a Python for the app that exists.
+    """
 
     executable: str
     reason: str
+    is_fallback: bool = False
 
     @property
     def is_own(self) -> bool:
@@ -49,13 +56,27 @@ def find_app_python(option: str | None, script_root: Path, environment: Environm
     folders = [(script_root / active, f"from {_ACTIVE}")] if active else []
     folders += [(script_root / name, f"from {name} beside host.json") for name in _FOLDERS]
     for folder, reason in folders:
-        if (python := folder / _IN_ENVIRONMENT).is_file():
+        if (python := folder / IN_ENVIRONMENT).is_file():
             return AppPython(executable=str(python), reason=reason)
     reason = "the Python of durablehost itself"
     if broken := [str(folder) for folder, _ in folders if folder.is_dir() or str(folder) == active]:
         # Moved, made by another system, or left by a Python that was removed.
-        reason += f", because {' and '.join(broken)} has no {_IN_ENVIRONMENT}"
-    return AppPython(executable=sys.executable, reason=reason)
+        reason += f", because {' and '.join(broken)} has no {IN_ENVIRONMENT}"
+    return AppPython(executable=sys.executable, reason=reason, is_fallback=True)
+
+
+def find_python_arguments(environment: Environment) -> tuple[str, ...]:
+    """What stands between that Python and its script, such as `-m debugpy --listen 9091`; mostly nothing.
+
+    Raises:
+        ConfigurationError: a quotation mark in the setting has no partner.
+    """
+    text = environment.find(ARGUMENTS_SETTING) or ""
+    try:
+        # The backslashes of a Windows path are no escapes.
+        return tuple(shlex.split(text.replace("\\", "\\\\") if sys.platform == "win32" else text))
+    except ValueError as error:
+        raise ConfigurationError(f"{ARGUMENTS_SETTING} is '{text}'; a quotation mark in it is not closed.") from error
 
 
 def _program(text: str, source: str, base: Path, environment: Environment) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 from durablehost.app.response_headers import FORBIDDEN_IN_VALUES, FRAMING_HEADERS, HEADER_NAME
 from durablehost.errors import ConfigurationError
 from durablehost.settings import host_json, local_settings
-from durablehost.settings.app_python import find_app_python
+from durablehost.settings.app_python import find_app_python, find_python_arguments
 from durablehost.settings.configuration import Configuration
 from durablehost.settings.durable import read_durable, read_storage, without_effect
 from durablehost.settings.environment import Environment
@@ -232,10 +232,15 @@ def _allowed_hosts(options: StartOptions, local: LocalSettings) -> tuple[str, ..
 def _worker(
     options: StartOptions, root: Path, configuration: Configuration, environment: Environment, warnings: list[str]
 ) -> WorkerSettings:
+    arguments = find_python_arguments(environment)
+    timeout_seconds = host_json.function_timeout_seconds(configuration)
+    process_count = _number(environment, "FUNCTIONS_WORKER_PROCESS_COUNT", 1, _MOST_PROCESSES)
     return WorkerSettings(
         python=find_app_python(options.python, root, environment),
-        function_timeout_seconds=host_json.function_timeout_seconds(configuration),
-        process_count=_number(environment, "FUNCTIONS_WORKER_PROCESS_COUNT", 1, _MOST_PROCESSES),
+        arguments=arguments,
+        function_timeout_seconds=None if arguments else timeout_seconds,
+        # A debugger has one port.
+        process_count=1 if arguments else process_count,
         thread_count=_thread_count(environment, warnings),
     )
 

@@ -99,9 +99,13 @@ class StorageSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class WorkerSettings:
-    """How user code runs; `function_timeout_seconds` None: for ever."""
+    """How user code runs; `function_timeout_seconds` None: for ever.
+
+    `arguments` stand before the script of the worker: those of a debugger, which may pause it for any time.
+    """
 
     python: AppPython
+    arguments: tuple[str, ...]
     function_timeout_seconds: float | None
     process_count: int
     thread_count: int

@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -30,6 +31,9 @@ from durablehost.worker.roster import Role
 # Their calls take milliseconds; activities and HTTP functions may take long.
 _QUICK_KINDS = (TriggerKind.ORCHESTRATION, TriggerKind.ENTITY)
 
+# Only a machine that stands still exceeds it.
+_LAST_CALLS_SECONDS = 30.0
+
 _log = logging.getLogger(journal.WORKER)
 
 
@@ -37,7 +41,8 @@ class WorkerPool:
     """Runs the functions of one app in `process_count` processes.
 
     `environment` is the whole environment of the processes, app settings included. `python` is the Python of the app:
-    its environment needs no package of the host's. `client_input` makes the value of a durable client binding.
+    its environment needs no package of the host's. `arguments` stand before the script of the processes that all calls
+    share. `client_input` makes the value of a durable client binding.
     """
 
     def __init__(
@@ -47,6 +52,7 @@ class WorkerPool:
         environment: Mapping[str, str],
         client_input: Callable[[Binding], str],
         python: str = sys.executable,
+        arguments: Sequence[str] = (),
         process_count: int = 1,
         thread_count: int = 1000,
         function_timeout_seconds: float | None = None,
@@ -60,11 +66,14 @@ class WorkerPool:
             _load_request(app, thread_count),
             environment=environment,
             python=python,
+            arguments=arguments,
             limits=self._limits,
             process_count=process_count,
         )
         self._first_calls = FirstCalls()
         self._calls: set[asyncio.Task[InvocationResult]] = set()
+        self._is_stopping = False
+        self._cut_off: Counter[str] = Counter()
 
     @property
     def load_errors(self) -> Mapping[str, str]:
@@ -99,7 +108,19 @@ class WorkerPool:
         """Waits for running calls, for `drain_seconds` at most, and ends all processes. Safe to call twice."""
         if self._calls:
             await asyncio.wait(self._calls, timeout=drain_seconds)
+        self._is_stopping = True
         await self._processes.stop()
+        if self._calls:
+            # They have an outcome now; its way to them is short.
+            await asyncio.wait(self._calls, timeout=_LAST_CALLS_SECONDS)
+        if self._cut_off:
+            names = ", ".join(f"{name} ({count})" for name, count in sorted(self._cut_off.items()))
+            self._cut_off.clear()
+            _log.warning(
+                "The end of the host has cut off running functions: %s. "
+                "Activities among them run again after the next start.",
+                names,
+            )
 
     def _call_ended(self, call: asyncio.Task[InvocationResult]) -> None:
         self._calls.discard(call)
@@ -116,7 +137,11 @@ class WorkerPool:
             async with self._first_calls.admit(invocation):
                 result = await self._run(self._with_clients(invocation, function), function, call)
         except WorkerError as error:
-            call.broken(error)
+            if self._is_stopping:
+                # Not the failure of the function.
+                self._cut_off[function.name] += 1
+            else:
+                call.broken(error)
             raise
         call.ended(result)
         return result

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import json
 import logging
+import math
 import os
 import signal
 import subprocess
@@ -78,6 +79,16 @@ class WorkerLimits:
     shutdown_seconds: float = 5
 
 
+# A debugger may wait for its client, and may pause a process at any place.
+UNHURRIED = WorkerLimits(
+    start_seconds=math.inf,
+    load_seconds=math.inf,
+    wait_seconds=math.inf,
+    liveness_seconds=math.inf,
+    blocked_seconds=math.inf,
+)
+
+
 class CallRecalled(Exception):
     """The call has not begun in this process and will not: it has to run in another one."""
 
@@ -98,8 +109,8 @@ class Observer(Protocol):
 class WorkerProcess:
     """Runs calls until it ends; `is_in_background`: at a lower priority than the host.
 
-    `loading` is the function whose import has begun last. `load_failures` has a reason for each function that it lacks,
-    also for those that it is not asked to load.
+    `arguments` are those of Python, before its script. `loading` is the function whose import has begun last.
+    `load_failures` has a reason for each function that it lacks, also for those that it is not asked to load.
     """
 
     def __init__(
@@ -109,10 +120,11 @@ class WorkerProcess:
         environment: Mapping[str, str],
         limits: WorkerLimits,
         *,
+        arguments: Sequence[str] = (),
         is_in_background: bool = False,
     ) -> None:
         self._listener = listener
-        self._python = python
+        self._command = (python, *arguments, _BOOTSTRAP)
         self._environment = environment
         self._limits = limits
         self._is_in_background = is_in_background
@@ -223,8 +235,7 @@ class WorkerProcess:
         try:
             self._transport, _ = await asyncio.get_running_loop().subprocess_exec(
                 lambda: self._output,
-                self._python,
-                _BOOTSTRAP,
+                *self._command,
                 env=self._environment,
                 # As on the Functions host: a relative PYTHONPATH starts here.
                 cwd=root,

@@ -40,9 +40,17 @@ class Processes:
     """Hands out processes for calls. Between `start` and `stop` every process is owned by a task."""
 
     def __init__(
-        self, load: Load, *, python: str, environment: Mapping[str, str], limits: WorkerLimits, process_count: int
+        self,
+        load: Load,
+        *,
+        python: str,
+        arguments: Sequence[str],
+        environment: Mapping[str, str],
+        limits: WorkerLimits,
+        process_count: int,
     ) -> None:
         self._python = python
+        self._arguments = arguments
         self._environment = environment
         self._limits = limits
         self._listener = WorkerListener()
@@ -262,7 +270,13 @@ class Processes:
             # Code that crashes or loops must not take the processor from the others.
             is_in_background = role in (Role.WARD, Role.QUARANTINE)
             process = WorkerProcess(
-                self._listener, self._python, self._environment, self._limits, is_in_background=is_in_background
+                self._listener,
+                self._python,
+                self._environment,
+                self._limits,
+                # A second process could not listen on the port of the same debugger.
+                arguments=self._arguments if role is Role.SHARED else (),
+                is_in_background=is_in_background,
             )
             self._roster.members[process] = Member(process=process, role=role)
             load, process.load_failures = self.load_failures.next_load()

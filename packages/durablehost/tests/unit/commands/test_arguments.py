@@ -74,7 +74,17 @@ def test_wrong_arguments_end_with_3(arguments: list[str], capsys: pytest.Capture
     with pytest.raises(SystemExit) as caught:
         main(arguments)
     assert caught.value.code == 3
-    assert capsys.readouterr().err.startswith("usage: durablehost")
+    shown = capsys.readouterr().err
+    assert shown.startswith("durablehost durable")
+    assert shown.count("\n") == 1
+
+
+def test_the_help_of_a_verb_begins_with_its_own_options(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["durable", "watch", "--help"])
+    shown = capsys.readouterr().out
+    assert "Show instances while they run, until Ctrl+C," in shown
+    assert shown.index("--runtime-status STATUS\n") < shown.index("\nwhich task hub:\n") < shown.index("--no-azurite  ")
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ import pytest
 import durablehost
 from durablehost.app.invocation import InvocationResult
 from durablehost.errors import FunctionTimeout, ProtocolError, WorkerCrashed, WorkerError, WorkerUnresponsive
-from packages.durablehost.tests.eventually import eventually, eventually_blocking
+from packages.durablehost.tests.eventually import WAIT_SECONDS, eventually, eventually_blocking
 from packages.durablehost.tests.unit.worker.conftest import AppBuilder, StartPool
 
 pytest.importorskip("anyio")
@@ -34,6 +34,23 @@ def is_running(pid: int) -> bool:
         return False
     # A zombie has ended; its parent has only not collected the exit code.
     return status.rpartition(")")[2].strip()[:1] != "Z"
+
+
+async def test_arguments_of_python_stand_before_its_script(app: AppBuilder, start_pool: StartPool) -> None:
+    app.activity("Optimised", "import sys\ndef main(input): return [sys.flags.optimize, sys.path]")
+    plain, optimised = await start_pool(), await start_pool(arguments=["-O"])
+    assert await optimised.activity("Optimised") == [1, (await plain.activity("Optimised"))[1]]
+
+
+async def test_a_pool_without_time_limits_starts_runs_and_stops(app: AppBuilder, start_pool: StartPool) -> None:
+    """As under a debugger, which may wait for its client, and may pause a process at any place."""
+    from durablehost.worker.process import UNHURRIED
+
+    app.activity("Pid", PID)
+    pool = await start_pool(limits=vars(UNHURRIED))
+    pid = await pool.activity("Pid")
+    await pool.pool.stop(WAIT_SECONDS)
+    assert not is_running(pid)
 
 
 @pytest.mark.parametrize("is_async", [True, False])
@@ -289,6 +306,22 @@ async def test_stop_kills_calls_that_outlast_its_timeout(
         await call
     with pytest.raises(WorkerUnresponsive):
         await pool.call("Pid")
+
+
+async def test_calls_that_the_end_of_the_host_cuts_off_are_one_line_of_the_log_and_no_failures(
+    app: AppBuilder, start_pool: StartPool, caplog: pytest.LogCaptureFixture
+) -> None:
+    app.activity("Wait", "import time\ndef main(input):\n  print('begun')\n  time.sleep(600)")
+    pool = await start_pool()
+    calls = [asyncio.ensure_future(pool.call("Wait")) for _ in range(3)]
+    # Lines that are printed at the same time may become one.
+    await eventually(lambda: "".join(caplog.messages).count("begun") == 3)
+    await pool.pool.stop(0)
+    await asyncio.gather(*calls, return_exceptions=True)
+    assert [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING] == [
+        "The end of the host has cut off running functions: Wait (3). "
+        "Activities among them run again after the next start."
+    ]
 
 
 async def test_exit_handlers_of_the_app_run_when_the_pool_stops(
