@@ -190,8 +190,8 @@ class TestHostJson:
     @pytest.mark.parametrize(
         ("content", "warning"),
         [
-            ({"durableTask": {"hubName": "Mine"}}, '"durableTask" has no effect here; it belongs in "extensions".'),
-            ({"HTTP": {"routePrefix": ""}}, '"HTTP" has no effect here; it belongs in "extensions".'),
+            ({"durableTask": {"hubName": "Mine"}}, '"durableTask" has no effect; it belongs in "extensions".'),
+            ({"HTTP": {"routePrefix": ""}}, '"HTTP" has no effect; it belongs in "extensions".'),
             ({"extension": {"durableTask": {}}}, '"extension" has no effect; write "extensions".'),
             ({"extensionBundles": {}}, '"extensionBundles" has no effect; write "extensionBundle".'),
             (
@@ -202,8 +202,38 @@ class TestHostJson:
                 {"Extensions": {"DurableTask": {"taskHubName": "Mine"}}},
                 '"taskHubName" in "extensions.durableTask" has no effect; write "hubName".',
             ),
+            (
+                {"extensions": {"durableTask": {"maxConcurentActivityFunctions": 4}}},
+                '"maxConcurentActivityFunctions" in "extensions.durableTask" has no effect; '
+                'write "maxConcurrentActivityFunctions".',
+            ),
+            (
+                {"extensions": {"durableTask": {"storageProvider": {"partitions": 1}}}},
+                '"partitions" in "extensions.durableTask.storageProvider" has no effect; write "partitionCount".',
+            ),
+            (
+                {"extensions": {"durableTask": {"partitionCount": 1}}},
+                '"partitionCount" in "extensions.durableTask" has no effect; '
+                'it belongs in "extensions.durableTask.storageProvider".',
+            ),
+            (
+                {"extensions": {"durableTask": {"storageProvider": {"HubName": "Mine"}}}},
+                '"HubName" in "extensions.durableTask.storageProvider" has no effect; '
+                'it belongs in "extensions.durableTask".',
+            ),
         ],
-        ids=["section at the top", "in another case", "extension", "bundles", "durableTasks", "taskHubName"],
+        ids=[
+            "section at the top",
+            "in another case",
+            "extension",
+            "bundles",
+            "durableTasks",
+            "taskHubName",
+            "durable setting",
+            "storage setting",
+            "storage setting outside",
+            "durable setting inside",
+        ],
     )
     def test_name_that_is_misplaced_or_misspelled_is_logged(
         self, load: Load, content: JsonObject, warning: str, tmp_path: Path
@@ -216,6 +246,14 @@ class TestHostJson:
         others = ("blobs", "queues", "eventHubs", "serviceBus", "cosmosDB", "signalR", "sendGrid", "kafka")
         content = {"version": "2.0", "logging": {}, "concurrency": {}, "customHandler": {}, "retry": {}}
         assert load({**content, "extensions": {name: {} for name in others}}).warnings == ()
+
+    def test_settings_that_durablehost_does_not_need_are_not_logged(self, load: Load) -> None:
+        durable = {"useGracefulShutdown": True, "tracing": {"traceInputsAndOutputs": True}, "httpSettings": {}}
+        provider = {"trackingStoreNamePrefix": "x", "UseInstanceTableEtag": True}
+        assert (
+            load({"version": "2.0", "extensions": {"durableTask": {**durable, "storageProvider": provider}}}).warnings
+            == ()
+        )
 
     def test_keys_compare_without_regard_to_case(self, load: Load) -> None:
         settings = load({"version": "2.0", "Extensions": {"DurableTask": {"HUBNAME": "Mine"}}})

@@ -1,13 +1,13 @@
 """Reads host.json: its version, its extension bundle, its durations; never writes it and never needs the network.
 
-Mirrors HostJsonFileConfigurationSource of the Functions host; unknown keys are ignored as there, but a section that is
-misplaced or misspelled is named, because the app would run on the default task hub.
+Mirrors HostJsonFileConfigurationSource of the Functions host; unknown keys are ignored as there, but a section or a
+durable setting that is misplaced or misspelled is named, because the app would run with the default.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -34,11 +34,34 @@ _SECTIONS = (
     "extensions.http.customHeaders",
     "logging",
 )
-# Where the names that matter here stand, with their spelling by lower case.
-_PLACES: Mapping[str, Mapping[str, str]] = {
-    "": {"extensions": "extensions", "extensionbundle": "extensionBundle"},
-    "extensions": {"durabletask": "durableTask", "http": "http"},
-    "extensions.durableTask": {"hubname": "hubName", "storageprovider": "storageProvider"},
+# Where the names that matter here stand. Those of durable settings are all of the extension, also what has no use here.
+_PLACES: Mapping[str, Sequence[str]] = {
+    "": ("extensions", "extensionBundle"),
+    "extensions": ("durableTask", "http"),
+    "extensions.durableTask": (
+        "appLeaseOptions", "defaultVersion", "entityMessageReorderWindowInMinutes",
+        "extendedSessionIdleTimeoutInSeconds", "extendedSessionsEnabled", "grpcHttpClientTimeout", "httpSettings",
+        "hubName", "localRpcEndpointEnabled",
+        "maxConcurrentActivityFunctions", "maxConcurrentEntityFunctions", "maxConcurrentOrchestratorFunctions",
+        "maxEntityOperationBatchSize", "maxGrpcMessageSizeInBytes", "maxOrchestrationActions", "notificationUrl",
+        "notifications", "overridableExistingInstanceStates", "rollbackEntityOperationsOnExceptions", "storageProvider",
+        "storeInputsInOrchestrationHistory", "throwStatusExceptionsOnRaiseEvent", "tracing", "useAppLease",
+        "useGracefulShutdown", "versionFailureStrategy", "versionMatchStrategy",
+    ),
+    "extensions.durableTask.storageProvider": (
+        "allowReplayingTerminalInstances", "connectionName", "connectionStringName", "controlQueueBatchSize",
+        "controlQueueBufferThreshold", "controlQueueVisibilityTimeout", "fetchLargeMessagesAutomatically",
+        "maxQueuePollingInterval", "partitionCount", "partitionTableOperationTimeout", "queueClientMessageEncoding",
+        "trackingStoreConnectionName", "trackingStoreConnectionStringName", "trackingStoreNamePrefix", "type",
+        "useInstanceTableEtag", "useLegacyPartitionManagement", "useTablePartitionManagement",
+        "workItemQueueVisibilityTimeout",
+    ),
+}  # fmt: skip
+# Where such a name is often put instead.
+_NEIGHBOURS: Mapping[str, str] = {
+    "": "extensions",
+    "extensions.durableTask": "extensions.durableTask.storageProvider",
+    "extensions.durableTask.storageProvider": "extensions.durableTask",
 }
 _LEAST_LIKENESS = 0.75
 _DEFAULT_TIMEOUT_SECONDS = 1800.0
@@ -106,15 +129,17 @@ def log_levels(configuration: Configuration) -> Mapping[str, LogLevel]:
 
 def _misplaced(content: JsonObject) -> Iterator[str]:
     """A sentence for each name that nobody reads, although it looks like one that matters."""
-    sections = _PLACES["extensions"]
-    for name in content:
-        if name.lower() in sections:
-            yield f'"{name}" has no effect here; it belongs in "extensions".'
-    for place, known in _PLACES.items():
+    for place, names in _PLACES.items():
+        known = {name.lower(): name for name in names}
+        right_place = _NEIGHBOURS.get(place, place)
+        elsewhere = {name.lower() for name in _PLACES[right_place]}
         for name in _members(content, place):
-            meant = get_close_matches(name.lower(), known, n=1, cutoff=_LEAST_LIKENESS)
-            if meant and name.lower() not in known:
-                where = f' in "{place}"' if place else ""
+            if name.lower() in known:
+                continue
+            where = f' in "{place}"' if place else ""
+            if name.lower() in elsewhere:
+                yield f'"{name}"{where} has no effect; it belongs in "{right_place}".'
+            elif meant := get_close_matches(name.lower(), known, n=1, cutoff=_LEAST_LIKENESS):
                 yield f'"{name}"{where} has no effect; write "{known[meant[0]]}".'
 
 
