@@ -23,7 +23,7 @@ def derived_execution_id(execution_id: str | None, what: str, rewound_count: int
 
 
 def continued_execution_id(execution_id: str | None) -> str:
-    """The id of the execution that this one continues as. A rewind does not change it, because `descends` knows of none."""
+    """The id of the execution that this one continues as. No rewind changes it, because `descends` knows of none."""
     return derived_execution_id(execution_id, _CONTINUATION)
 
 
