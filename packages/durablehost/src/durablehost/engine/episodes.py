@@ -35,6 +35,8 @@ from durablehost.large_text import join_pieces
 
 # Instances of which it is known how many events they take together.
 _MOST_APPETITES = 1000
+# So many executions continue as new without waiting; then one is stored: others can go on, and it can be terminated.
+MOST_CONTINUATIONS = 50
 
 
 class Appetites:
@@ -89,6 +91,7 @@ class Episodes:
         self.checkpoint = Checkpoint()
         self.spans: list[Span] = []
         self._has_ended = False
+        self._continuations = 0
 
     async def carry_out(self, plan: EpisodePlan) -> tuple[int, ...]:
         """Takes the steps of a plan; returns the positions of the messages to hold."""
@@ -207,7 +210,14 @@ class Episodes:
         """Takes the outcome of an episode, and runs the executions that continue this one as new."""
         self._take(outcome)
         while outcome.next_execution is not None:
-            outcome = await self._outcome(self._continue(outcome.next_execution))
+            episode = self._continue(outcome.next_execution)
+            self._continuations += 1
+            if self._continuations > MOST_CONTINUATIONS:
+                self._warnings.continues_without_waiting(episode.started.name, MOST_CONTINUATIONS)
+                self._result = None
+                outcome = episode.put_off()
+            else:
+                outcome = await self._outcome(episode)
             self._take(outcome)
 
     def _continue(self, start: ExecutionStarted) -> Episode:
