@@ -22,6 +22,7 @@ from durablehost.core.history import (
     ExecutionResumed,
     ExecutionSuspended,
     ExecutionTerminated,
+    GenericEvent,
     HistoryEvent,
     OrchestratorCompleted,
     OrchestratorStarted,
@@ -419,6 +420,21 @@ def test_executions_that_wait_for_nothing_for_long_lose_no_event(seed: int, capl
     assert asyncio.run(simulation.run("run", 0, events=[raised("Go", 1)])) == (RuntimeStatus.COMPLETED, [1, last])
     warning = "The orchestrator 'run' has continued as new 50 times without waiting for anything."
     assert sum(text.startswith(warning) for text in caplog.messages) == 1
+
+
+def test_executions_that_each_wait_for_an_event_are_no_endless_ones(caplog: pytest.LogCaptureFixture) -> None:
+    last = 2 * MOST_CONTINUATIONS
+
+    def orchestrate(context: Context) -> Generator[Any, Any, Any]:
+        yield context.wait_for_external_event("Go")
+        if context.get_input() < last:
+            context.continue_as_new(context.get_input() + 1)
+
+    simulation = Simulation({"run": orchestrate})
+    events = [raised("Go", n) for n in range(last + 1)]
+    assert asyncio.run(simulation.run("run", 0, events=events)) == (RuntimeStatus.COMPLETED, None)
+    assert not any(isinstance(message.event, GenericEvent) for message in simulation.hub.sent)
+    assert not caplog.messages
 
 
 @pytest.mark.parametrize("seed", range(10))

@@ -91,7 +91,6 @@ class Episodes:
         self.checkpoint = Checkpoint()
         self.spans: list[Span] = []
         self._has_ended = False
-        self._continuations = 0
 
     async def carry_out(self, plan: EpisodePlan) -> tuple[int, ...]:
         """Takes the steps of a plan; returns the positions of the messages to hold."""
@@ -209,10 +208,11 @@ class Episodes:
     async def _go_on(self, outcome: EpisodeResult) -> None:
         """Takes the outcome of an episode, and runs the executions that continue this one as new."""
         self._take(outcome)
+        continuations = 0
         while outcome.next_execution is not None:
             episode = self._continue(outcome.next_execution)
-            self._continuations += 1
-            if self._continuations > MOST_CONTINUATIONS:
+            continuations += 1
+            if continuations > MOST_CONTINUATIONS:
                 self._warnings.continues_without_waiting(episode.started.name, MOST_CONTINUATIONS)
                 self._result = None
                 outcome = episode.put_off()
