@@ -188,11 +188,12 @@ class WorkerPool:
             seconds,
         )
         silent_rounds = 0
-        while silent_rounds < _MOST_SILENT_ROUNDS:
+        while True:
             self._processes.suspicion.blocked(function.name)
             self._processes.replace(process)
             silent_rounds = 0 if await process.answers(seconds) else silent_rounds + 1
-        self._processes.end_silent(process)
+            if silent_rounds >= _MOST_SILENT_ROUNDS:
+                self._processes.end_silent(process)
 
     def _with_clients(self, invocation: Invocation, function: Function) -> Invocation:
         clients = {

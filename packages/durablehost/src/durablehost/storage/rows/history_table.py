@@ -293,9 +293,12 @@ class HistoryTable:
         """
         partition_key = escape_key(instance_id)
         while True:
-            with translated():
-                found = self._client.query_entities(f"PartitionKey eq {quoted(partition_key)}", select=["RowKey"])
-                etags = {str(row["RowKey"]): str(row.metadata["etag"]) async for row in found}
+            try:
+                with translated():
+                    found = self._client.query_entities(f"PartitionKey eq {quoted(partition_key)}", select=["RowKey"])
+                    etags = {str(row["RowKey"]): str(row.metadata["etag"]) async for row in found}
+            except Missing:
+                return True
             keys = list(etags)
             try:
                 for start in range(0, len(keys), MAX_OPERATIONS_PER_TRANSACTION):
