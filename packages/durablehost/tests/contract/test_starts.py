@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
 from aiohttp import ClientConnectionError, ClientHandlerType, ClientRequest, ClientResponse
 
+from durablehost.core.messages import TaskMessage
 from durablehost.core.status import RuntimeStatus
 from durablehost.engine.ports import OrchestrationWorkItem
 from durablehost.storage.account.options import StorageOptions
@@ -60,3 +62,85 @@ async def test_a_start_whose_row_was_written_but_not_acknowledged_is_accepted(op
         assert again.execution_id == start.target.execution_id
         await hub.complete_orchestration(again, build.checkpoint(again))
         assert await nothing_comes(hub)
+
+
+async def test_a_start_is_accepted_if_the_instance_it_replaces_is_purged_meanwhile(
+    options: StorageOptions,
+) -> None:
+    purges = 1
+
+    async def meanwhile(request: ClientRequest, send: ClientHandlerType) -> ClientResponse:
+        nonlocal purges
+        if purges and request.method == "PUT" and "Instances" in request.url.path and "If-Match" in request.headers:
+            purges -= 1
+            await hub.purge_instance("order-42")
+        return await send(request)
+
+    async with open_failing_hub(options, meanwhile) as hub:
+        await hub.create()
+        await hub.start()
+        item = await begun(hub)
+        await hub.complete_orchestration(item, build.checkpoint(item, output="1"))
+        start = build.start("order-42")
+        await hub.start_instance(start, overridable=OVERRIDABLE)
+        assert purges == 0
+        assert (await next_item(hub)).execution_id == start.target.execution_id
+
+
+@pytest.mark.parametrize("has_begun", [False, True])
+@pytest.mark.parametrize("part", ["$batch", "Instances"])
+async def test_a_purge_removes_no_execution_that_is_started_meanwhile(
+    options: StorageOptions, part: str, has_begun: bool
+) -> None:
+    starts: list[TaskMessage] = []
+
+    async def meanwhile(request: ClientRequest, send: ClientHandlerType) -> ClientResponse:
+        is_deletion = request.method == ("POST" if part == "$batch" else "DELETE") and part in request.url.path
+        if starts and is_deletion:
+            start = starts.pop()
+            await hub.start_instance(start, overridable=OVERRIDABLE)
+            if has_begun:
+                again = await next_item(hub)
+                await hub.complete_orchestration(again, build.checkpoint(again))
+        return await send(request)
+
+    async with open_failing_hub(options, meanwhile) as hub:
+        await hub.create()
+        await hub.start()
+        item = await begun(hub)
+        await hub.complete_orchestration(item, build.checkpoint(item, output="1"))
+        start = build.start("order-42")
+        starts.append(start)
+        assert await hub.purge_instance("order-42")
+        assert not starts
+        if not has_begun:
+            again = await next_item(hub)
+            assert again.execution_id == start.target.execution_id
+            await hub.complete_orchestration(again, build.checkpoint(again))
+        record = await hub.get_instance("order-42")
+        assert record is not None
+        assert (record.execution_id, record.runtime_status) == (start.target.execution_id, RuntimeStatus.RUNNING)
+        assert len(await hub.read_history("order-42")) == 3
+
+
+async def test_two_purges_at_once_remove_the_instance(options: StorageOptions) -> None:
+    purges = 1
+
+    async def meanwhile(request: ClientRequest, send: ClientHandlerType) -> ClientResponse:
+        nonlocal purges
+        if purges and request.method == "POST" and "$batch" in request.url.path:
+            purges -= 1
+            assert await hub.purge_instance("order-42")
+        return await send(request)
+
+    async with open_failing_hub(options, meanwhile) as hub:
+        await hub.create()
+        await hub.start()
+        item = await begun(hub)
+        purges = 0
+        await hub.complete_orchestration(item, build.checkpoint(item, output="1"))
+        purges = 1
+        await hub.purge_instance("order-42")
+        assert purges == 0
+        assert await hub.get_instance("order-42") is None
+        assert await hub.read_history("order-42") == ()

@@ -21,6 +21,8 @@ from durablehost.core.history import (
     EventRaised,
     ExecutionResumed,
     ExecutionSuspended,
+    ExecutionTerminated,
+    GenericEvent,
     HistoryEvent,
     OrchestratorCompleted,
     OrchestratorStarted,
@@ -28,6 +30,7 @@ from durablehost.core.history import (
 )
 from durablehost.core.state import fold
 from durablehost.core.status import RuntimeStatus
+from durablehost.engine.episodes import MOST_CONTINUATIONS
 from packages.durablehost.tests.replay.simulation import ROOT, Simulation
 from packages.durablehost.tests.unit.core.examples import AT
 
@@ -399,6 +402,55 @@ def test_executions_that_wait_for_nothing_follow_one_another_in_one_episode() ->
         "ExecutionStarted",
         "TaskScheduled",
     ]
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_executions_that_wait_for_nothing_for_long_lose_no_event(seed: int, caplog: pytest.LogCaptureFixture) -> None:
+    last = 4 * MOST_CONTINUATIONS
+
+    def orchestrate(context: Context) -> Generator[Any, Any, Any]:
+        n = context.get_input()
+        context.set_custom_status(n)
+        if n < last:
+            context.continue_as_new(n + 1)
+            return None
+        return [(yield context.wait_for_external_event("Go")), (yield context.call_activity("echo", n))]
+
+    simulation = Simulation({"run": orchestrate}, {"echo": echo}, seed=seed, losses=0.2, duplicates=0.2)
+    assert asyncio.run(simulation.run("run", 0, events=[raised("Go", 1)])) == (RuntimeStatus.COMPLETED, [1, last])
+    warning = "The orchestrator 'run' has continued as new 50 times without waiting for anything."
+    assert sum(text.startswith(warning) for text in caplog.messages) == 1
+
+
+def test_executions_that_each_wait_for_an_event_are_no_endless_ones(caplog: pytest.LogCaptureFixture) -> None:
+    last = 2 * MOST_CONTINUATIONS
+
+    def orchestrate(context: Context) -> Generator[Any, Any, Any]:
+        yield context.wait_for_external_event("Go")
+        if context.get_input() < last:
+            context.continue_as_new(context.get_input() + 1)
+
+    simulation = Simulation({"run": orchestrate})
+    events = [raised("Go", n) for n in range(last + 1)]
+    assert asyncio.run(simulation.run("run", 0, events=events)) == (RuntimeStatus.COMPLETED, None)
+    assert not any(isinstance(message.event, GenericEvent) for message in simulation.hub.sent)
+    assert not caplog.messages
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_an_orchestrator_that_continues_as_new_for_ever_can_be_suspended_and_terminated(seed: int) -> None:
+    def orchestrate(context: Context) -> None:
+        context.continue_as_new(context.get_input() + 1)
+
+    simulation = Simulation({"run": orchestrate}, seed=seed)
+
+    async def scenario() -> None:
+        status, _ = await simulation.run("run", 0, events=[ExecutionSuspended(timestamp=AT, reason="wait")])
+        assert status is RuntimeStatus.SUSPENDED
+        resumed, end = ExecutionResumed(timestamp=AT, reason="go"), ExecutionTerminated(timestamp=AT, input="enough")
+        assert await simulation.send(resumed, end) == (RuntimeStatus.TERMINATED, "enough")
+
+    asyncio.run(scenario())
 
 
 @settings(max_examples=30, deadline=None)

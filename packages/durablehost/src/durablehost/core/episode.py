@@ -32,6 +32,7 @@ from durablehost.core.history import (
     ExecutionStarted,
     ExecutionSuspended,
     ExecutionTerminated,
+    GenericEvent,
     HistoryEvent,
     OrchestratorCompleted,
     OrchestratorStarted,
@@ -54,6 +55,7 @@ from durablehost.core.ticks import ticks_of
 
 MAX_CUSTOM_STATUS_BYTES = 16 * 1024
 NO_CUSTOM_STATUS = "null"
+_GO_ON = "Continued as new"
 WAITS_FOR_NOTHING = (
     "The orchestrator waits for nothing that could ever come: it has yielded what is no task (such as the None that "
     f"set_custom_status returns), a signal, or a cancelled timer. {YIELD_ONLY_TASKS}"
@@ -194,6 +196,13 @@ class Episode:
         # A custom status that the record has from an earlier execution of this id is cleared.
         custom_status = None if self.history else self.carried_status or NO_CUSTOM_STATUS
         return EpisodeResult(checkpoint=self._checkpoint([], [], end, next_id, custom_status))
+
+    def put_off(self) -> EpisodeResult:
+        """Begins the execution without running the function; a message to the instance opens the next episode."""
+        wake = GenericEvent(timestamp=self.now, data=_GO_ON)
+        target = replace(self.started.orchestration_instance, execution_id=None)
+        message = self._scheduler().message(wake, target)
+        return EpisodeResult(checkpoint=self._checkpoint([], [message], None, 0, self.carried_status))
 
     def mark(self) -> EpisodeResult:
         """Records a suspension or a resumption; the function is not run for it."""

@@ -22,9 +22,9 @@ def derived_execution_id(execution_id: str | None, what: str, rewound_count: int
     return hashlib.sha256(":".join(parts).encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
-def continued_execution_id(execution_id: str | None, rewound_count: int = 0) -> str:
-    """The id of the execution that this one continues as."""
-    return derived_execution_id(execution_id, _CONTINUATION, rewound_count)
+def continued_execution_id(execution_id: str | None) -> str:
+    """The id of the execution that this one continues as. No rewind changes it, because `descends` knows of none."""
+    return derived_execution_id(execution_id, _CONTINUATION)
 
 
 def descends(execution_id: str | None, ancestor: str | None) -> bool:

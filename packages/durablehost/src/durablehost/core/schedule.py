@@ -95,7 +95,7 @@ class Scheduler:
 
     def next_execution(self, continuation: ContinueAsNewAction) -> ExecutionStarted:
         """The start of the execution that this one continues as, under the same instance id."""
-        execution_id = continued_execution_id(self.instance.execution_id, self.rewound_count)
+        execution_id = continued_execution_id(self.instance.execution_id)
         return replace(
             self.started,
             timestamp=self.now,

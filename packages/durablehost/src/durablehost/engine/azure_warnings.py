@@ -32,6 +32,14 @@ class AzureWarnings:
             name,
         )
 
+    def continues_without_waiting(self, orchestrator: str, count: int) -> None:
+        self._warn(
+            "The orchestrator '%s' has continued as new %s times without waiting for anything. If it does so for ever, "
+            "it uses up a processor, and in Azure it cannot even be terminated. Make it wait, if only for a timer.",
+            orchestrator,
+            str(count),
+        )
+
     def timer_left_set(self, orchestrator: str) -> None:
         self._warn(
             "The orchestrator '%s' has finished while one of its timers is set: the instance stays Running until the "

@@ -40,7 +40,7 @@ from durablehost.engine.ports import InstancePage, InstanceQuery, InstanceRecord
 from durablehost.engine.shared_reads import SharedReads
 from durablehost.engine.tracing import NO_TRACES, Tracer, context_of, open_span
 from durablehost.engine.unknown import unknown_orchestrator
-from durablehost.errors import DurableHostError, RequestError, UnreadableState
+from durablehost.errors import DurableHostError, RequestError, StaleCheckpoint, UnreadableState
 from durablehost.large_text import call_on_text
 
 _PURGE_PAGE_SIZE = 100
@@ -230,8 +230,14 @@ class OrchestrationClient:
         Completes an interrupted rewind of an instance that is running again.
 
         Raises:
-            RequestError: 404 if it is unknown, 412 if it has not failed or cannot be run again safely.
+            RequestError: 404 if it is unknown, 412 if it has not failed, changes meanwhile, or cannot be run again.
         """
+        try:
+            await self._rewind(instance_id, reason)
+        except StaleCheckpoint as error:
+            raise RequestError(412, f"The instance {instance_id} has changed meanwhile. Look at it again.") from error
+
+    async def _rewind(self, instance_id: str, reason: str) -> None:
         record = await self._hub.get_instance(instance_id)
         if record is None:
             raise RequestError(404, f"No instance with ID '{instance_id}' was found.")

@@ -35,6 +35,8 @@ from durablehost.large_text import join_pieces
 
 # Instances of which it is known how many events they take together.
 _MOST_APPETITES = 1000
+# So many executions continue as new without waiting; then one is stored: others can go on, and it can be terminated.
+MOST_CONTINUATIONS = 50
 
 
 class Appetites:
@@ -206,8 +208,16 @@ class Episodes:
     async def _go_on(self, outcome: EpisodeResult) -> None:
         """Takes the outcome of an episode, and runs the executions that continue this one as new."""
         self._take(outcome)
+        continuations = 0
         while outcome.next_execution is not None:
-            outcome = await self._outcome(self._continue(outcome.next_execution))
+            episode = self._continue(outcome.next_execution)
+            continuations += 1
+            if continuations > MOST_CONTINUATIONS:
+                self._warnings.continues_without_waiting(episode.started.name, MOST_CONTINUATIONS)
+                self._result = None
+                outcome = episode.put_off()
+            else:
+                outcome = await self._outcome(episode)
             self._take(outcome)
 
     def _continue(self, start: ExecutionStarted) -> Episode:

@@ -320,7 +320,7 @@ class TaskHub(Protocol):
     async def purge_instance(self, instance_id: str) -> bool:
         """Removes history, blobs and record of an instance; False if it is unknown.
 
-        The caller has checked that the instance is finished.
+        The caller has checked that the instance is finished. If a start replaces it meanwhile, that execution stays.
         """
 
 

@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 from aiohttp import web
 from aiohttp.http import HttpProcessingError
@@ -52,7 +53,7 @@ class HttpListener:
 
     def __init__(self, handler: Handler, limits: HttpLimits) -> None:
         self.handler = handler
-        self._running = 0
+        self._running: set[asyncio.Task[Any]] = set()
         self._idle = asyncio.Event()
         self._idle.set()
         self._server = BoundedServer(
@@ -110,13 +111,20 @@ class HttpListener:
             for _ in range(_TURNS_OF_AN_ACCEPTED_CONNECTION):
                 await asyncio.sleep(0)
         await self._runner.cleanup()
+        # The server knows only the requests whose clients still wait.
+        if running := tuple(self._running):
+            for task in running:
+                task.cancel()
+            await asyncio.wait(running)
         if listening is not None:
             # asyncio closes only the socket of a server that has started.
             listening.close()
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         self._server.has_asked(request)
-        self._running += 1
+        task = asyncio.current_task()
+        assert task is not None
+        self._running.add(task)
         self._idle.clear()
         try:
             return await self.handler(request)
@@ -124,8 +132,8 @@ class HttpListener:
             return error_answer(error)
         finally:
             self._server.has_handled(request)
-            self._running -= 1
-            if self._running == 0:
+            self._running.discard(task)
+            if not self._running:
                 self._idle.set()
 
 

@@ -2,7 +2,7 @@
 
 A call shares its process with others, unless it or its function may have ended one: one bad function must not harm the
 rest of the app. A process that an orchestrator or an entity blocks finishes the calls that have begun; new calls go to
-another one.
+another one. If those that have begun cannot go on either, the process is ended, and they are repeated elsewhere.
 """
 
 from __future__ import annotations
@@ -30,6 +30,8 @@ from durablehost.worker.roster import Role
 
 # Their calls take milliseconds; activities and HTTP functions may take long.
 _QUICK_KINDS = (TriggerKind.ORCHESTRATION, TriggerKind.ENTITY)
+# A process that answers nothing for so many times the limit for a blocked one holds up all calls in it.
+_MOST_SILENT_ROUNDS = 4
 
 # Only a machine that stands still exceeds it.
 _LAST_CALLS_SECONDS = 30.0
@@ -210,10 +212,13 @@ class WorkerPool:
             invocation.invocation_id,
             seconds,
         )
+        silent_rounds = 0
         while True:
             self._processes.suspicion.blocked(function.name)
             self._processes.replace(process)
-            await asyncio.sleep(seconds)
+            silent_rounds = 0 if await process.answers(seconds) else silent_rounds + 1
+            if silent_rounds >= _MOST_SILENT_ROUNDS:
+                self._processes.end_silent(process)
 
     def _with_clients(self, invocation: Invocation, function: Function) -> Invocation:
         clients = {

@@ -134,6 +134,7 @@ class WorkerProcess:
         self._loaded: asyncio.Future[Mapping[str, Failure]] = asyncio.get_running_loop().create_future()
         self._calls: dict[str, tuple[Invocation, asyncio.Future[InvocationResult]]] = {}
         self._unanswered_pings = 0
+        self._received_count = 0
         self._ready_at: float | None = None
         self._end_reason: str | None = None
         self.load_failures: Mapping[str, Failure] = {}
@@ -176,6 +177,13 @@ class WorkerProcess:
         """Asks for the calls that have not begun yet."""
         if self._connection is not None:
             await self._connection.send(Recall())
+
+    async def answers(self, seconds: float) -> bool:
+        """Asks for a sign of life, waits for so long, and returns whether any has come."""
+        received = self._received_count
+        if self._connection is not None:
+            await _ping(self._connection, seconds)
+        return self._received_count > received
 
     async def shutdown(self) -> None:
         """Asks the process to end, and kills it if it does not."""
@@ -291,6 +299,7 @@ class WorkerProcess:
         try:
             async for message in connection.received():
                 self._unanswered_pings = 0
+                self._received_count += 1
                 self._handle(message)
                 # Frees its payload before waiting for the next one.
                 del message
@@ -327,10 +336,7 @@ class WorkerProcess:
         # Counts pings, not seconds: after hours of sleep, a machine must not take its processes for dead.
         while self._unanswered_pings < _PINGS:
             self._unanswered_pings += 1
-            # A process that reads nothing must not block this loop.
-            with anyio.move_on_after(limit / _PINGS / 2):
-                await connection.send(Ping())
-            await asyncio.sleep(limit / _PINGS)
+            await _ping(connection, limit / _PINGS)
         self.kill(f"It did not answer for {limit:g} seconds.")
 
     async def _clean_up(self, observer: Observer) -> None:
@@ -397,6 +403,13 @@ class _Output(asyncio.SubprocessProtocol):
         if fd == _STDERR:
             self._last_errors.append(line.strip()[:_TAIL_CHARACTERS])
         _console.log(level_of_error_line(line) if fd == _STDERR else logging.INFO, "%s", line)
+
+
+async def _ping(connection: Connection, seconds: float) -> None:
+    """Sends a ping, and waits for so long, or half as long again if the process reads nothing."""
+    with anyio.move_on_after(seconds / 2):
+        await connection.send(Ping())
+    await asyncio.sleep(seconds)
 
 
 def _killer(code: int) -> str:

@@ -167,6 +167,12 @@ class Processes:
             member.is_leaving = True
             self._fill(member.role)
 
+    def end_silent(self, process: WorkerProcess) -> None:
+        """Kills a process that one of its calls has frozen, unless that call can only harm itself."""
+        member = self._roster.members.get(process)
+        if member is not None and member.role is not Role.QUARANTINE:
+            process.kill("It did not answer while an orchestrator or an entity blocked it.")
+
     def end_timed_out(self, process: WorkerProcess, reason: str) -> None:
         """Kills a process for one of its calls, but not before its other calls have ended; it gets no new ones."""
         member = self._roster.members.get(process)

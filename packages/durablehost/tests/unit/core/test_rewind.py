@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 
+from durablehost.core.actions import ContinueAsNewAction
 from durablehost.core.history import (
     EventRaised,
     EventSent,
@@ -17,6 +18,7 @@ from durablehost.core.history import (
     TimerCreated,
     TimerFired,
 )
+from durablehost.core.lineage import descends
 from durablehost.core.replay import Replay
 from durablehost.core.rewind import awaited_children, plan_rewind, rewound_count
 from durablehost.core.schedule import Scheduler
@@ -24,6 +26,7 @@ from durablehost.core.status import RuntimeStatus
 from packages.durablehost.tests.unit.core.examples import (
     AT,
     LATER,
+    ME,
     RETRY,
     completed,
     failure,
@@ -208,3 +211,9 @@ def test_a_child_that_is_requested_again_is_a_new_execution_of_the_same_instance
     first, second = (each._child(1, "Child", "e1:1", "", None)[1].target for each in (scheduler, again))
     assert first.instance_id == second.instance_id
     assert first.execution_id != second.execution_id
+
+
+def test_an_execution_that_was_rewound_is_the_ancestor_of_the_one_that_it_continues_as() -> None:
+    scheduler = Scheduler(started=started(), episode=1, now=LATER, request_time=LATER, rewound_count=3)
+    following = scheduler.next_execution(ContinueAsNewAction(input=None))
+    assert descends(following.orchestration_instance.execution_id, ME.execution_id)

@@ -11,7 +11,7 @@ from durablehost.core.ids import fits_a_key
 from durablehost.core.status import RuntimeStatus
 from durablehost.engine.client import OrchestrationClient
 from durablehost.engine.ports import InstanceQuery
-from durablehost.errors import InstanceExists, RequestError
+from durablehost.errors import InstanceExists, RequestError, StaleCheckpoint
 from packages.durablehost.tests.hubs.memory import ManualClock, MemoryTaskHub
 from packages.durablehost.tests.unit.engine.scripted import APP
 
@@ -189,3 +189,17 @@ async def test_an_input_that_get_input_fails_on_is_logged_with_what_to_send_inst
         "The input of the instance 'bad' of 'Chain': get_input() fails on a number, here as in Azure. "
         'Send an object, or JSON text in a JSON string, such as "5".'
     ]
+
+
+async def test_a_rewind_of_an_instance_that_changes_meanwhile_is_refused(
+    hub: MemoryTaskHub, client: OrchestrationClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def rewind(instance_id: str, reason: str) -> None:
+        raise StaleCheckpoint("a row is gone")
+
+    await client.start("Chain", instance_id="one")
+    hub.storage.records["one"] = replace(hub.storage.records["one"], runtime_status=RuntimeStatus.FAILED)
+    monkeypatch.setattr(hub, "rewind_instance", rewind)
+    with pytest.raises(RequestError, match="has changed meanwhile") as error:
+        await client.rewind("one", "again")
+    assert error.value.status == 412

@@ -220,3 +220,26 @@ def test_connections_take_a_part_of_the_files_that_may_be_open() -> None:
 
 def test_the_limit_of_open_files_is_raised_once() -> None:
     assert raise_limit() == raise_limit()
+
+
+async def test_a_request_whose_client_has_gone_is_cancelled_when_the_listener_closes() -> None:
+    begun, ended = asyncio.Event(), asyncio.Event()
+
+    async def work(request: web.BaseRequest) -> web.StreamResponse:
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+        return web.Response()
+
+    listener = HttpListener(work, HttpLimits(body_bytes=0))
+    await listener.start("127.0.0.1", 0)
+    _, writer = await asyncio.open_connection("127.0.0.1", listener.port)
+    writer.write(GET)
+    await asyncio.wait_for(begun.wait(), WAIT_SECONDS)
+    writer.transport.abort()
+    await eventually(lambda: all(each.transport is None for each in listener._server.connections))
+    assert not ended.is_set()
+    await listener.close()
+    assert ended.is_set()

@@ -38,6 +38,8 @@ def main(input):
     return "waited"
 """
 BLOCK = "import os, time\ndef main(context):\n  os.write(1, b'blocking\\n')\n  time.sleep(600)"
+# The regular expression takes years, and never releases the interpreter lock.
+FREEZE = "import os, re\ndef main(context):\n  os.write(1, b'freezing\\n')\n  re.match('(a+)+$', 60 * 'a' + 'b')"
 LOOP = "import os\ndef main(context):\n  os.write(1, b'blocking\\n')\n  while True: pass"
 
 
@@ -224,6 +226,27 @@ async def test_an_orchestrator_that_blocks_delays_no_other_call(
     others = await asyncio.gather(*(pool.activity("Pid") for _ in range(5)))
     assert not blocked.done()
     assert pid not in others
+
+
+async def test_calls_beside_an_orchestrator_that_freezes_its_process_are_repeated_elsewhere(
+    app: AppBuilder, start_pool: StartPool, begin: Begin, caplog: pytest.LogCaptureFixture
+) -> None:
+    app.function("Freeze", ORCHESTRATOR, source=FREEZE)
+    app.activity("Wait", WAIT)
+    gate = app.root.parent / "gate"
+    pool = await start_pool(limits={"blocked_seconds": 0.3})
+    wait = begin(repeated(pool, "Wait", str(gate)))
+    await eventually(lambda: "waiting" in caplog.messages)
+    frozen = begin(repeated(pool, "Freeze", binding="context"))
+    await eventually(lambda: caplog.messages.count("waiting") == 2)
+    assert "It did not answer while an orchestrator or an entity blocked it." in caplog.text
+    gate.touch()
+    assert await wait == "waited"
+    # Alone, it may take its time: it harms no other call.
+    await eventually(lambda: caplog.messages.count("freezing") == 2)
+    await asyncio.sleep(3)
+    assert caplog.messages.count("freezing") == 2
+    assert not frozen.done()
 
 
 async def test_further_calls_of_a_function_that_blocks_go_to_a_process_of_their_own(

@@ -16,6 +16,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from durablehost.clock import Clock
 from durablehost.core.checkpoint import Checkpoint
 from durablehost.core.history import HistoryEvent
+from durablehost.core.ids import is_entity_id
 from durablehost.core.messages import TaskMessage
 from durablehost.core.status import RuntimeStatus
 from durablehost.engine.partitions import PartitionKeeper
@@ -511,15 +512,19 @@ class AzureStorageTaskHub:
         return await self._rewinder.finish(instance_id, reason)
 
     async def purge_instance(self, instance_id: str) -> bool:
-        if await self._instances.find(instance_id) is None:
+        found = await self._instances.find(instance_id)
+        if found is None:
             return False
         self._cache.drop(instance_id)
-        await self._histories.delete(instance_id)
+        # A start may replace the instance meanwhile: that execution stays. An entity may process a request: it goes.
+        is_entity = is_entity_id(instance_id)
+        if not await self._histories.delete(instance_id, even_if_changed=is_entity):
+            return True
         # The names of blobs begin with the id or with its key, depending on the host that stored them.
         for folder in {blob_folder(instance_id), blob_folder(escape_key(instance_id))}:
             await self._payloads.delete_all(f"{folder}/")
         # Last: as long as the row exists, an interrupted purge can be repeated.
-        await self._instances.delete(instance_id)
+        await self._instances.delete(instance_id, None if is_entity else found.etag)
         return True
 
 

@@ -286,26 +286,42 @@ class HistoryTable:
             except (Conflict, Missing) as error:
                 raise _stale(sentinel) from error
 
-    async def delete(self, instance_id: str) -> None:
-        """Deletes the rows of all executions of an instance."""
-        partition_key = escape_key(instance_id)
-        try:
-            with translated():
-                rows = self._client.query_entities(f"PartitionKey eq {quoted(partition_key)}", select=["RowKey"])
-                keys = [str(row["RowKey"]) async for row in rows]
-        except Missing:
-            return
-        for start in range(0, len(keys), MAX_OPERATIONS_PER_TRANSACTION):
-            await self._delete_rows(partition_key, keys[start : start + MAX_OPERATIONS_PER_TRANSACTION])
+    async def delete(self, instance_id: str, *, even_if_changed: bool) -> bool:
+        """Deletes the rows of all executions of an instance.
 
-    async def _delete_rows(self, partition_key: str, keys: Sequence[str]) -> None:
+        Returns False if an execution has begun meanwhile, whose rows are left, unless those are to be deleted as well.
+        """
+        partition_key = escape_key(instance_id)
+        while True:
+            try:
+                with translated():
+                    found = self._client.query_entities(f"PartitionKey eq {quoted(partition_key)}", select=["RowKey"])
+                    etags = {str(row["RowKey"]): str(row.metadata["etag"]) async for row in found}
+            except Missing:
+                return True
+            keys = list(etags)
+            try:
+                for start in range(0, len(keys), MAX_OPERATIONS_PER_TRANSACTION):
+                    part = keys[start : start + MAX_OPERATIONS_PER_TRANSACTION]
+                    await self._delete_rows(partition_key, {key: etags[key] for key in part})
+            except Gone:
+                raise
+            except (Conflict, Missing) as error:
+                # Rows are missing if another purge has deleted them.
+                if isinstance(error, Missing) or even_if_changed:
+                    continue
+                return False
+            return True
+
+    async def _delete_rows(self, partition_key: str, etags: Mapping[str, str]) -> None:
+        """Deletes rows, given by their keys with their ETags, all of them or none."""
         operations = [
             (
                 "delete",
                 {"PartitionKey": partition_key, "RowKey": key},
-                {"match_condition": MatchConditions.Unconditionally},
+                {"etag": etag, "match_condition": MatchConditions.IfNotModified},
             )
-            for key in keys
+            for key, etag in etags.items()
         ]
         with translated():
             await self._client.submit_transaction(operations)

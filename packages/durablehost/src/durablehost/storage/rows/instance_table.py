@@ -9,8 +9,10 @@ from __future__ import annotations
 import re
 import uuid
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 
+from azure.core import MatchConditions
 from azure.data.tables.aio import TableClient
 
 from durablehost.clock import Clock
@@ -21,7 +23,7 @@ from durablehost.core.status import RuntimeStatus
 from durablehost.engine.ports import InstancePage, InstanceQuery, InstanceRecord
 from durablehost.errors import PoisonMessage, RequestError, StorageUnavailable
 from durablehost.storage.account.names import escape_key, history_blob
-from durablehost.storage.account.refusal import Conflict, Missing
+from durablehost.storage.account.refusal import Conflict, Gone, Missing
 from durablehost.storage.account.services import translated
 from durablehost.storage.rows.history_rows import is_large
 from durablehost.storage.rows.instance_rows import (
@@ -85,7 +87,9 @@ class InstanceTable:
         row = pending_row(start, input_text=input_text, hub_name=self._hub_name, now=self._clock.now())
         try:
             await self._table.write(Operation(Write.INSERT if etag is None else Write.REPLACE, row, etag))
-        except Conflict:
+        except Gone:
+            raise
+        except (Conflict, Missing):
             found = await self.find(instance_id)
             return found is not None and found.record.execution_id == start.orchestration_instance.execution_id
         return True
@@ -129,9 +133,11 @@ class InstanceTable:
             await self._payloads.upload(blob, text)
         return self._payloads.url_of(blob)
 
-    async def delete(self, instance_id: str) -> None:
-        with translated():
-            await self._client.delete_entity(escape_key(instance_id), "")
+    async def delete(self, instance_id: str, etag: str | None) -> None:
+        """Deletes a row; with an ETag, only if it has not changed: else it is that of a new execution."""
+        condition = MatchConditions.IfNotModified if etag else MatchConditions.Unconditionally
+        with suppress(Conflict, Missing), translated():
+            await self._client.delete_entity(escape_key(instance_id), "", etag=etag, match_condition=condition)
 
     async def list_page(
         self,
