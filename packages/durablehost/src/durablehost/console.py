@@ -16,6 +16,7 @@ from contextlib import suppress
 from datetime import datetime, timezone
 
 from durablehost.app.model import Function, FunctionApp
+from durablehost.errors import StorageUnreachable
 from durablehost.printable import printable, printable_output, without_secrets
 from durablehost.settings import LogLevel, LogSettings
 from durablehost.system.background_stream import TextSink
@@ -144,12 +145,19 @@ class ConsoleHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
-            if record.levelno >= self.rules.threshold(record.name):
+            threshold = self.rules.threshold(record.name)
+            if record.levelno >= threshold and not (threshold > logging.DEBUG and _is_told_otherwise(record)):
                 text = self.format(record)
                 shown = text if _is_of_function(record.name) else without_secrets(text)
                 self._console.log(shown, record.levelno, is_output=record.name == _OUTPUT)
         except Exception:
             self.handleError(record)
+
+
+def _is_told_otherwise(record: logging.LogRecord) -> bool:
+    """Whether something has failed only because the storage cannot be reached, of which one line tells for all."""
+    parts = record.args if isinstance(record.args, tuple) else ()
+    return record.levelno < logging.ERROR and any(isinstance(part, StorageUnreachable) for part in parts)
 
 
 def _is_of_function(category: str) -> bool:

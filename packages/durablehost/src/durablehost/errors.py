@@ -71,6 +71,10 @@ class StorageUnavailable(StorageError):
     """No answer, or a 5xx: back off and try again."""
 
 
+class StorageUnreachable(StorageUnavailable):
+    """No connection. The log tells of it once for all requests, so it says nothing of each."""
+
+
 class StorageRefused(StorageError):
     """Storage refuses a value that is not valid or too large; trying again is of no use."""
 

@@ -94,6 +94,10 @@ def test_a_restarted_azurite_costs_only_time(running_host: RunningHost, own_azur
         assert (answer.status, answer.headers["Retry-After"]) == (503, "5")
         own_azurite.start()
         run.assert_exact()
+        output = host.output
+        assert "cannot be reached; all work waits for it: Cannot connect to host" in output
+        assert output.count("answers again, after ") == output.count("cannot be reached; ")
+        assert "failed; it will be delivered again: Cannot connect to host" not in output
 
 
 @pytest.mark.soak

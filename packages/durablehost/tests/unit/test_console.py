@@ -13,6 +13,7 @@ import pytest
 
 from durablehost.app.model import Binding, Direction, Function, FunctionApp, FunctionError, HttpTrigger
 from durablehost.console import Console, ConsoleHandler, LevelRules, configure_logging, function_list
+from durablehost.errors import StorageUnavailable, StorageUnreachable
 from durablehost.settings import LogLevel, LogSettings
 
 TIME = r"\[\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z\]"
@@ -171,6 +172,18 @@ class TestLines:
     def test_below_the_level_are_not_shown(self) -> None:
         assert self.lines(logging.INFO, name="Host.Startup") == ""
         assert self.lines(logging.DEBUG) == ""
+
+    @pytest.mark.parametrize(("level", "is_shown"), [(LogLevel.WARNING, False), (LogLevel.DEBUG, True)])
+    def test_of_what_fails_while_the_storage_cannot_be_reached_are_shown_with_debug_records_only(
+        self, level: LogLevel, is_shown: bool
+    ) -> None:
+        out = io.StringIO()
+        handler = ConsoleHandler(Console(out, out), LevelRules(LogSettings(levels={"host": level}, is_verbose=False)))
+        for error in StorageUnreachable("no route"), StorageUnavailable("busy"):
+            record = logging.LogRecord("Host.TaskHub", logging.WARNING, __file__, 1, "lost: %s", (error,), None)
+            handler.handle(record)
+        assert ("lost: no route" in out.getvalue()) is is_shown
+        assert "lost: busy" in out.getvalue()
 
     def test_with_letters_the_terminal_lacks_are_shown_escaped(self) -> None:
         raw = io.BytesIO()

@@ -32,7 +32,7 @@ from durablehost.engine.long_calls import LONG_EPISODE_SECONDS, LongCalls
 from durablehost.engine.orchestrations import Orchestrations
 from durablehost.engine.ports import Executor, TaskHub
 from durablehost.engine.tracing import NO_TRACES, Tracer
-from durablehost.errors import DurableHostError, StaleCheckpoint, StorageError
+from durablehost.errors import DurableHostError, StaleCheckpoint, StorageError, StorageUnreachable
 from durablehost.resilience import Counts, back_off_seconds, is_worth_a_line
 
 # A multiple of the limit: items that wait for their function are in memory, with their histories.
@@ -149,7 +149,8 @@ class Dispatcher(Generic[Item]):
                 self._waits.discard(scope)
 
     def _notice_failure(self, error: Exception) -> None:
-        if not self._is_failing:
+        # Of a storage that cannot be reached, other lines tell.
+        if not self._is_failing and not isinstance(error, StorageUnreachable):
             self._is_failing = True
             defect = None if isinstance(error, StorageError) else error
             _log.warning(

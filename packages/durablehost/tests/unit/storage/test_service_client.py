@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import aiohttp
 import pytest
 from aiohttp import web
 
-from durablehost.errors import StorageError, StorageUnavailable
+from durablehost.errors import StorageError, StorageUnavailable, StorageUnreachable
+from durablehost.storage.account.outage import Outage
 from durablehost.storage.account.refusal import Conflict, Missing
 from durablehost.storage.account.service_client import RETRY_WAITS_SECONDS, ServiceClient
 from durablehost.storage.account.signing import Request
@@ -101,9 +102,30 @@ async def test_a_refusal_of_unknown_form_is_still_a_refusal(body: str) -> None:
             await client.send(PUT)
 
 
-async def test_an_unreachable_service_is_unavailable() -> None:
-    service = Service()
-    async with aiohttp.ClientSession() as session:
-        client = ServiceClient(session, "http://127.0.0.1:1/account", NoSigner(), pause=service.pause)
-        with pytest.raises(StorageUnavailable, match="Cannot connect"):
-            await client.send(PUT)
+async def test_a_service_that_cannot_be_reached_is_told_of_once_until_it_answers(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with client_of(Service(web.Response(), web.Response(status=400))) as client:
+        address, client.outage = client.endpoint, Outage("http://127.0.0.1:1/account")
+        for _ in range(2):
+            client.endpoint = "http://127.0.0.1:1/account"
+            for _ in range(2):
+                with pytest.raises(StorageUnreachable, match="Cannot connect"):
+                    await client.send(PUT)
+            client.endpoint = address
+            with suppress(StorageError):
+                await client.send(PUT)
+    begin, end, *again = caplog.messages
+    assert begin.startswith(
+        "The storage at http://127.0.0.1:1/account cannot be reached; all work waits for it: Cannot connect to host "
+    )
+    assert begin.endswith(". If its Azurite has ended, start it with `durablehost azurite start`.")
+    assert end == "The storage at http://127.0.0.1:1/account answers again, after 0 s."
+    assert again == [begin, end]
+
+
+async def test_no_azurite_is_advised_for_an_account_in_azure(caplog: pytest.LogCaptureFixture) -> None:
+    Outage("https://account.queue.core.windows.net").begin("no route")
+    assert caplog.messages == [
+        "The storage at https://account.queue.core.windows.net cannot be reached; all work waits for it: no route."
+    ]

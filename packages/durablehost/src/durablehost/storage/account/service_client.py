@@ -18,7 +18,8 @@ import aiohttp
 from azure.core.exceptions import AzureError
 from yarl import URL
 
-from durablehost.errors import StorageError, StorageUnavailable
+from durablehost.errors import StorageError, StorageUnavailable, StorageUnreachable
+from durablehost.storage.account.outage import Outage
 from durablehost.storage.account.refusal import Gone, one_line, refusal
 from durablehost.storage.account.signing import Request, Signer
 
@@ -47,7 +48,8 @@ class Answer:
 class ServiceClient:
     """One storage service. `pause` waits between attempts.
 
-    `on_gone`, if set, is called with the reason whenever a queue or a table itself does not exist.
+    `on_gone`, if set, is called with the reason whenever a queue or a table itself does not exist. `outage`, if set,
+    tells when the service cannot be reached.
     """
 
     def __init__(
@@ -58,6 +60,7 @@ class ServiceClient:
         self._pause = pause
         self.endpoint = endpoint
         self.on_gone: Callable[[str], None] | None = None
+        self.outage: Outage | None = None
 
     async def send(self, request: Request) -> Answer:
         """Sends a request, up to three times; returns the answer. If an answer is lost, the request may act twice.
@@ -72,7 +75,12 @@ class ServiceClient:
                 return await self._attempt(request)
             except StorageUnavailable:
                 await self._pause(wait)
-        return await self._attempt(request)
+        try:
+            return await self._attempt(request)
+        except StorageUnreachable as error:
+            if self.outage is not None:
+                self.outage.begin(str(error))
+            raise
 
     async def _attempt(self, request: Request) -> Answer:
         request.headers["x-ms-version"] = SERVICE_VERSION
@@ -87,9 +95,12 @@ class ServiceClient:
             ) as response:
                 answer = Answer(status=response.status, headers=response.headers, body=await response.read())
         except (aiohttp.ClientError, asyncio.TimeoutError, OSError) as error:
-            raise StorageUnavailable(one_line(str(error)) or type(error).__name__) from error
+            kind = StorageUnreachable if isinstance(error, aiohttp.ClientConnectorError) else StorageUnavailable
+            raise kind(one_line(str(error)) or type(error).__name__) from error
         except AzureError as error:
             raise StorageError(one_line(str(error))) from error  # the identity gives no token
+        if self.outage is not None:
+            self.outage.end()
         if answer.status >= 400:
             raise self.refusal_of(answer)
         return answer

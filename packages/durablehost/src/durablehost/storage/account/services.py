@@ -30,7 +30,7 @@ from azure.data.tables.aio import TableServiceClient
 from azure.storage.blob.aio import BlobServiceClient, LinearRetry
 from azure.storage.queue.aio import QueueServiceClient
 
-from durablehost.errors import StorageError, StorageUnavailable
+from durablehost.errors import StorageError, StorageUnavailable, StorageUnreachable
 from durablehost.storage.account.connection import (
     Connection,
     ConnectionString,
@@ -201,7 +201,8 @@ def translated() -> Iterator[None]:
     except (ResourceExistsError, ResourceModifiedError) as error:
         raise Conflict(_reason(error)) from error
     except (ServiceRequestError, ServiceResponseError, IncompleteReadError) as error:
-        raise StorageUnavailable(_reason(error)) from error
+        kind = StorageUnreachable if isinstance(error.__cause__, aiohttp.ClientConnectorError) else StorageUnavailable
+        raise kind(_reason(error)) from error
     except HttpResponseError as error:
         raise refusal(error.status_code or 0, getattr(error, "error_code", None), _reason(error)) from error
     except AzureError as error:

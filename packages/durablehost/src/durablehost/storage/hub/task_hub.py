@@ -32,6 +32,7 @@ from durablehost.engine.ports import (
 from durablehost.errors import StorageUnavailable
 from durablehost.storage.account.names import HubNames, blob_folder, escape_key
 from durablehost.storage.account.options import StorageOptions
+from durablehost.storage.account.outage import Outage
 from durablehost.storage.account.refusal import Gone
 from durablehost.storage.account.services import Services, open_services
 from durablehost.storage.concurrency import TaskOwner, call_each
@@ -181,7 +182,8 @@ class AzureStorageTaskHub:
         self.look_for_dead_hosts()
         await self._take_over.wait_for_first_look()
         self._rebuilder.start()
-        self._services.queue_service.on_gone = self._services.table_service.on_gone = self._rebuilder.notice
+        for service in (self._services.queue_service, self._services.table_service):
+            service.on_gone, service.outage = self._rebuilder.notice, Outage(service.endpoint)
         self._begin_to_receive()
 
     def _begin_to_receive(self) -> None:
@@ -218,7 +220,8 @@ class AzureStorageTaskHub:
             self._look_task = None
         if self._lease_task is None:
             return
-        self._services.queue_service.on_gone = self._services.table_service.on_gone = None
+        for service in (self._services.queue_service, self._services.table_service):
+            service.on_gone = service.outage = None
         await self._rebuilder.stop()
         await self._tasks.cancel(self._lease_task)
         self._lease_task = None
