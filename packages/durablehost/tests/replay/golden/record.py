@@ -7,6 +7,7 @@ replays shows a defect. It needs Azurite, like the end-to-end tests.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import sys
 import tempfile
 from io import BytesIO
@@ -26,6 +27,8 @@ from orchestrator_function import main as orchestrator
 from packages.durablehost.tests.e2e.host_process import CHECKOUT, HostProcess, environment_of, hosted, spawn_host
 from packages.durablehost.tests.e2e.orchestration import Orchestration, start_run
 from packages.durablehost.tests.eventually import eventually_blocking
+from packages.durablehost.tests.faults.proxy import Refuse, Rule, StorageProxy, no_fault, proxy_in_thread
+from packages.durablehost.tests.faults.storage_call import StorageCall
 from packages.durablehost.tests.replay.golden.recording import Recording, run_episode, save
 from tests.e2e.expected import moment
 
@@ -46,12 +49,15 @@ GROUPS = {"start": JANUARY, "end": "2013-01-02T00:00:00Z", "total_chunks": 102, 
 def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         with emulator.start(location=Path(folder) / "azurite", ports=emulator.free_ports()) as azurite:
-            environment = environment_of(azurite.connection_string, HUB, SETTINGS)
             log = Path(folder) / "host.log"
-            host = spawn_host(CHECKOUT, output_file=log, environment=environment, options=["--no-azurite"])
-            with BlobServiceClient.from_connection_string(azurite.connection_string) as account:
+            with proxy_in_thread(azurite.ports) as proxy:
+                settings = {**SETTINGS, "READINGS_CONNECTION": "Readings", "Readings": proxy.connection_string}
+                environment = environment_of(azurite.connection_string, HUB, settings)
+                host = spawn_host(CHECKOUT, output_file=log, environment=environment, options=["--no-azurite"])
+                with BlobServiceClient.from_connection_string(azurite.connection_string) as account:
+                    upload(account.create_container(CONTAINER))
                 with hosted(host):
-                    runs = run_everything(host, account.create_container(CONTAINER))
+                    runs = run_everything(host, proxy)
             for name, instance_id in runs.items():
                 record(name, instance_id, azurite.connection_string)
             root = read_history(runs["groups"], azurite.connection_string)
@@ -59,18 +65,15 @@ def main() -> None:
             record("group", str(children[-1]), azurite.connection_string)
 
 
-def run_everything(host: HostProcess, container: Any) -> dict[str, str]:
+def run_everything(host: HostProcess, proxy: StorageProxy) -> dict[str, str]:
     """The ids of the finished runs, by the names of the recordings."""
-    january, february, rest = months()
-    container.upload_blob("1.parquet", january)
-    container.upload_blob("2.parquet", without_pages(february))
-    container.upload_blob("3.parquet", rest)
+    proxy.rule = without_february()
     partial = start_run(host.url, FOUR)
     partial.output()
-    # The file is mended while the run is under way.
-    retried = start_run(host.url, {**FOUR, "allow_changed_readings": True})
+    # The file can be read again while the run is under way.
+    retried = start_run(host.url, FOUR)
     eventually_blocking(lambda: has_failure(retried))
-    container.upload_blob("2.parquet", february, overwrite=True)
+    proxy.rule = no_fault
     retried.output()
     completed = start_run(host.url, WHOLE)
     completed.output()
@@ -80,24 +83,30 @@ def run_everything(host: HostProcess, container: Any) -> dict[str, str]:
     return {name: run.id for name, run in runs.items()}
 
 
-def months() -> list[bytes]:
-    """The sample data in three files, the second being February."""
+def without_february() -> Rule:
+    """Refuses February once it has been read, so that runs know what it contains."""
+    reads = itertools.count()
+
+    def rule(call: StorageCall) -> Refuse | None:
+        is_read = call.method == "GET" and "/2.parquet" in call.path
+        return Refuse(status=503) if is_read and next(reads) else None
+
+    return rule
+
+
+def upload(container: Any) -> None:
+    """Uploads the sample data in three files, the second being February."""
     at, sample = pl.col("timestamp"), pl.read_parquet(CHECKOUT / "sample_data" / "nyc_weather_2013.parquet")
     february, march = moment(FEBRUARY), moment("2013-03-01T00:00:00Z")
-    return [
-        parquet(sample.filter(part)) for part in (at < february, at.is_between(february, march, "left"), at >= march)
-    ]
+    parts = (at < february, at.is_between(february, march, "left"), at >= march)
+    for number, part in enumerate(parts, 1):
+        container.upload_blob(f"{number}.parquet", parquet(sample.filter(part)))
 
 
 def parquet(frame: pl.DataFrame) -> bytes:
     content = BytesIO()
     frame.write_parquet(content)
     return content.getvalue()
-
-
-def without_pages(content: bytes) -> bytes:
-    footer_at = len(content) - 8 - int.from_bytes(content[-8:-4], "little")
-    return content[:4] + b"\xff" * (footer_at - 4) + content[footer_at:]
 
 
 def has_failure(run: Orchestration) -> bool:
