@@ -80,7 +80,7 @@ def test_the_real_engine_ends_what_durablehost_has_begun(
 
 
 @pytest.mark.azurite
-@pytest.mark.parametrize("is_new", [pytest.param(True, marks=pytest.mark.soak), False])
+@pytest.mark.parametrize("is_new", [True, False])
 async def test_the_real_engine_ends_an_episode_of_an_entity_of_which_durablehost_has_stored_the_beginning(
     real_engine: StartEngine, options: StorageOptions, is_new: bool
 ) -> None:
@@ -98,7 +98,8 @@ async def test_the_real_engine_ends_an_episode_of_an_entity_of_which_durablehost
         line.writes_left = 1
         with pytest.raises(StorageUnavailable):
             await entities.process(await hub.fetch_orchestration())
-        line.cut()
+        # The hub releases its partitions at its end, so that the real engine need not wait for a minute.
+        line.mend()
     expected = "2" if is_new else "3"
     with real_engine() as engine:
         states = f"{engine.url}{MANAGEMENT}/entities/counter/shared?code=test"
