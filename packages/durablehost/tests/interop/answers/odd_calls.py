@@ -152,7 +152,6 @@ LEFT_ALONE: list[Step] = [
     until("left-child", "Completed"),
     *shown("left-child"),
     post("instances/left-child/restart?restartWithNewInstanceId=false"),
-    post("instances/left-child/restart?restartWithNewInstanceId=false"),
     until("left-child", "Running"),
     post("instances/left-child/restart?restartWithNewInstanceId=false"),
     post("instances/left-child/restart?restartWithNewInstanceId=FALSE&reason=x"),
