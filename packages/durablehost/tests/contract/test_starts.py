@@ -5,10 +5,15 @@ from __future__ import annotations
 import pytest
 from aiohttp import ClientConnectionError, ClientHandlerType, ClientRequest, ClientResponse
 
+from durablehost.clock import SystemClock
 from durablehost.core.messages import TaskMessage
 from durablehost.core.status import RuntimeStatus
 from durablehost.engine.ports import OrchestrationWorkItem
+from durablehost.errors import StorageUnavailable
 from durablehost.storage.account.options import StorageOptions
+from durablehost.storage.account.refusal import Conflict
+from durablehost.storage.hub.task_hub import open_task_hub
+from durablehost.storage.rows.history_table import HistoryTable
 from packages.durablehost.tests.contract.account import OVERRIDABLE, begun, next_item, nothing_comes
 from packages.durablehost.tests.contract.failing_transport import open_failing_hub
 from packages.durablehost.tests.hubs import build
@@ -121,6 +126,24 @@ async def test_a_purge_removes_no_execution_that_is_started_meanwhile(
         assert record is not None
         assert (record.execution_id, record.runtime_status) == (start.target.execution_id, RuntimeStatus.RUNNING)
         assert len(await hub.read_history("order-42")) == 3
+
+
+async def test_a_purge_of_an_entity_that_never_rests_is_given_up(
+    options: StorageOptions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def changed(self: HistoryTable, partition_key: str, etags: object) -> None:
+        raise Conflict("changed")
+
+    monkeypatch.setattr(HistoryTable, "_delete_rows", changed)
+    async with open_task_hub(options, SystemClock()) as hub:
+        await hub.create()
+        await hub.start()
+        await hub.start_instance(build.start("@counter@one"), overridable=OVERRIDABLE)
+        item = await next_item(hub)
+        await hub.complete_orchestration(item, build.checkpoint(item))
+        with pytest.raises(StorageUnavailable, match="changes faster than it can be purged"):
+            await hub.purge_instance("@counter@one")
+        assert await hub.get_instance("@counter@one") is not None
 
 
 async def test_two_purges_at_once_remove_the_instance(options: StorageOptions) -> None:

@@ -242,7 +242,7 @@ async def test_calls_beside_an_orchestrator_that_freezes_its_process_are_repeate
     assert "It did not answer while an orchestrator or an entity blocked it." in caplog.text
     gate.touch()
     assert await wait == "waited"
-    # Alone, it may take its time: it harms no other call.
+    # Alone, it may take its time: it harms no other call. The time that ended it above, 1.5 s, has to pass.
     await eventually(lambda: caplog.messages.count("freezing") == 2)
     await asyncio.sleep(3)
     assert caplog.messages.count("freezing") == 2

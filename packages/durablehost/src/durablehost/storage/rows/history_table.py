@@ -48,6 +48,8 @@ from durablehost.storage.rows.table import (
 
 MAX_EVENTS_PER_TRANSACTION = MAX_OPERATIONS_PER_TRANSACTION - 1  # the sentinel is one of them
 MAX_TRANSACTION_BYTES = 3 * 1024 * 1024
+# How often a purge begins again because another one, or an entity, has changed the rows.
+_MOST_DELETIONS = 20
 
 _ROW_OVERHEAD_BYTES = 1024
 
@@ -290,9 +292,12 @@ class HistoryTable:
         """Deletes the rows of all executions of an instance.
 
         Returns False if an execution has begun meanwhile, whose rows are left, unless those are to be deleted as well.
+
+        Raises:
+            StorageUnavailable: the rows change again and again.
         """
         partition_key = escape_key(instance_id)
-        while True:
+        for _ in range(_MOST_DELETIONS):
             try:
                 with translated():
                     found = self._client.query_entities(f"PartitionKey eq {quoted(partition_key)}", select=["RowKey"])
@@ -312,6 +317,7 @@ class HistoryTable:
                     continue
                 return False
             return True
+        raise StorageUnavailable(f"instance '{instance_id}' changes faster than it can be purged")
 
     async def _delete_rows(self, partition_key: str, etags: Mapping[str, str]) -> None:
         """Deletes rows, given by their keys with their ETags, all of them or none."""
